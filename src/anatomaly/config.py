@@ -1,0 +1,85 @@
+"""Configuration: frozen data, written beside every result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from anatomaly.errors import ConfigError
+from anatomaly.types import Polarity, SequenceOption
+
+BrainExtractionMethod = Literal["auto", "deepbet", "atlas", "stripped"]
+DeviceOption = Literal["auto", "cpu", "cuda", "mps"]
+
+
+@dataclass(frozen=True)
+class PreprocessConfig:
+    """How a scan is prepared.
+
+    Attributes:
+        bias_field: correct the bias field (N4).
+        brain_extraction: `auto` keeps an already stripped brain, else deepbet, else the atlas mask.
+        brain_mask: mask file on the scan's grid (or any grid that covers it) used instead.
+        force: go on with a warning where the quality checks would refuse the scan.
+    """
+
+    bias_field: bool = True
+    brain_extraction: BrainExtractionMethod = "auto"
+    brain_mask: Path | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class AnomalyConfig:
+    """How the score becomes a map, a mask and a table.
+
+    Attributes:
+        polarity: which residuals count; `auto` is brighter for T2w and FLAIR, darker for T1w.
+        threshold: on the anomaly map; None takes the weights' threshold for the sequence.
+        min_lesion_mm3: smaller components of the mask are removed; at least 0.
+        erosion_mm: rim of the brain mask that is not scored; at least 0.
+        ssim_sigma_mm: σ of the Gaussian window of the SSIM map, in mm; above 0.
+        median_mm: side of the cubic median filter in mm (odd number of voxels); 1 switches it off.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+
+    polarity: Polarity = "auto"
+    threshold: float | None = None
+    min_lesion_mm3: float = 20.0
+    erosion_mm: float = 3.0
+    ssim_sigma_mm: float = 1.5
+    median_mm: int = 5
+
+    def __post_init__(self) -> None:
+        if self.polarity not in ("auto", "both", "brighter", "darker"):
+            raise ConfigError(f"polarity must be auto, both, brighter or darker, got {self.polarity}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise ConfigError(f"threshold must lie in [0, 1], got {self.threshold}")
+        if self.min_lesion_mm3 < 0 or self.erosion_mm < 0 or self.ssim_sigma_mm <= 0:
+            raise ConfigError("min_lesion_mm3 and erosion_mm must be >= 0, ssim_sigma_mm > 0")
+        if self.median_mm < 1 or self.median_mm % 2 == 0:
+            raise ConfigError(f"median_mm must be an odd number >= 1, got {self.median_mm}")
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """Everything `detect` can be told.
+
+    Attributes:
+        sequence: T1w, T2w, FLAIR, or `auto` (file name, then the image itself).
+        device: `auto` takes CUDA, then Apple's MPS, then the CPU.
+        threads: CPU threads of the networks; 0 leaves torch's choice.
+        weights: name of bundled weights, or a folder with `model.safetensors` and `card.json`.
+        atlas: label image in MNI152 space that names regions; None leaves the column empty.
+    """
+
+    sequence: SequenceOption = "auto"
+    device: DeviceOption = "auto"
+    threads: int = 0
+    weights: str = "default"
+    atlas: Path | None = None
+    preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
+    anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)

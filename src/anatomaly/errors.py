@@ -1,0 +1,39 @@
+"""Named errors: each message says what was found and what to do about it.
+
+Every error that a user can cause derives from `AnatomalyError`, so a cohort run catches exactly
+these, reports them in its table and goes on; anything else is a defect of ours.
+"""
+
+from __future__ import annotations
+
+
+class AnatomalyError(Exception):
+    """Root of every error that this package raises on purpose."""
+
+
+class ScanError(AnatomalyError):
+    """The scan cannot be read, or is not one 3D structural MR image of a head."""
+
+
+class GeometryError(ScanError):
+    """The affine is missing, singular or not finite, or two grids that must agree do not."""
+
+
+class PreparationError(AnatomalyError):
+    """A preparation step (bias field, brain extraction, registration) failed."""
+
+
+class WeightsError(AnatomalyError):
+    """Weights are missing, damaged, or made for another preparation or model."""
+
+
+class ConfigError(AnatomalyError):
+    """An option or a configuration value is out of its range."""
+
+
+class OutputError(AnatomalyError):
+    """The output folder cannot be written."""
+
+
+class TrainingError(AnatomalyError):
+    """Training data or a checkpoint cannot be used."""

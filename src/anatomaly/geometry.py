@@ -1,0 +1,91 @@
+"""The one home of geometry: RAS+ and millimetres inside, conversion only at the border.
+
+An affine maps voxel indices (i, j, k) to scanner millimetres with +x to the patient's right,
++y to the front and +z up (RAS+, the NIfTI convention). Voxel indices name voxel centres.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anatomaly.errors import GeometryError
+from anatomaly.types import Affine, FloatArray
+
+
+def check_affine(affine: FloatArray, what: str = "affine") -> Affine:
+    """Return a (4, 4) float64 affine, or refuse it.
+
+    Args:
+        affine: (4, 4) voxel indices to mm.
+        what: how the message names the affine.
+
+    Raises:
+        GeometryError: not (4, 4), not finite, singular, or with a last row other than 0 0 0 1.
+    """
+    out = np.asarray(affine, dtype=np.float64)
+    if out.shape != (4, 4):
+        raise GeometryError(f"{what}: expected shape (4, 4), found {out.shape}")
+    if not np.isfinite(out).all():
+        raise GeometryError(
+            f"{what}: contains NaN or Inf; repair the header (for example with nibabel) and retry"
+        )
+    if not np.allclose(out[3], (0, 0, 0, 1)):
+        raise GeometryError(f"{what}: last row is {out[3]}, expected 0 0 0 1")
+    spacing = np.linalg.norm(out[:3, :3], axis=0)
+    if spacing.min() <= 0 or abs(np.linalg.det(out[:3, :3])) < 1e-4 * spacing.prod():
+        raise GeometryError(
+            f"{what}: singular (voxel sizes {np.round(spacing, 4)} mm); the header holds no usable "
+            "position, convert the scan again from DICOM"
+        )
+    return out
+
+
+def spacing_mm(affine: Affine) -> FloatArray:
+    """Return the voxel size along i, j, k in mm, shape (3,).
+
+    >>> spacing_mm(np.diag([1.0, 2.0, 3.0, 1.0])).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    return np.linalg.norm(affine[:3, :3], axis=0)
+
+
+def voxel_volume_mm3(affine: Affine) -> float:
+    """Return the volume of one voxel in mm³ (right also for sheared grids).
+
+    >>> voxel_volume_mm3(np.diag([1.0, 2.0, 3.0, 1.0]))
+    6.0
+    """
+    return float(round(abs(np.linalg.det(affine[:3, :3])), 9))
+
+
+def apply_affine(affine: Affine, points: FloatArray) -> FloatArray:
+    """Map points of shape (..., 3) through a (4, 4) affine; same shape out.
+
+    >>> apply_affine(np.diag([2.0, 2.0, 2.0, 1.0]), np.array([1.0, 2.0, 3.0])).tolist()
+    [2.0, 4.0, 6.0]
+    """
+    return np.asarray(points) @ affine[:3, :3].T + affine[:3, 3]
+
+
+def voxel_to_voxel(from_affine: Affine, to_affine: Affine, world: Affine | None = None) -> Affine:
+    """Return the (4, 4) map from voxel indices of one grid to voxel indices of another.
+
+    Args:
+        from_affine: grid of the indices put in.
+        to_affine: grid of the indices that come out.
+        world: optional map between the two mm spaces (from-mm to to-mm); identity if None.
+    """
+    middle = np.eye(4) if world is None else world
+    return np.linalg.inv(to_affine) @ middle @ from_affine
+
+
+TEMPLATE_SHAPE: tuple[int, int, int] = (160, 192, 160)
+"""Working grid: 1 mm voxels around the MNI152 brain, divisible by 16."""
+
+TEMPLATE_AFFINE: Affine = np.array(
+    [[1.0, 0, 0, -80.0], [0, 1.0, 0, -113.0], [0, 0, 1.0, -76.0], [0, 0, 0, 1.0]]
+)
+"""RAS+ mm of MNI152 (nilearn's ICBM 2009a symmetric template)."""
+
+TEMPLATE_SPACE = "MNI152NLin2009aSym"
+"""BIDS name of the template space."""

@@ -1,0 +1,23 @@
+"""The few type aliases that several layers share."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.floating[Any]]
+"""Any floating array; the docstring of its user gives shape, unit and range."""
+
+BoolArray: TypeAlias = NDArray[np.bool_]
+"""A mask."""
+
+Affine: TypeAlias = NDArray[np.float64]
+"""(4, 4), voxel indices to scanner RAS+ millimetres."""
+
+Sequence: TypeAlias = Literal["T1w", "T2w", "FLAIR"]
+SequenceOption: TypeAlias = Literal["auto", "T1w", "T2w", "FLAIR"]
+Polarity: TypeAlias = Literal["auto", "both", "brighter", "darker"]
+
+SEQUENCES: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR")

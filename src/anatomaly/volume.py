@@ -1,0 +1,86 @@
+"""A 3D array that knows where it lies, and a scan: a volume with what its file said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anatomaly.errors import GeometryError
+from anatomaly.geometry import check_affine, spacing_mm, voxel_volume_mm3
+from anatomaly.types import Affine, FloatArray, Sequence
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3D array and the affine of its grid.
+
+    Attributes:
+        data: (I, J, K), any dtype.
+        affine: (4, 4), voxel indices to RAS+ mm.
+
+    Raises:
+        GeometryError: data is not 3D, or the affine is unusable.
+
+    >>> Volume(np.zeros((2, 3, 4)), np.eye(4)).shape
+    (2, 3, 4)
+    """
+
+    data: np.ndarray[Any, Any]
+    affine: Affine
+
+    def __post_init__(self) -> None:
+        if self.data.ndim != 3:
+            raise GeometryError(f"expected a 3D array, found shape {self.data.shape}")
+        object.__setattr__(self, "affine", check_affine(self.affine))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(I, J, K)."""
+        i, j, k = self.data.shape
+        return i, j, k
+
+    @property
+    def spacing_mm(self) -> FloatArray:
+        """Voxel size along i, j, k in mm, shape (3,)."""
+        return spacing_mm(self.affine)
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """Volume of one voxel in mm³."""
+        return voxel_volume_mm3(self.affine)
+
+    def with_data(self, data: np.ndarray[Any, Any]) -> Volume:
+        """Return another array of the same shape on the same grid.
+
+        Raises:
+            GeometryError: the shape differs.
+        """
+        if data.shape != self.data.shape:
+            raise GeometryError(f"shape {data.shape} does not fit the grid {self.data.shape}")
+        return replace(self, data=data)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One structural MR image as it was acquired.
+
+    Attributes:
+        volume: float32, finite, scanner units, on the scan's own grid.
+        name: output folder name, the file name without its NIfTI ending.
+        source: the file or folder that the user named; None for an image given in memory.
+        header: NIfTI header to write results with (codes, units); None for a fresh one.
+        sequence_hint: what file name, BIDS suffix or DICOM description say, if anything.
+        warnings: repairs made while reading and doubts about the input, in plain sentences.
+        metadata: plain JSON values worth keeping in the run manifest (DICOM series, SHA-256 ...).
+    """
+
+    volume: Volume
+    name: str
+    source: Path | None = None
+    header: Any | None = None
+    sequence_hint: Sequence | None = None
+    warnings: tuple[str, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
