@@ -55,7 +55,9 @@ class AnomalyConfig:
 
     def __post_init__(self) -> None:
         if self.polarity not in ("auto", "both", "brighter", "darker"):
-            raise ConfigError(f"polarity must be auto, both, brighter or darker, got {self.polarity}")
+            raise ConfigError(
+                f"polarity must be auto, both, brighter or darker, got {self.polarity}"
+            )
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold must lie in [0, 1], got {self.threshold}")
         if self.min_lesion_mm3 < 0 or self.erosion_mm < 0 or self.ssim_sigma_mm <= 0:

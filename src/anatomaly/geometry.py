@@ -46,7 +46,8 @@ def spacing_mm(affine: Affine) -> FloatArray:
     >>> spacing_mm(np.diag([1.0, 2.0, 3.0, 1.0])).tolist()
     [1.0, 2.0, 3.0]
     """
-    return np.linalg.norm(affine[:3, :3], axis=0)
+    spacing: FloatArray = np.linalg.norm(affine[:3, :3], axis=0)
+    return spacing
 
 
 def voxel_volume_mm3(affine: Affine) -> float:

@@ -1,0 +1,51 @@
+# One entry for people and for CI: `make demo` and `make test` are all a newcomer needs.
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.up-to-date
+
+# Two threads on a busy machine are slower than one; the networks pin their own.
+export OMP_NUM_THREADS ?= 1
+export MPLBACKEND := Agg
+
+.PHONY: setup test test-all lint types docs bench demo clean
+
+setup: $(STAMP)
+
+# torch first and pinned, so that no later requirement pulls another one in.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make setup PYTHON=python3.11")'
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+test: lint types
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m 'not slow'
+
+test-all: lint types
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+
+# Documentation that is not executed is assumed false: commands parse, paths exist, examples run.
+docs: $(STAMP)
+	$(BIN)/pytest -q tests/contracts
+	$(BIN)/pytest -q --doctest-modules src
+
+bench: $(STAMP)
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+demo: $(STAMP)
+	$(BIN)/anatomaly demo -o demo_output
+
+clean:
+	rm -rf $(VENV) build dist demo_output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""Stage 6, TELL: the overview picture and the run manifest."""
