@@ -1,0 +1,149 @@
+"""From a mask of abnormal voxels to a table of lesions: how large, where, how bright."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from anatomaly.anomaly.atlas import Atlas
+from anatomaly.errors import GeometryError
+from anatomaly.geometry import apply_affine, check_affine
+from anatomaly.types import Affine
+from anatomaly.volume import Volume
+
+LesionPolarity = Literal["darker", "brighter"]
+Point = tuple[float, float, float]
+
+LESION_COLUMNS = (
+    "number",
+    "volume_mm3",
+    "x_scanner_mm",
+    "y_scanner_mm",
+    "z_scanner_mm",
+    "x_mni_mm",
+    "y_mni_mm",
+    "z_mni_mm",
+    "region",
+    "mean_score",
+    "peak_score",
+    "polarity",
+)
+"""Columns of `lesions.tsv`, in order."""
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One connected component of the anomaly mask.
+
+    Attributes:
+        number: 1 for the largest, then downwards.
+        volume_mm3: voxels times the volume of a voxel.
+        centre_scanner_mm: centre of mass of the component (every voxel weighs the same), RAS+ mm
+            of the scan; may lie outside a bent component.
+        centre_mni_mm: the same point in RAS+ mm of the template.
+        region: name of the atlas region at `centre_mni_mm`; empty without an atlas or a region.
+        mean_score: mean of the anomaly map over the component, in [0, 1].
+        peak_score: its maximum, in [0, 1].
+        polarity: whether the scan is darker or brighter there than expected, on average.
+    """
+
+    number: int
+    volume_mm3: float
+    centre_scanner_mm: Point
+    centre_mni_mm: Point
+    region: str
+    mean_score: float
+    peak_score: float
+    polarity: LesionPolarity
+
+
+def tabulate_lesions(
+    anomaly_map: Volume,
+    anomaly_mask: Volume,
+    residual: Volume,
+    scanner_to_template: Affine,
+    atlas: Atlas | None = None,
+) -> tuple[Lesion, ...]:
+    """Measure every 26-connected component of the mask.
+
+    Args:
+        anomaly_map: (I, J, K) score in [0, 1], on the scan's grid.
+        anomaly_mask: (I, J, K), above zero where abnormal; same grid.
+        residual: (I, J, K) scan minus pseudo-healthy image, any unit; same grid.
+        scanner_to_template: (4, 4), mm of the scan to mm of the template, both RAS+.
+        atlas: names regions in template space; None leaves them empty.
+
+    Returns:
+        Largest first; equal volumes in order of their first voxel. Empty for an empty mask.
+
+    Raises:
+        GeometryError: the three volumes do not share one grid.
+    """
+    for name, volume in (("anomaly_mask", anomaly_mask), ("residual", residual)):
+        _check_same_grid(anomaly_map, volume, name)
+    to_template = check_affine(scanner_to_template, "scanner_to_template")
+    components, count = ndimage.label(anomaly_mask.data > 0, structure=np.ones((3, 3, 3)))
+    if count == 0:
+        return ()
+    where = np.nonzero(components)
+    component = components[where] - 1
+    voxels = np.bincount(component, minlength=count)
+    scores = anomaly_map.data[where].astype(np.float64)
+    mean_score = np.bincount(component, scores, count) / voxels
+    mean_residual = np.bincount(component, residual.data[where], count) / voxels
+    peak_score = np.full(count, -np.inf)
+    np.maximum.at(peak_score, component, scores)
+    centre_voxel = np.stack([np.bincount(component, axis, count) / voxels for axis in where], -1)
+    centre_scanner = apply_affine(anomaly_map.affine, centre_voxel)
+    centre_mni = apply_affine(to_template, centre_scanner)
+    return tuple(
+        Lesion(
+            number=number,
+            volume_mm3=float(voxels[index]) * anomaly_map.voxel_volume_mm3,
+            centre_scanner_mm=_point(centre_scanner[index]),
+            centre_mni_mm=_point(centre_mni[index]),
+            region=atlas.region_at(_point(centre_mni[index])) if atlas else "",
+            mean_score=float(mean_score[index]),
+            peak_score=float(peak_score[index]),
+            polarity="darker" if mean_residual[index] < 0 else "brighter",
+        )
+        for number, index in enumerate(np.argsort(-voxels, kind="stable"), start=1)
+    )
+
+
+def write_lesions_tsv(path: Path, lesions: tuple[Lesion, ...]) -> None:
+    """Write `LESION_COLUMNS`, tab-separated, one line a lesion; only the header without lesions."""
+    lines = ["\t".join(LESION_COLUMNS)]
+    for lesion in lesions:
+        positions = [f"{x:.2f}" for x in (*lesion.centre_scanner_mm, *lesion.centre_mni_mm)]
+        cells = [
+            str(lesion.number),
+            f"{lesion.volume_mm3:.1f}",
+            *positions,
+            " ".join(lesion.region.split()),
+            f"{lesion.mean_score:.4f}",
+            f"{lesion.peak_score:.4f}",
+            lesion.polarity,
+        ]
+        lines.append("\t".join(cells))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _check_same_grid(reference: Volume, other: Volume, name: str) -> None:
+    """Refuse a volume that lies on another grid than the anomaly map."""
+    if other.shape != reference.shape or not np.allclose(other.affine, reference.affine, atol=1e-3):
+        raise GeometryError(
+            f"{name} (shape {other.shape}) must lie on the grid of the anomaly map "
+            f"(shape {reference.shape}); resample it first"
+        )
+
+
+def _point(row: NDArray[np.float64]) -> Point:
+    """Return a row of three coordinates as plain floats."""
+    x, y, z = row.tolist()
+    return x, y, z
