@@ -1,0 +1,161 @@
+"""Voxels as stored become finite float32 intensities; what is no MR image of a head is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anatomaly.errors import ScanError
+
+MAX_BAD_SHARE = 0.01
+"""NaN and Inf below this share of all voxels are repaired, above it the scan is refused."""
+MAX_LABELS = 20
+"""An image with no more distinct values than this is a mask or a label map."""
+MAX_EQUAL_NEIGHBOURS = 0.5
+"""Share of equal neighbours in an integer image; .02-.15 in MR, .74 and more in parcellations."""
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+_LARGE = 1e15
+"""Above this, squares of intensities leave float32."""
+
+
+@dataclass(frozen=True)
+class Intensities:
+    """Intensities that are safe to compute with.
+
+    Attributes:
+        data: (I, J, K) float32, finite, in the scan's own unit.
+        warnings: repairs and doubts, in plain sentences.
+        summary: JSON values: minimum, maximum, background, repaired_voxels.
+    """
+
+    data: NDArray[np.float32]
+    warnings: tuple[str, ...]
+    summary: dict[str, Any]
+
+
+def to_intensities(
+    voxels: np.ndarray[Any, Any], slope: float, intercept: float, what: str
+) -> Intensities:
+    """Scale stored voxels, repair the few that are not finite, and judge the whole.
+
+    Negative values are kept as they are: a z-scored scan has a negative, constant background.
+
+    Args:
+        voxels: (I, J, K), any real type.
+        slope: intensity = slope * voxel + intercept.
+        intercept: see slope.
+        what: how messages name the scan.
+
+    Raises:
+        ScanError: too many NaN or Inf, beyond float32, all zeros or constant, a mask or label map,
+            or a CT.
+    """
+    data, bad = _scaled(voxels, slope, intercept, what)
+    warnings = []
+    if bad:
+        if bad >= MAX_BAD_SHARE * data.size:
+            raise ScanError(
+                f"{what}: {bad:,} of {data.size:,} voxels ({bad / data.size:.1%}) are NaN or Inf, "
+                f"at most {MAX_BAD_SHARE:.0%} are repaired; export the scan again, or replace them "
+                "(numpy.nan_to_num) where they only mark the background"
+            )
+        warnings.append(f"{bad:,} voxels are NaN or Inf; set to 0")
+    low, high = float(data.min()), float(data.max())
+    if low == high:
+        kind = "only zeros" if low == 0 else f"the constant value {low:g}"
+        raise ScanError(f"{what}: the image holds {kind}; export the scan again")
+    _refuse_labels(data, what)
+    _refuse_ct(data, what)
+    background = background_value(data)
+    if background < 0:
+        warnings.append(
+            f"the background is negative ({background:g}), as in z-scored scans; intensities are "
+            "kept as they are"
+        )
+    if max(abs(low), abs(high)) > _LARGE:
+        warnings.append(f"intensities reach {max(abs(low), abs(high)):.3g}; check the export")
+    summary = {"minimum": low, "maximum": high, "background": background, "repaired_voxels": bad}
+    return Intensities(data, tuple(warnings), summary)
+
+
+def background_value(data: NDArray[np.float32]) -> float:
+    """Return the median intensity of the volume's six faces (air, or what a stripper left)."""
+    return float(np.median(np.concatenate([face.ravel() for face in _faces(data)])))
+
+
+def _faces(data: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the six outer faces."""
+    return [np.take(data, end, axis=axis) for axis in range(3) for end in (0, -1)]
+
+
+def _scaled(
+    voxels: np.ndarray[Any, Any], slope: float, intercept: float, what: str
+) -> tuple[NDArray[np.float32], int]:
+    """Return float32 intensities with 0 for each that is not finite, and how many were not."""
+    data = np.empty(voxels.shape, dtype=np.float32)
+    bad = 0
+    with np.errstate(all="ignore"):
+        for k in range(voxels.shape[2]):
+            plane = voxels[:, :, k].astype(np.float64)
+            if (slope, intercept) != (1.0, 0.0):
+                plane = plane * slope + intercept
+            finite = np.isfinite(plane)
+            if not finite.all():
+                bad += int(plane.size - finite.sum())
+                plane[~finite] = 0
+            if np.abs(plane).max() > _FLOAT32_MAX:
+                raise ScanError(
+                    f"{what}: intensities reach {np.abs(plane).max():.3g}, beyond the range of "
+                    f"32-bit floats ({_FLOAT32_MAX:.1e}); the file is damaged, export it again"
+                )
+            data[:, :, k] = plane
+    return data, bad
+
+
+def _refuse_labels(data: NDArray[np.float32], what: str) -> None:
+    """Refuse masks (few values) and parcellations (integers in patches)."""
+    sample = data.ravel()[:: max(1, data.size // 100_000)]
+    distinct = np.unique(sample).size
+    if distinct <= MAX_LABELS:
+        distinct = np.unique(data).size
+    if distinct <= MAX_LABELS:
+        raise ScanError(
+            f"{what}: only {distinct} distinct values: this looks like a mask or label map; "
+            "give the MR image itself"
+        )
+    if np.array_equal(sample, np.rint(sample)) and _equal_neighbours(data) > MAX_EQUAL_NEIGHBOURS:
+        raise ScanError(
+            f"{what}: integers in patches of equal value: this looks like a mask or label map; "
+            "give the MR image itself"
+        )
+
+
+def _equal_neighbours(data: NDArray[np.float32]) -> float:
+    """Return the smallest share, over the axes, of foreground neighbours of equal value."""
+    background = background_value(data)
+    shares = []
+    for axis in range(3):
+        moved = np.moveaxis(data, axis, 0)
+        one, two = moved[1:], moved[:-1]
+        inside = (one != background) & (two != background)
+        shares.append(float((one[inside] == two[inside]).mean()) if inside.any() else 0.0)
+    return min(shares)
+
+
+def _refuse_ct(data: NDArray[np.float32], what: str) -> None:
+    """Refuse Hounsfield units: air near -1000 and soft tissue between 0 and 100."""
+    if float(data.min()) > -900:
+        return
+    air = float((data <= -900).mean())
+    body = data[data > -500]
+    soft = float(((body >= 0) & (body <= 100)).mean()) if body.size else 0.0
+    if air >= 0.1 and soft >= 0.2:
+        raise ScanError(
+            f"{what}: this looks like a CT (minimum {float(data.min()):g}, {air:.0%} of the voxels "
+            "like air and soft tissue at 0 to 100 Hounsfield units); only T1w, T2w and FLAIR MR "
+            "images can be used"
+        )

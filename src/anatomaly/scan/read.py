@@ -1,0 +1,232 @@
+"""START HERE for stage 1: a path, or an image in memory, becomes a `Scan`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from anatomaly.errors import ScanError
+from anatomaly.scan.dicom import converted_series
+from anatomaly.scan.grid import find_grid
+from anatomaly.scan.intensities import to_intensities
+from anatomaly.scan.nifti import (
+    StoredImage,
+    check_voxel_type,
+    checked_shape,
+    read_nifti,
+    single_volume_warning,
+)
+from anatomaly.scan.sequence_hint import sequence_from_name, sequence_from_timing
+from anatomaly.types import Sequence
+from anatomaly.volume import Scan, Volume
+
+ENDINGS = (".nii.gz", ".nii", ".mgz")
+_MAX_SIDECAR_BYTES = 10_000_000
+
+
+def read_scan(path: str | Path) -> Scan:
+    """Read one structural MR image of a head.
+
+    Args:
+        path: a `.nii`, `.nii.gz` or `.mgz` file, or a folder with DICOM files; of several series
+            the best structural one is taken, and `warnings` says which.
+
+    Returns:
+        The scan on its own grid: intensities float32 and finite, affine in mm, the header that
+        results are written with, and in `metadata` the SHA-256 of the input.
+
+    Raises:
+        ScanError: the path cannot be read, or holds no 3D MR image of a head.
+        GeometryError: its affine or its size cannot be used.
+    """
+    path = Path(path).expanduser()
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except OSError as error:
+        raise ScanError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if is_folder:
+        return _read_folder(path)
+    if not is_file:
+        raise ScanError(f"{path}: no such file or folder; check the path")
+    if not path.name.lower().endswith(ENDINGS):
+        raise ScanError(f"{path}: {_unknown_ending(path)}")
+    sidecar = _sidecar(path)
+    _refuse_other_modality(str(sidecar.get("Modality", "")), str(path))
+    name = scan_name(path)
+    hint = sequence_from_name(name) or sequence_from_timing(sidecar)
+    metadata = {"file": path.name, "sha256": sha256_of([path])}
+    return _join(read_nifti(path), name, path, str(path), hint, metadata)
+
+
+def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = "scan") -> Scan:
+    """Make a scan of an image in memory, under the same rules as a file.
+
+    Args:
+        image: a nibabel image, or a `Volume` (its affine in mm).
+        name: name of the result folder; the sequence is read from it where it says one.
+
+    Raises:
+        ScanError: not one 3D MR image of a head.
+        GeometryError: its affine or its size cannot be used.
+
+    >>> noise = np.random.default_rng(0).normal(100, 10, (40, 50, 30))
+    >>> scan = scan_from_image(Volume(noise, np.diag([2.0, 2.0, 3.0, 1.0])), "me_T1w")
+    >>> scan.sequence_hint, scan.volume.data.dtype.name
+    ('T1w', 'float32')
+    """
+    stored = _stored_volume(image, name) if isinstance(image, Volume) else _stored(image, name)
+    return _join(stored, name, None, name, sequence_from_name(name), {"file": None, "sha256": None})
+
+
+def scan_name(path: Path) -> str:
+    """Return the file name without its NIfTI ending, or the folder's name.
+
+    >>> scan_name(Path("a/sub-01_T1w.nii.gz"))
+    'sub-01_T1w'
+    """
+    name = path.name or path.resolve().name
+    return re.sub(r"\.(nii\.gz|nii|mgz)$", "", name, flags=re.IGNORECASE).strip(". ") or "scan"
+
+
+def sha256_of(files: Iterable[Path]) -> str:
+    """Return the SHA-256 (hex) of the files' bytes, one after the other.
+
+    Raises:
+        ScanError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(1 << 20):
+                    digest.update(chunk)
+        except OSError as error:
+            raise ScanError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+    return digest.hexdigest()
+
+
+def _read_folder(folder: Path) -> Scan:
+    """Convert a DICOM folder and read its best structural series."""
+    with converted_series(folder) as series:
+        _refuse_other_modality(series.modality, f"{folder}: {series.label}")
+        metadata = {"file": folder.name, "sha256": sha256_of(series.source_files), **series.summary}
+        what = f"{folder} ({series.label})"
+        stored = read_nifti(series.path)
+        scan = _join(stored, scan_name(folder), folder, what, series.sequence, metadata)
+    return Scan(
+        volume=scan.volume,
+        name=scan.name,
+        source=folder,
+        header=scan.header,
+        sequence_hint=scan.sequence_hint,
+        warnings=(*series.warnings, *scan.warnings),
+        metadata=scan.metadata,
+    )
+
+
+def _join(
+    stored: StoredImage,
+    name: str,
+    source: Path | None,
+    what: str,
+    hint: Sequence | None,
+    metadata: dict[str, Any],
+) -> Scan:
+    """Judge grid and intensities and put the scan together."""
+    grid = find_grid(stored.header, what)
+    intensities = to_intensities(stored.voxels, stored.slope, stored.intercept, what)
+    volume = Volume(intensities.data, grid.affine)
+    facts = {
+        "file_type": stored.file_type,
+        "stored_type": str(stored.voxels.dtype.newbyteorder("=")),
+        "shape": list(volume.shape),
+        "spacing_mm": [round(float(v), 6) for v in volume.spacing_mm],
+        "orientation": "".join(nib.aff2axcodes(grid.affine)),
+        "affine_from": grid.origin,
+        "intensities": intensities.summary,
+    }
+    return Scan(
+        volume=volume,
+        name=name,
+        source=source,
+        header=grid.header,
+        sequence_hint=hint,
+        warnings=(*stored.warnings, *grid.warnings, *intensities.warnings),
+        metadata={**metadata, **facts},
+    )
+
+
+def _stored_volume(volume: Volume, name: str) -> StoredImage:
+    """Give a bare volume a header of its own."""
+    check_voxel_type(name, volume.data.dtype)
+    header = nib.Nifti1Header()
+    header.set_data_shape(checked_shape(name, volume.shape))
+    header.set_xyzt_units("mm", "sec")
+    header["pixdim"][1:4] = volume.spacing_mm
+    header.set_sform(volume.affine, code="scanner")
+    return StoredImage(header, volume.data, file_type="memory")
+
+
+def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
+    """Take a nibabel image: its affine counts, its header says codes and units."""
+    try:
+        shape = tuple(int(n) for n in image.shape)
+    except AttributeError as error:
+        raise ScanError(
+            f"{name}: expected a path, a nibabel image or a Volume, got {type(image).__name__}"
+        ) from error
+    size = checked_shape(name, shape)
+    check_voxel_type(name, np.dtype(image.get_data_dtype()))
+    try:
+        voxels = np.asanyarray(image.dataobj).reshape(size)
+    except (OSError, EOFError, ValueError) as error:
+        raise ScanError(
+            f"{name}: the voxels cannot be read ({error}); copy or convert the file again"
+        ) from error
+    check_voxel_type(name, voxels.dtype)
+    affine = image.affine
+    kind = nib.Nifti2Image if isinstance(image.header, nib.Nifti2Header) else nib.Nifti1Image
+    is_nifti = isinstance(image.header, nib.Nifti1Header)
+    blank = np.broadcast_to(np.uint8(0), size)
+    carrier = kind(blank, affine, image.header if is_nifti else None)
+    carrier.update_header()
+    return StoredImage(
+        carrier.header, voxels, file_type="memory", warnings=single_volume_warning(shape)
+    )
+
+
+def _sidecar(path: Path) -> dict[str, Any]:
+    """Return the fields of the BIDS sidecar beside the file; none if it is absent or unreadable."""
+    beside = path.with_name(f"{scan_name(path)}.json")
+    try:
+        if not beside.is_file() or beside.stat().st_size > _MAX_SIDECAR_BYTES:
+            return {}
+        fields = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _refuse_other_modality(modality: str, what: str) -> None:
+    """Refuse what DICOM or a sidecar calls another modality than MR."""
+    if modality and modality.upper() != "MR":
+        raise ScanError(
+            f"{what}: the modality is {modality.upper()}, only T1w, T2w and FLAIR MR images can "
+            "be used; give an MR series"
+        )
+
+
+def _unknown_ending(path: Path) -> str:
+    """Say what to do with a file that is no NIfTI by its name."""
+    with path.open("rb") as file:
+        start = file.read(132)
+    if start[128:132] == b"DICM":
+        return "a single DICOM file; give the folder that holds the whole series"
+    return f"unknown file type, expected {', '.join(ENDINGS)} or a folder with DICOM files"
