@@ -20,7 +20,6 @@ from nibabel.spatialimages import SpatialImage
 
 from anatomaly.errors import ConfigError, GeometryError
 from anatomaly.geometry import apply_affine
-from anatomaly.types import Affine
 from anatomaly.volume import Volume
 
 REACH_MM = 3.0
@@ -51,7 +50,7 @@ class Atlas:
         >>> atlas.region_at((0.2, 0.0, 1.0)), atlas.region_at((0.0, 4.0, 2.0))
         ('Thalamus', '')
         """
-        to_voxel: Affine = np.linalg.inv(self.labels.affine)
+        to_voxel = np.linalg.inv(self.labels.affine).astype(np.float64)
         centre = apply_affine(to_voxel, np.array(point_mm, np.float64))
         reach = REACH_MM * np.linalg.norm(to_voxel[:3, :3], axis=1)
         low = np.maximum(np.ceil(centre - reach), 0).astype(int)
