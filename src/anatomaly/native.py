@@ -1,0 +1,76 @@
+"""Return results to the scan's own grid: walks the trace of the preparation backwards."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
+from anatomaly.errors import GeometryError
+from anatomaly.preprocess.bias_field import undo_bias_field
+from anatomaly.preprocess.normalise import undo_normalise
+from anatomaly.preprocess.reorient import undo_reorient
+from anatomaly.preprocess.resample import undo_resample
+from anatomaly.preprocess.trace import Trace
+from anatomaly.types import FloatArray
+from anatomaly.volume import Scan, Volume
+
+
+def to_native(data: np.ndarray, trace: Trace, order: int = 1) -> Volume:  # type: ignore[type-arg]
+    """Bring a map or mask from the working grid onto the scan's own grid.
+
+    Args:
+        data: (160, 192, 160), working grid.
+        trace: of the scan's preparation.
+        order: 0 for masks and labels (keeps the dtype), 1 for maps (float32).
+
+    Returns:
+        Shape and affine of the scan; 0 outside the working grid.
+
+    Raises:
+        GeometryError: data is not on the working grid.
+    """
+    if data.shape != TEMPLATE_SHAPE:
+        raise GeometryError(f"expected the working grid {TEMPLATE_SHAPE}, found {data.shape}")
+    template = Volume(data, TEMPLATE_AFFINE.copy())
+    affine = trace.registration.scanner_to_template
+    return undo_reorient(
+        undo_resample(template, trace.brain_mask_ras, affine, order), trace.reorientation
+    )
+
+
+def pseudo_healthy_to_native(data: FloatArray, trace: Trace, scan: Scan) -> Volume:
+    """Bring the pseudo-healthy image onto the scan's grid, in the scan's own intensity units.
+
+    Inside the brain mask normalisation, resampling and bias field are undone (values are averaged
+    over brain voxels only, so the rim does not darken); outside it the scan itself is kept.
+
+    Args:
+        data: (160, 192, 160) in [0, 1].
+        trace: of the scan's preparation.
+        scan: the scan that the trace belongs to.
+
+    Returns:
+        float32, the scan's grid and units.
+    """
+    if scan.volume.shape != trace.scan_grid.shape:
+        raise GeometryError(f"the trace belongs to another scan, of shape {trace.scan_grid.shape}")
+    affine = trace.registration.scanner_to_template
+    inside = trace.brain_mask_template.data.astype(np.float32)
+    grid = trace.brain_mask_ras
+    weighted = Volume((data * inside).astype(np.float32), TEMPLATE_AFFINE.copy())
+    total = undo_resample(weighted, grid, affine)
+    weight = undo_resample(weighted.with_data(inside), grid, affine)
+    known = weight.data > 0.01
+    mean = np.divide(total.data, weight.data, out=np.zeros_like(total.data), where=known)
+    restored = undo_normalise(total.with_data(mean), trace.normalisation)
+    if trace.bias_field is not None:
+        restored = undo_bias_field(restored, trace.bias_field)
+    replaced = undo_reorient(grid.with_data(known & grid.data), trace.reorientation)
+    native = undo_reorient(restored, trace.reorientation)
+    kept = scan.volume.data.astype(np.float32)
+    return native.with_data(np.where(replaced.data, native.data, kept).astype(np.float32))
+
+
+def brain_mask_native(trace: Trace) -> Volume:
+    """Return the brain mask on the scan's own grid, bool."""
+    return undo_reorient(trace.brain_mask_ras, trace.reorientation)

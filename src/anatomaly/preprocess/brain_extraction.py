@@ -1,0 +1,215 @@
+"""Find the brain: keep a stripped one, else deepbet, else the template's mask; or the user's file.
+
+deepbet (Fisch et al., NeuroImage 293:120609 (2024), doi:10.1016/j.neuroimage.2024.120609) carries
+its weights in its wheel, so nothing is fetched at run time.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anatomaly.config import PreprocessConfig
+from anatomaly.errors import GeometryError, PreparationError
+from anatomaly.geometry import apply_affine
+from anatomaly.preprocess.register import align_head
+from anatomaly.preprocess.resample import empty_grid, resample, undo_resample
+from anatomaly.preprocess.stripped import fill_holes, find_foreground, keep_largest
+from anatomaly.preprocess.template import load_template
+from anatomaly.types import BoolArray
+from anatomaly.volume import Volume
+
+if TYPE_CHECKING:
+    from anatomaly.types import FloatArray
+
+PLAUSIBLE_ML = (600.0, 2300.0)
+"""Brain with its CSF: healthy adults 1000 to 1900 mL; see docs/decisions/0002."""
+
+AGREEMENT_WITH_DEEPBET = 0.9
+"""Dice above which a doubtful foreground counts as a stripped brain (heads: about 0.6)."""
+
+LEAST_OVERLAP = 0.5
+"""Share of a given mask that must lie inside the scan's field of view."""
+
+WORKING_SPACING_MM = 1.0
+MOST_VOXELS_PER_AXIS = 320
+
+
+@dataclass(frozen=True)
+class BrainExtraction:
+    """How the brain was found.
+
+    Attributes:
+        method: `stripped`, `deepbet`, `atlas` or `file`.
+        volume_ml: volume of the mask in mL.
+        already_stripped: True where the scan came without a skull.
+        warnings: doubts, in plain sentences.
+    """
+
+    method: str
+    volume_ml: float
+    already_stripped: bool
+    warnings: tuple[str, ...] = ()
+
+
+def extract_brain(volume: Volume, config: PreprocessConfig) -> tuple[Volume, BrainExtraction]:
+    """Return the brain mask on the scan's own grid, and how it was found.
+
+    Args:
+        volume: finite, any unit, any orientation and spacing.
+        config: `brain_mask` is used if given, else the method `brain_extraction`.
+
+    Raises:
+        PreparationError: no brain was found, the mask file is unusable, or deepbet was asked for
+            and is not installed.
+    """
+    if config.brain_mask is not None:
+        mask = read_brain_mask(config.brain_mask, volume)
+        return _describe(mask, volume, "file")
+    method = config.brain_extraction
+    if method in ("auto", "stripped"):
+        foreground = find_foreground(volume)
+        doubtful = foreground.is_doubtful and method == "auto"
+        if foreground.is_brain or method == "stripped" or (
+            doubtful and _deepbet_agrees(volume, foreground.mask)
+        ):
+            return _describe(foreground.mask, volume, "stripped")
+    if method == "atlas":
+        return _describe(place_template_mask(volume), volume, "atlas")
+    try:
+        mask = run_deepbet(volume)
+    except PreparationError as error:
+        if method == "deepbet":
+            raise
+        said = f"{error}; the template's mask was used instead, which is coarser"
+        return _describe(place_template_mask(volume), volume, "atlas", said)
+    return _describe(mask, volume, "deepbet")
+
+
+def run_deepbet(volume: Volume) -> BoolArray:
+    """Return deepbet's brain mask on the volume's grid, bool (I, J, K).
+
+    The network sees the scan upright (axes along RAS+) at 1 mm, whatever its slices are, and its
+    probability, not its mask, is brought back: thick slices get smooth outlines.
+
+    Raises:
+        PreparationError: deepbet is not installed, or found no brain.
+    """
+    import torch
+
+    network = _load_deepbet()
+    upright = resample(volume, _upright_grid(volume), order=1)
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            probability = network.run_model(upright.data)
+    except (AssertionError, ValueError, RuntimeError, IndexError) as error:
+        raise PreparationError(f"deepbet found no brain in this scan ({error or 'empty'})") from error
+    found: FloatArray = resample(upright.with_data(probability), volume, order=1).data
+    mask = fill_holes(keep_largest(found > 0.5))
+    if not mask.any():
+        raise PreparationError("deepbet found no brain in this scan")
+    return mask
+
+
+def place_template_mask(volume: Volume) -> BoolArray:
+    """Return the template's brain mask laid over a whole head by an affine, bool (I, J, K).
+
+    Raises:
+        PreparationError: the registration failed.
+    """
+    scanner_to_template = align_head(volume)
+    template = load_template()
+    mask = template.brain_mask.with_data(template.brain_mask.data.astype(np.float32))
+    return np.asarray(undo_resample(mask, volume, scanner_to_template).data > 0.5)
+
+
+def read_brain_mask(path: Path, volume: Volume) -> BoolArray:
+    """Read a mask file and bring it onto the scan's grid by nearest neighbour.
+
+    Args:
+        path: NIfTI (or any format nibabel reads); non-zero is brain.
+        volume: the scan; only its grid is used.
+
+    Raises:
+        PreparationError: unreadable, not 3D, empty, or it does not lie over the scan.
+    """
+    import nibabel as nib
+
+    try:
+        image: Any = nib.load(path)  # type: ignore[attr-defined]
+        data = np.asarray(image.dataobj)
+        data = data[..., 0] if data.ndim == 4 and data.shape[3] == 1 else data
+        given = Volume(np.nan_to_num(data) > 0, np.asarray(image.affine))
+    except FileNotFoundError as error:
+        raise PreparationError(f"brain mask {path} does not exist") from error
+    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        raise PreparationError(f"brain mask {path} cannot be read: {error}") from error
+    except GeometryError as error:
+        raise PreparationError(f"brain mask {path} cannot be used: {error}") from error
+    if not given.data.any():
+        raise PreparationError(f"brain mask {path} is empty: no voxel is above 0")
+    mask = resample(given, volume, order=0).data
+    kept_mm3 = float(mask.sum()) * volume.voxel_volume_mm3
+    share = kept_mm3 / (float(given.data.sum()) * given.voxel_volume_mm3)
+    if share < LEAST_OVERLAP:
+        raise PreparationError(
+            f"brain mask {path} does not lie over the scan: {100 * share:.0f} % of it falls inside "
+            "the scan's field of view, at least 50 % must; give a mask made from this scan "
+            "(same position in scanner mm)"
+        )
+    return np.asarray(mask)
+
+
+def _describe(
+    mask: BoolArray, volume: Volume, method: str, *said: str
+) -> tuple[Volume, BrainExtraction]:
+    """Join mask and record."""
+    volume_ml = float(mask.sum()) * volume.voxel_volume_mm3 / 1000.0
+    record = BrainExtraction(method, volume_ml, method == "stripped", said)
+    return volume.with_data(mask), record
+
+
+def _deepbet_agrees(volume: Volume, foreground: BoolArray) -> bool:
+    """Tell whether deepbet, too, takes (nearly) the whole foreground for brain."""
+    try:
+        mask = run_deepbet(volume)
+    except PreparationError:
+        return False
+    dice = 2.0 * float((mask & foreground).sum()) / float(mask.sum() + foreground.sum())
+    return dice >= AGREEMENT_WITH_DEEPBET
+
+
+def _upright_grid(volume: Volume) -> Volume:
+    """Return a grid with axes along RAS+ that covers the volume, 1 mm (coarser if it is huge)."""
+    size = np.array(volume.shape)
+    corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * size - 0.5
+    places = apply_affine(volume.affine, corners)
+    low, high = places.min(axis=0), places.max(axis=0)
+    spacing = np.maximum(WORKING_SPACING_MM, (high - low) / MOST_VOXELS_PER_AXIS)
+    first, second, third = (int(n) for n in np.maximum(1, np.ceil((high - low) / spacing)))
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = low + spacing / 2
+    return empty_grid((first, second, third), affine)
+
+
+@lru_cache(maxsize=1)
+def _load_deepbet() -> Any:  # noqa: ANN401 (deepbet has no types)
+    """Load deepbet once, on the CPU."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from deepbet import BrainExtraction as Network
+
+            return Network(no_gpu=True)
+    except ImportError as error:
+        raise PreparationError(
+            "deepbet is not installed (pip install deepbet); or give a mask with --brain-mask"
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PreparationError(f"deepbet's weights cannot be loaded: {error}") from error

@@ -1,0 +1,59 @@
+"""Bring intensities inside the brain to [0, 1], and back to the scan's own units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from anatomaly.errors import PreparationError
+from anatomaly.volume import Volume
+
+LOW_PERCENTILE = 0.5
+HIGH_PERCENTILE = 99.5
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """The two intensities that became 0 and 1.
+
+    Attributes:
+        low: 0.5th percentile inside the brain, scanner units (after bias correction).
+        high: 99.5th percentile inside the brain, same units.
+    """
+
+    low: float
+    high: float
+
+
+def normalise_intensity(volume: Volume, brain_mask: Volume) -> tuple[Volume, Normalisation]:
+    """Map the 0.5th and 99.5th percentile inside the brain to 0 and 1, and clip.
+
+    Args:
+        volume: any unit.
+        brain_mask: bool, same grid.
+
+    Returns:
+        float32 in [0, 1], 0 outside the mask; and the record.
+
+    Raises:
+        PreparationError: the mask is empty, or the brain holds (nearly) one value only.
+    """
+    inside = volume.data[brain_mask.data]
+    if inside.size == 0:
+        raise PreparationError("the brain mask is empty; give one with --brain-mask")
+    low, high = (float(x) for x in np.percentile(inside, (LOW_PERCENTILE, HIGH_PERCENTILE)))
+    if not high - low > 1e-6 * max(abs(low), abs(high)):
+        raise PreparationError(
+            f"the brain holds one intensity only ({low:g}): this is a mask or an empty image, "
+            "not a scan"
+        )
+    data = np.zeros(volume.shape, dtype=np.float32)
+    data[brain_mask.data] = np.clip((inside - low) / (high - low), 0.0, 1.0)
+    return volume.with_data(data), Normalisation(low, high)
+
+
+def undo_normalise(volume: Volume, record: Normalisation) -> Volume:
+    """Map 0 and 1 back to the two recorded intensities (what was clipped stays clipped)."""
+    data = volume.data * np.float32(record.high - record.low) + np.float32(record.low)
+    return volume.with_data(data.astype(np.float32))

@@ -1,0 +1,227 @@
+"""Register a brain to MNI152 by 12 degrees of freedom (niimath), with more starts when it fails.
+
+Before niimath sees the brain it is put on a small isotropic grid with its centre on the
+template's, so a wrong origin does not matter; and when the result is poor, the brain is turned
+by each of the 24 rotations between axes, the best few of which are tried as well.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from itertools import permutations, product
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from anatomaly.errors import PreparationError
+from anatomaly.geometry import apply_affine
+from anatomaly.preprocess.niimath import run_niimath, write_nifti
+from anatomaly.preprocess.quality import mask_dice, tissue_correlation
+from anatomaly.preprocess.resample import empty_grid, resample, resample_to_template
+from anatomaly.preprocess.template import load_template
+from anatomaly.types import Affine, FloatArray
+from anatomaly.volume import Volume
+
+MOVING_SPACING_MM = 1.5
+"""niimath's fast engine works at 2 mm at its finest; a moving image finer than this gains nothing."""
+
+GOOD_DICE = 0.90
+GOOD_CORRELATION = 0.55
+"""A first attempt that reaches both is kept; docs/decisions/0002 holds the measurements."""
+
+MORE_STARTS = 3
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Where the brain lies in template space, and how well it fits.
+
+    Attributes:
+        scanner_to_template: (4, 4), scanner RAS+ mm to template mm.
+        dice: overlap of the brain mask with the template's, 0 to 1.
+        correlation: share of the image that the template's tissues explain
+            (`tissue_correlation`), 0 to 1.
+        attempts: how many starts were tried.
+    """
+
+    scanner_to_template: Affine
+    dice: float
+    correlation: float
+    attempts: int = 1
+
+    @property
+    def score(self) -> float:
+        """Dice plus correlation: what the attempts are compared by."""
+        return self.dice + self.correlation
+
+    @property
+    def is_good(self) -> bool:
+        """True where no further start is needed."""
+        return self.dice >= GOOD_DICE and self.correlation >= GOOD_CORRELATION
+
+
+def register_to_template(volume: Volume, brain_mask: Volume) -> Registration:
+    """Find the affine that brings a brain onto the template.
+
+    Args:
+        volume: any sequence, any unit, any grid; what lies outside the mask is ignored.
+        brain_mask: bool, same grid.
+
+    Raises:
+        PreparationError: the mask is empty or niimath failed.
+    """
+    if not brain_mask.data.any():
+        raise PreparationError("the brain mask is empty; give one with --brain-mask")
+    moving, mask = _make_moving(volume, brain_mask)
+    best = _attempt(moving, mask, _centre_on_template(mask))
+    if best.is_good:
+        return best
+    starts = _rank_rotations(moving, mask)
+    for start in starts:
+        found = _attempt(moving, mask, start)
+        best = max(best, found, key=lambda result: result.score)
+    return Registration(
+        best.scanner_to_template, best.dice, best.correlation, attempts=1 + len(starts)
+    )
+
+
+def align_head(volume: Volume) -> Affine:
+    """Return the affine, scanner mm to template mm, of a whole head (skull and all).
+
+    Coarser than `register_to_template`: it serves to lay the template's brain mask over the head.
+
+    Raises:
+        PreparationError: niimath failed.
+    """
+    low, high = np.percentile(volume.data, (1.0, 99.5))
+    bright = volume.data > low + 0.15 * (high - low)
+    if not bright.any():
+        raise PreparationError("the scan holds no head: all voxels are (nearly) equal")
+    data = np.clip((volume.data.astype(np.float32) - low) / max(high - low, 1e-12), 0, 1)
+    with TemporaryDirectory(prefix="anatomaly-") as name:
+        return _run_allineate(volume.with_data(data * 1000), np.eye(4), Path(name))
+
+
+def _attempt(moving: Volume, mask: Volume, start: Affine) -> Registration:
+    """Run niimath from one start (scanner mm to roughly template mm) and judge the result."""
+    with TemporaryDirectory(prefix="anatomaly-") as name:
+        scanner_to_template = _run_allineate(moving, start, Path(name))
+    return judge(moving, mask, scanner_to_template)
+
+
+def judge(volume: Volume, brain_mask: Volume, scanner_to_template: Affine) -> Registration:
+    """Measure how well a brain fits the template under a given affine.
+
+    Args:
+        volume: scanner space, any unit.
+        brain_mask: bool, same grid.
+        scanner_to_template: (4, 4).
+    """
+    template = load_template()
+    weight = brain_mask.with_data(brain_mask.data.astype(np.float32))
+    mask = resample_to_template(weight, scanner_to_template).data > 0.5
+    image = resample_to_template(volume, scanner_to_template).data
+    both = mask | template.brain_mask.data
+    return Registration(
+        scanner_to_template,
+        mask_dice(mask, template.brain_mask.data),
+        tissue_correlation(np.where(mask, image, 0), both & mask),
+    )
+
+
+def _run_allineate(moving: Volume, start: Affine, folder: Path) -> Affine:
+    """Register `moving`, shown to niimath as if it lay where `start` puts it; compose both."""
+    write_nifti(folder / "moving.nii", Volume(moving.data, start @ moving.affine))
+    write_nifti(folder / "template.nii", load_template().brain)
+    options = ["-cost", "fast", "-nearest", "-savemat", "affine.json"]
+    run_niimath(["moving.nii", "-allineate", "template.nii", *options, "out.nii"], folder)
+    try:
+        said = json.loads((folder / "affine.json").read_text())
+        fixed_to_moving = np.array(said["fixed_to_moving"], dtype=np.float64)
+        found = np.linalg.inv(fixed_to_moving) @ start
+    except (OSError, ValueError, KeyError, np.linalg.LinAlgError) as error:
+        raise PreparationError("niimath found no affine to the template") from error
+    found[3] = (0.0, 0.0, 0.0, 1.0)
+    return found
+
+
+def _make_moving(volume: Volume, brain_mask: Volume) -> tuple[Volume, Volume]:
+    """Return the brain alone, 0 to 1000 above a zero background, on a small isotropic grid."""
+    inside = volume.data[brain_mask.data]
+    low, high = (float(x) for x in np.percentile(inside, (0.1, 99.8)))
+    span = max(high - low, 1e-12)
+    floor = 0.0 if low >= 0 else low
+    data = np.zeros(volume.shape, dtype=np.float32)
+    data[brain_mask.data] = np.clip(inside - floor, 0.0, max(high - floor, span))
+    data *= np.float32(1000.0 / max(high - floor, span))
+    grid = _brain_grid(brain_mask)
+    weight = brain_mask.with_data(brain_mask.data.astype(np.float32))
+    moving = resample(volume.with_data(data), grid)
+    mask = resample(weight, grid).data > 0.5
+    return moving, moving.with_data(mask)
+
+
+def _brain_grid(brain_mask: Volume) -> Volume:
+    """Return an isotropic grid along RAS+ around the brain, with a margin of 10 mm."""
+    places = apply_affine(brain_mask.affine, np.argwhere(brain_mask.data))
+    low, high = places.min(axis=0) - 10.0, places.max(axis=0) + 10.0
+    first, second, third = (int(n) for n in np.ceil((high - low) / MOVING_SPACING_MM) + 1)
+    affine = np.diag([MOVING_SPACING_MM] * 3 + [1.0])
+    affine[:3, 3] = low
+    return empty_grid((first, second, third), affine)
+
+
+def _centre_on_template(mask: Volume) -> Affine:
+    """Return the shift that puts the mask's centre on the template mask's."""
+    start = np.eye(4)
+    start[:3, 3] = _centre(load_template().brain_mask) - _centre(mask)
+    return start
+
+
+def _centre(mask: Volume) -> FloatArray:
+    """Return the centre of mass of a mask in mm, shape (3,)."""
+    return apply_affine(mask.affine, np.argwhere(mask.data).mean(axis=0))
+
+
+def rotations() -> list[FloatArray]:
+    """Return the 24 rotations (3, 3) that map axes onto axes, the identity first.
+
+    >>> len(rotations()), rotations()[0].tolist()
+    (24, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    """
+    found = []
+    for order in permutations(range(3)):
+        for signs in product((1.0, -1.0), repeat=3):
+            turn = np.zeros((3, 3))
+            turn[range(3), order] = signs
+            if np.linalg.det(turn) > 0:
+                found.append(turn)
+    return sorted(found, key=lambda turn: -float(np.trace(turn)))
+
+
+def _rank_rotations(moving: Volume, mask: Volume) -> list[Affine]:
+    """Return the starts of the best rotations other than none, by a fit of size and centre only."""
+    template = load_template().brain_mask
+    target_centre, target_size = _centre(template), _size(template)
+    centre = _centre(mask)
+    ranked = []
+    for turn in rotations():
+        turned = np.eye(4)
+        turned[:3, :3] = turn
+        size = _size(Volume(mask.data, turned @ mask.affine))
+        scale = np.diag(np.clip(target_size / size, 0.6, 1.6))
+        start = np.eye(4)
+        start[:3, :3] = scale @ turn
+        start[:3, 3] = target_centre - start[:3, :3] @ centre
+        only_turned = turned.copy()
+        only_turned[:3, 3] = target_centre - turn @ centre
+        ranked.append((judge(moving, mask, start).score, only_turned))
+    ranked.sort(key=lambda pair: -pair[0])
+    return [start for _, start in ranked if not np.allclose(start[:3, :3], np.eye(3))][:MORE_STARTS]
+
+
+def _size(mask: Volume) -> FloatArray:
+    """Return the standard deviation of a mask's places along x, y and z in mm, shape (3,)."""
+    return apply_affine(mask.affine, np.argwhere(mask.data)).std(axis=0)

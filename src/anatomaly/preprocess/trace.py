@@ -1,0 +1,76 @@
+"""What the preparation did, as plain data: every record that the way back needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from anatomaly.preprocess.bias_field import BiasField
+from anatomaly.preprocess.brain_extraction import BrainExtraction
+from anatomaly.preprocess.normalise import Normalisation
+from anatomaly.preprocess.register import Registration
+from anatomaly.preprocess.reorient import Reorientation
+from anatomaly.volume import Volume
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the preparation.
+
+    Attributes:
+        name: for example "bias field".
+        seconds: wall time.
+        record: plain JSON values worth writing down.
+    """
+
+    name: str
+    seconds: float
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Everything needed to bring a result back onto the scan's grid.
+
+    Attributes:
+        steps: in the order they ran.
+        scan_grid: empty volume with the scan's own shape and affine.
+        reorientation: of the axes.
+        bias_field: None where the correction was switched off.
+        extraction: how the brain was found.
+        brain_mask_ras: bool, on the scan's grid turned to RAS+.
+        brain_mask_template: bool, working grid.
+        registration: scanner mm to template mm.
+        normalisation: intensities that became 0 and 1.
+        warnings: doubts, in plain sentences.
+        quality: measured figures behind the checks.
+    """
+
+    steps: tuple[Step, ...]
+    scan_grid: Volume
+    reorientation: Reorientation
+    bias_field: BiasField | None
+    extraction: BrainExtraction
+    brain_mask_ras: Volume
+    brain_mask_template: Volume
+    registration: Registration
+    normalisation: Normalisation
+    warnings: tuple[str, ...] = ()
+    quality: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def brain_mask(self) -> Volume:
+        """The brain mask on the working grid, bool."""
+        return self.brain_mask_template
+
+    def summary(self) -> dict[str, Any]:
+        """Return what `run.json` says of the preparation: JSON values only."""
+        return {
+            "steps": [
+                {"name": step.name, "seconds": round(step.seconds, 3), **step.record}
+                for step in self.steps
+            ],
+            "scanner_to_template": self.registration.scanner_to_template.tolist(),
+            "quality": {name: round(value, 4) for name, value in self.quality.items()},
+            "warnings": list(self.warnings),
+        }
