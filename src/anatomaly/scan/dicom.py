@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -56,7 +57,7 @@ def converted_series(folder: Path) -> Iterator[ConvertedSeries]:
     files = _files_of(folder)
     with tempfile.TemporaryDirectory(prefix="anatomaly_dicom_") as temporary:
         said = _convert(folder, Path(temporary))
-        found = [_series(path) for path in sorted(Path(temporary).glob("*.nii"))]
+        found = _found(Path(temporary))
         if not found:
             raise ScanError(_nothing_found(folder, files, said))
         _refuse_several_patients(folder, found)
@@ -135,12 +136,25 @@ def _convert(folder: Path, target: Path) -> str:
     return f"exit status {done.returncode}: {said.splitlines()[-1] if said else 'no message'}"
 
 
+def _found(target: Path) -> list[tuple[Series, str]]:
+    """Return the converted series, and whose each is.
+
+    Where slices are missing or unevenly spaced, dcm2niix writes the image twice: once with a wrong
+    geometry, and once (`_Eq`) interpolated to even distances. Only the second is kept.
+    """
+    paths = sorted(target.glob("*.nii"))
+    evened = {path.stem.split("_Eq")[0] for path in paths if "_Eq" in path.stem}
+    return [_series(path) for path in paths if path.stem not in evened]
+
+
 def _series(path: Path) -> tuple[Series, str]:
-    """Return a converted series and whose it is."""
-    try:
-        sidecar = json.loads(path.with_suffix(".json").read_text("utf-8", errors="replace"))
-    except (OSError, ValueError):
-        sidecar = {}
+    """Return a converted series and whose it is; a variant shares the sidecar of its original."""
+    beside = [file for file in path.parent.glob("*.json") if path.stem.startswith(file.stem)]
+    sidecar = {}
+    if beside:
+        longest = max(beside, key=lambda file: len(file.stem))
+        with contextlib.suppress(OSError, ValueError):
+            sidecar = json.loads(longest.read_text("utf-8", errors="replace"))
     return series_of_file(path, sidecar), str(sidecar.get("PatientID", ""))
 
 

@@ -189,6 +189,7 @@ def _read_nifti(path: Path, file: io.BufferedIOBase, capacity: int) -> StoredIma
 def _nifti_header(path: Path, file: io.BufferedIOBase) -> nib.Nifti1Header:
     """Parse the header block alone; small defects are put right, others refused."""
     block = file.read(540)
+    kind: Any
     sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")}
     if len(block) >= 348 and 348 in sizes and block[344:347] == b"n+1":
         kind, length = nib.Nifti1Header, 348
@@ -200,7 +201,7 @@ def _nifti_header(path: Path, file: io.BufferedIOBase) -> nib.Nifti1Header:
             "the original, or convert the scan from DICOM with dcm2niix"
         )
     try:
-        header = kind(block[:length], check=False)
+        header: nib.Nifti1Header = kind(block[:length], check=False)
         if (header["dim"][1:4] < 0).any() or not 1 <= int(header["dim"][0]) <= 7:
             raise ScanError(
                 f"{path}: the header names an impossible size {header['dim'].tolist()}; "
@@ -235,11 +236,8 @@ def _read_mgh(path: Path, file: io.BufferedIOBase, capacity: int) -> StoredImage
     if min(dims) >= 0:
         _check_promise(path, tuple(dims), dtype.itemsize, 284, capacity)
     i, j, k = checked_shape(path, shape)
-    mgh, fresh = MGHHeader(block, check=False), MGHHeader()
-    known = int(mgh["goodRASFlag"]) > 0
-    if not known:
-        for field in ("Mdc", "Pxyz_c", "delta"):
-            mgh[field] = fresh[field]
+    mgh = MGHHeader(block, check=False)
+    known = block[28:30] != b"\0\0"  # the flag goodRASFlag, which nibabel sets to 1
     voxels = _voxels(file, (i, j, k), dtype)
     header = nib.Nifti1Header()
     header.set_data_shape((i, j, k))
@@ -251,8 +249,8 @@ def _read_mgh(path: Path, file: io.BufferedIOBase, capacity: int) -> StoredImage
     header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
     if not known:
         warnings = (
-            "the .mgz file says that its position is unknown; FreeSurfer's default orientation is "
-            "used, left and right may be wrong",
+            "the .mgz file says that its position is unknown; a default orientation is used, left "
+            "and right may be wrong",
         )
     return StoredImage(header, voxels, file_type="MGH", warnings=warnings)
 

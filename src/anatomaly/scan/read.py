@@ -192,7 +192,7 @@ def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
         ) from error
     check_voxel_type(name, voxels.dtype)
     affine = image.affine
-    kind = nib.Nifti2Image if isinstance(image.header, nib.Nifti2Header) else nib.Nifti1Image
+    kind: Any = nib.Nifti2Image if isinstance(image.header, nib.Nifti2Header) else nib.Nifti1Image
     is_nifti = isinstance(image.header, nib.Nifti1Header)
     blank = np.broadcast_to(np.uint8(0), size)
     carrier = kind(blank, affine, image.header if is_nifti else None)

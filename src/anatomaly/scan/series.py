@@ -73,6 +73,7 @@ class Series:
         contrast_enhanced: after contrast agent.
         derived: reformatted or secondary, not as acquired.
         acquired_3d: one 3D acquisition, not slices.
+        uneven_slices: interpolated, because slices are missing or unevenly spaced.
         facts: JSON values without anything personal.
     """
 
@@ -86,12 +87,13 @@ class Series:
     contrast_enhanced: bool
     derived: bool
     acquired_3d: bool
+    uneven_slices: bool
     facts: dict[str, Any]
 
 
 def series_of_file(path: Path, sidecar: Mapping[str, Any]) -> Series:
     """Describe a converted file by its header and its sidecar."""
-    header = nib.load(path).header
+    header: Any = nib.load(path).header
     shape = tuple(int(n) for n in header.get_data_shape())
     zooms = (*(abs(float(z)) for z in header.get_zooms()), 0.0, 0.0, 0.0)
     named = [str(sidecar.get(key, "")) for key in ("SeriesDescription", "ProtocolName")]
@@ -114,6 +116,7 @@ def series_of_file(path: Path, sidecar: Mapping[str, Any]) -> Series:
         contrast_enhanced=bool(_CONTRAST.search(text) or sidecar.get("ContrastBolusIngredient")),
         derived=bool(image_type & _DERIVED_TYPES),
         acquired_3d=str(sidecar.get("MRAcquisitionType", "")).upper() == "3D",
+        uneven_slices="_Eq" in path.stem,
         facts={key: sidecar[key] for key in _FACTS if key in sidecar},
     )
 
@@ -145,6 +148,11 @@ def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str,
         warnings.append(f"of {len(found)} series, {best.label} was taken; not taken: {told}")
     if best.derived:
         warnings.append(f"{best.label} is derived or reformatted, not as acquired")
+    if best.uneven_slices:
+        warnings.append(
+            f"{best.label} has missing or unevenly spaced slices; they were interpolated, results "
+            "near the gap are doubtful"
+        )
     if best.contrast_enhanced:
         warnings.append(
             f"{best.label} seems to be contrast-enhanced; enhancement may be taken for a lesion"
