@@ -85,3 +85,15 @@ class DetectConfig:
     atlas: Path | None = None
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
+
+
+OUTPUTS: tuple[str, ...] = (
+    "anomaly_map",
+    "anomaly_mask",
+    "pseudo_healthy",
+    "tissue_map",
+    "brain_mask",
+    "lesions",
+    "overview",
+)
+"""What a result folder may hold beside `run.json`, which is always written."""

@@ -1,0 +1,135 @@
+"""`anatomaly detect`: the main job, for one scan or a cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from anatomaly.cli import options
+from anatomaly.cli.naming import result_names
+from anatomaly.cli.progress import Display
+from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
+from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig, PreprocessConfig
+from anatomaly.errors import ConfigError
+
+if TYPE_CHECKING:
+    from anatomaly.pipeline import Detection
+
+
+def detect(
+    scans: options.Scans,
+    output: options.Output,
+    sequence: options.SequenceChoice = "auto",
+    outputs: options.OutputList = "all",
+    skip_finished: options.SkipFinished = False,
+    brain_mask: options.BrainMask = None,
+    brain_extraction: options.BrainExtraction = "auto",
+    bias_field: options.BiasField = True,
+    force: options.Force = False,
+    threshold: options.Threshold = None,
+    polarity: options.PolarityChoice = "auto",
+    min_lesion_mm3: options.MinLesion = AnomalyConfig.min_lesion_mm3,
+    atlas: options.AtlasFile = None,
+    weights: options.Weights = "default",
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    verbose: options.Verbose = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Find what is abnormal in brain MRI scans; every result lies on its scan's own grid.
+
+    Exit status: 0 if every scan succeeded, 1 if any failed (a table says which and why), 2 for
+    wrong usage.
+
+    - `anatomaly detect sub-01_T1w.nii.gz -o results`
+    - `anatomaly detect dicom_folder -o results --sequence FLAIR`
+    - `anatomaly detect cohort/*/anat/*_T1w.nii.gz -o results --skip-finished`
+    """
+    try:
+        wanted = parse_outputs(outputs)
+        named = dict(zip(result_names(scans), scans, strict=True))
+        if brain_mask and len(scans) > 1:
+            raise ConfigError("--brain-mask fits one scan; run detect once for each scan")
+        config = DetectConfig(
+            sequence=sequence,
+            device=device,
+            threads=threads,
+            weights=weights,
+            atlas=atlas,
+            preprocess=PreprocessConfig(bias_field, brain_extraction, brain_mask, force),
+            anomaly=AnomalyConfig(
+                polarity=polarity, threshold=threshold, min_lesion_mm3=min_lesion_mm3
+            ),
+        )
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
+    with Display(len(named), quiet=quiet, verbose=verbose) as display:
+        if skip_finished:
+            named = _unfinished(named, output, display)
+        succeeded = not named or _detect_all(named, output, config, wanted, display)
+    raise typer.Exit(0 if succeeded else 1)
+
+
+def parse_outputs(text: str) -> set[str] | None:
+    """Read the list of `--outputs`; None stands for all.
+
+    >>> sorted(parse_outputs("lesions, overview"))
+    ['lesions', 'overview']
+
+    Raises:
+        ConfigError: a name is not in `OUTPUTS`, or there is none.
+    """
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    if names == {"all"}:
+        return None
+    unknown = names - set(OUTPUTS)
+    if unknown or not names:
+        raise ConfigError(
+            f"--outputs: {', '.join(sorted(unknown)) or 'an empty list'} is not known; choose "
+            f"among {', '.join(OUTPUTS)}, or all"
+        )
+    return names
+
+
+def _unfinished(scans: dict[str, Path], output: Path, display: Display) -> dict[str, Path]:
+    """Leave out scans that have a result; a result folder is whole if it holds `run.json`."""
+    finished = {name for name in scans if (output / name / "run.json").is_file()}
+    for name in sorted(finished):
+        display.note(f"{name}: has a result already, skipped")
+    return {name: scan for name, scan in scans.items() if name not in finished}
+
+
+def _detect_all(
+    scans: dict[str, Path],
+    output: Path,
+    config: DetectConfig,
+    outputs: set[str] | None,
+    display: Display,
+) -> bool:
+    """Detect in every scan and report; return whether all succeeded."""
+    detector = load_detector(config, output, display)
+    if detector is None:
+        return False
+
+    def process(name: str, scan: Path) -> str:
+        detection = detector.detect(scan)
+        for warning in detection.warnings:
+            display.line(f"{name}: warning: {warning}", style="yellow")
+        folder = detection.save(output / name, outputs)
+        return f"{describe(detection)} -> {folder}"
+
+    failures = run_scans(scans, process, display)
+    report_failures(failures, len(scans), output)
+    return not failures
+
+
+def describe(detection: Detection) -> str:
+    """Say in a few words what was found."""
+    lesions = detection.lesions
+    if not lesions:
+        return f"{detection.sequence}, nothing above the threshold {detection.threshold:.2f}"
+    volume_ml = sum(lesion.volume_mm3 for lesion in lesions) / 1000
+    count = "1 lesion" if len(lesions) == 1 else f"{len(lesions)} lesions"
+    return f"{detection.sequence}, {count}, {volume_ml:.1f} mL"

@@ -1,0 +1,71 @@
+"""`anatomaly info`: weights, versions, devices; fast, because torch is imported only on demand."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+
+def info(
+    devices: Annotated[
+        bool, typer.Option("--devices", help="Ask torch what it can use (takes seconds).")
+    ] = False,
+) -> None:
+    """Show the bundled weights, the versions of what computes, and the devices.
+
+    Examples:
+        anatomaly info
+
+        anatomaly info --devices
+    """
+    from anatomaly.report.manifest import software_versions
+    from anatomaly.weights import list_weights
+
+    console = Console(highlight=False)
+    width = None if console.is_terminal else 120
+    for card in list_weights():
+        console.print(_table(f"Weights: {card.name}", asdict(card)), width=width)
+    console.print(_table("Versions", software_versions()), width=width)
+    console.print(_table("Devices", _devices(ask_torch=devices)), width=width)
+
+
+def _table(title: str, rows: dict[str, Any]) -> Table:
+    """Return a table of names and values; long nested values are left to their files."""
+    table = Table(title=title, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name.replace("_", " "), _in_words(value))
+    return table
+
+
+def _in_words(value: Any) -> str:
+    """Return a value as text that rich does not read as markup."""
+    if isinstance(value, dict):
+        value = ", ".join(f"{key} {item}" for key, item in value.items())
+    elif isinstance(value, list | tuple):
+        value = ", ".join(map(str, value))
+    return str(value).replace("[", r"\[")
+
+
+def _devices(ask_torch: bool) -> dict[str, str]:
+    """Return what could compute; without torch only what the operating system tells."""
+    found = {"CPU": f"{os.cpu_count()} cores"}
+    if not ask_torch:
+        driver = "driver found" if shutil.which("nvidia-smi") else "no driver found"
+        found["NVIDIA GPU"] = f"{driver} (`anatomaly info --devices` asks torch)"
+        return found
+    import torch
+
+    found["CPU"] += f", torch uses {torch.get_num_threads()} threads"
+    for index in range(torch.cuda.device_count()):
+        found[f"cuda:{index}"] = torch.cuda.get_device_name(index)
+    if torch.backends.mps.is_available():
+        found["mps"] = "Apple GPU"
+    return found

@@ -1,0 +1,53 @@
+"""The program `anatomaly`: joins the commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from anatomaly import __version__
+from anatomaly.cli.demo import demo
+from anatomaly.cli.detect import detect
+from anatomaly.cli.info import info
+from anatomaly.cli.train import train_app
+
+app = typer.Typer(
+    name="anatomaly",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Find what is abnormal in a brain MRI: one raw scan in, the anomaly in its own space out."
+    "\n\nResearch software, not a medical device.",
+    epilog="Start with `anatomaly demo`, then `anatomaly detect scan.nii.gz -o results`.",
+)
+app.command()(detect)
+app.command()(demo)
+app.command()(info)
+app.add_typer(train_app, name="train")
+
+
+def _print_version(wanted: bool) -> None:
+    """Print the version and stop."""
+    if wanted:
+        print(f"anatomaly {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Carry the options of the program itself."""
+
+
+def main() -> None:
+    """Run the command line; exits with 0 (success), 1 (a scan failed) or 2 (wrong usage)."""
+    app()

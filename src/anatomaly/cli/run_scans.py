@@ -1,0 +1,150 @@
+"""Runs many scans one after the other: a bad one never stops the others."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from anatomaly.cli.progress import Display
+from anatomaly.config import DetectConfig
+from anatomaly.errors import AnatomalyError, OutputError
+
+if TYPE_CHECKING:
+    from anatomaly.pipeline import Detector
+
+FAILURES_FILE, LOG_FILE = "failures.tsv", "failures.log"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a scan gave no result; `trace` is empty for errors that are not ours to mend."""
+
+    scan: Path
+    kind: str
+    reason: str
+    trace: str = ""
+
+
+def run_scans(
+    scans: dict[str, Path], process: Callable[[str, Path], str], display: Display
+) -> list[Failure]:
+    """Process every scan and collect what failed.
+
+    Args:
+        scans: result name to scan.
+        process: takes a name and a scan, writes the result and returns one line about it.
+        display: shows progress; already entered.
+
+    Returns:
+        Failures in the order of the scans.
+    """
+    failures = []
+    for name, scan in scans.items():
+        display.start_scan(name)
+        started = time.monotonic()
+        try:
+            said = process(name, scan)
+        except AnatomalyError as error:
+            failures.append(Failure(scan, type(error).__name__, str(error)))
+        except MemoryError:
+            reason = "not enough memory; close other programs or use a machine with more"
+            failures.append(Failure(scan, "MemoryError", reason, traceback.format_exc()))
+        except Exception as error:  # a defect of ours must not cost the rest of a cohort
+            reason = f"unexpected: {error}" if str(error) else "unexpected"
+            failures.append(
+                Failure(scan, type(error).__name__, reason, trace=traceback.format_exc())
+            )
+        else:
+            display.note(f"{name}: {said} ({time.monotonic() - started:.0f} s)", style="green")
+            continue
+        failure = failures[-1]
+        display.line(f"{name}: FAILED: {failure.kind}: {failure.reason}", style="red")
+    return failures
+
+
+def report_failures(failures: list[Failure], total: int, output: Path) -> None:
+    """Print a table of what failed and why, and keep it beside the results of a cohort.
+
+    With more than one scan the table is also `failures.tsv`; traces of unexpected errors go to
+    `failures.log`. Files of an earlier run are removed where nothing failed.
+    """
+    write_failure_files(failures, total, output)
+    if not failures:
+        return
+    console = Console(stderr=True, highlight=False)
+    width = None if console.is_terminal else 160
+    table = Table(title=f"{len(failures)} of {total} scans failed", title_justify="left")
+    for column in ("scan", "error", "why, and what to do"):
+        table.add_column(column, overflow="fold")
+    for failure in failures:
+        cells = (str(failure.scan), failure.kind, failure.reason)
+        table.add_row(*(console.render_str(cell, markup=False, emoji=False) for cell in cells))
+    console.print(table, width=width)
+    if any(failure.trace for failure in failures):
+        console.print(f"Details of unexpected errors: {output / LOG_FILE}", markup=False)
+
+
+def write_failure_files(failures: list[Failure], total: int, output: Path) -> None:
+    """Write, or remove, `failures.tsv` and `failures.log`."""
+    rows = ["scan\terror\treason"]
+    rows += ["\t".join((str(f.scan), f.kind, " ".join(f.reason.split()))) for f in failures]
+    traces = [f"{failure.scan}\n{failure.trace}" for failure in failures if failure.trace]
+    wanted = {
+        FAILURES_FILE: "\n".join(rows) + "\n" if failures and total > 1 else "",
+        LOG_FILE: "\n".join(traces),
+    }
+    for name, text in wanted.items():
+        if text:
+            output.mkdir(parents=True, exist_ok=True)
+            (output / name).write_text(text, encoding="utf-8")
+        else:
+            (output / name).unlink(missing_ok=True)
+
+
+def load_detector(config: DetectConfig, output: Path, display: Display) -> Detector | None:
+    """Check the output folder, then load the weights once for all scans.
+
+    Here, and not at the top of the program, because torch takes seconds to import.
+
+    Returns:
+        None after an error, which has been shown.
+    """
+    try:
+        check_writable(output)
+        from anatomaly.pipeline import Detector
+
+        return Detector(config)
+    except AnatomalyError as error:
+        display.line(f"{type(error).__name__}: {error}", style="red")
+        return None
+
+
+def check_writable(output: Path) -> None:
+    """Refuse an output folder that cannot be written, before minutes are spent.
+
+    Leaves nothing behind: a folder made for the test is removed again.
+
+    Raises:
+        OutputError: it cannot be made or written, or is a file.
+    """
+    missing = [folder for folder in (output, *output.parents) if not folder.exists()]
+    probe = output / f".anatomaly-{time.time_ns()}"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {output} ({error.strerror}); choose another folder"
+        ) from error
+    finally:
+        for folder in missing:
+            if folder.is_dir():
+                folder.rmdir()
