@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from anatomaly.errors import ScanError
 from anatomaly.scan import dicom
+from anatomaly.scan.leftovers import hold_lock
 from anatomaly.scan.read import read_scan
 
 SIZE = (36, 30, 24)  # columns, rows, slices
@@ -245,6 +247,24 @@ def test_slow_conversion_is_ended(
     monkeypatch.setattr(dicom, "TIMEOUT_SECONDS", 0.0)
     with pytest.raises(ScanError, match=r"longer than 0.0 s; name the folder of one series"):
         read_scan(study.folder)
+    nothing_left()
+
+
+def test_left_conversions_of_killed_runs_are_removed(
+    study: Study, nothing_left: Callable[[], None], tmp_path: Path
+):
+    study.add(1, "T1")
+    killed = tmp_path / "temporary" / "anatomaly_dicom_killed"
+    running = tmp_path / "temporary" / "anatomaly_dicom_running"
+    for folder in (killed, running):
+        folder.mkdir()
+        (folder / "series_1.nii").write_text("a patient")
+    lock = hold_lock(running)
+    assert lock is not None
+    read_scan(study.folder)
+    assert [p.name for p in (tmp_path / "temporary").iterdir()] == [running.name]
+    os.close(lock)
+    read_scan(study.folder)
     nothing_left()
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from anatomaly.errors import OutputError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
-from anatomaly.scan import write
+from anatomaly.scan import leftovers, write
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
 from anatomaly.volume import Scan, Volume
@@ -381,7 +381,7 @@ def test_hidden_folders_of_others_are_not_touched(tmp_path: Path):
 def test_a_day_old_leftover_goes_even_where_locks_do_not_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(write, "fcntl", None)
+    monkeypatch.setattr(leftovers, "fcntl", None)
     for name, age in ((".x.00000001.partial", 90_000), (".x.00000002.partial", 10)):
         folder = tmp_path / name
         folder.mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomaly.errors import ScanError
+from anatomaly.scan.leftovers import hold_lock, is_stale
 from anatomaly.scan.series import Series, choose_series, series_of_file
 from anatomaly.types import Sequence
 
@@ -21,6 +23,7 @@ TIMEOUT_SECONDS = 900
 MAX_FILES = 20_000
 """A head study has a few thousand files; more is a folder with many studies."""
 _DEPTH = 9
+_PREFIX = "anatomaly_dicom_"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def converted_series(folder: Path) -> Iterator[ConvertedSeries]:
             conversion failed.
     """
     files = _files_of(folder)
-    with tempfile.TemporaryDirectory(prefix="anatomaly_dicom_") as temporary:
+    _remove_stale()
+    with tempfile.TemporaryDirectory(prefix=_PREFIX) as temporary, _locked(Path(temporary)):
         said = _convert(folder, Path(temporary))
         found = _found(Path(temporary))
         if not found:
@@ -74,6 +78,24 @@ def converted_series(folder: Path) -> Iterator[ConvertedSeries]:
                 "dicom_series_found": [series.label for series, _ in found],
             },
         )
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Mark the folder as in use, so that no other run takes it for left behind."""
+    lock = hold_lock(folder)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove_stale() -> None:
+    """Remove what killed runs left in the temporary folder: it holds a patient's images."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if is_stale(left):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _files_of(folder: Path) -> tuple[Path, ...]:

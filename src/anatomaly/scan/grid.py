@@ -39,6 +39,7 @@ class Grid:
     warnings: tuple[str, ...]
 
 
+@np.errstate(all="ignore")  # damaged headers hold numbers like 1e300; the checks below see them
 def find_grid(header: nib.Nifti1Header, what: str) -> Grid:
     """Find the affine of a 3D header; the unit of the file becomes mm.
 
@@ -95,8 +96,7 @@ def _usable(header: nib.Nifti1Header, name: str) -> tuple[Affine | None, str]:
     if int(header[f"{name}_code"]) == 0:
         return None, ""
     try:
-        with np.errstate(all="ignore"):
-            affine: Any = header.get_sform() if name == "sform" else header.get_qform()
+        affine: Any = header.get_sform() if name == "sform" else header.get_qform()
         return check_affine(affine, name), ""
     except (GeometryError, HeaderDataError, ValueError) as error:
         return None, str(error).removeprefix(f"{name}: ").split(";")[0]

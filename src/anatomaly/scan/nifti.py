@@ -30,7 +30,7 @@ _GZIP_RATIO = 1032
 """No gzip stream unpacks to more than this many times its size."""
 _MAX_VOXEL_OFFSET = 64 * 1024 * 1024
 _GZIP_MAGIC = b"\x1f\x8b"
-_READ_ERRORS = (OSError, EOFError, zlib.error, HeaderDataError, ValueError, MemoryError)
+_READ_ERRORS = (OSError, EOFError, zlib.error, HeaderDataError, ValueError)
 
 _quiet = logging.getLogger("anatomaly.nifti_header")
 _quiet.addHandler(logging.NullHandler())
@@ -156,6 +156,11 @@ def _open(path: Path, compressed: bool) -> Iterator[io.BufferedIOBase]:
             with gzip.GzipFile(fileobj=raw, mode="rb") as unpacked:
                 yield unpacked
                 unpacked.read(1 << 16)  # reaches the checksum where the promised data end
+    except MemoryError as error:
+        raise ScanError(
+            f"{path}: the image does not fit in memory; resample it to about 1 mm or use a larger "
+            "machine"
+        ) from error
     except _READ_ERRORS as error:
         said = str(error) or type(error).__name__
         raise ScanError(
@@ -245,8 +250,8 @@ def _read_mgh(path: Path, file: io.BufferedIOBase, capacity: int) -> StoredImage
     warnings: tuple[str, ...] = ()
     with np.errstate(all="ignore"):
         affine = mgh.get_affine()
-    header.set_sform(affine, code="scanner")
-    header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
+        header.set_sform(affine, code="scanner")
+        header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
     if not known:
         warnings = (
             "the .mgz file says that its position is unknown; a default orientation is used, left "

@@ -8,7 +8,6 @@ import gzip
 import os
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +19,8 @@ from numpy.typing import DTypeLike
 
 from anatomaly.errors import OutputError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
+from anatomaly.scan.leftovers import hold_lock, is_stale
 from anatomaly.volume import Scan, Volume
-
-try:
-    import fcntl
-except ImportError:  # not on Windows: there only age tells a stale folder
-    fcntl = None  # type: ignore[assignment]
 
 RESULT_MARKER = "run.json"
 """A folder that holds this file is one of our results and may be replaced."""
@@ -37,8 +32,6 @@ RESULT_FILES = frozenset({
 """What a result consists of; other files in an older result are the user's and are kept."""
 
 _PARTIAL, _OLD = ".partial", ".old"
-_STALE_SECONDS = 86_400.0
-_EMPTY_STALE_SECONDS = 60.0
 _GRID_FIELDS = (
     "dim_info", "pixdim", "xyzt_units", "qform_code", "sform_code", "quatern_b", "quatern_c",
     "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z", "srow_x", "srow_y", "srow_z",
@@ -137,7 +130,7 @@ def output_folder(path: str | Path) -> Iterator[Path]:
         _refuse_foreign(path)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
         temporary.mkdir()
-        lock = _lock(temporary)
+        lock = hold_lock(temporary)
         yield temporary
         _publish(temporary, path)
         parents.clear()
@@ -229,7 +222,7 @@ def _recover(path: Path) -> None:
         else:
             old.rename(path)
     for partial in _leftovers(path, _PARTIAL):
-        if _is_stale(partial):
+        if is_stale(partial):
             shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -245,33 +238,6 @@ def _leftovers(path: Path, ending: str) -> list[Path]:
         and entry.is_dir()
     ]
     return sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)
-
-
-def _lock(folder: Path) -> int | None:
-    """Hold a lock on the folder that ends with this process; None where there are no such locks."""
-    if fcntl is None:
-        return None
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
-
-
-def _is_stale(folder: Path) -> bool:
-    """Return whether nobody works in an unfinished folder: not locked, or a day old."""
-    age = time.time() - folder.stat().st_mtime
-    if age > _STALE_SECONDS:
-        return True
-    if not any(folder.iterdir()) and age < _EMPTY_STALE_SECONDS:
-        return False  # its owner may be about to lock it
-    handle = _lock(folder)
-    if handle is None:
-        return False
-    os.close(handle)
-    return True
 
 
 def _concerns(error: OSError, folder: Path) -> bool:
