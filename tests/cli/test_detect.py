@@ -1,0 +1,172 @@
+"""`anatomaly detect`: exit status, failures, names, what is left behind."""
+
+import os
+
+import pytest
+
+from anatomaly.cli.detect import parse_outputs
+from anatomaly.errors import ConfigError
+
+
+def test_good_scan(run, fake, tmp_path):
+    result = run("detect", "a/sub-01_T1w.nii.gz", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "out" / "sub-01_T1w" / "run.json").read_text() == "None"
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["sub-01_T1w"]
+    assert "T1w, 2 lesions, 1.8 mL" in result.stderr
+
+
+def test_bad_scans_among_good_ones(run, fake, tmp_path):
+    scans = ["one.nii.gz", "broken.nii.gz", "bug.nii.gz", "hungry.nii.gz", "two.nii.gz"]
+    result = run("detect", *scans, "-o", tmp_path)
+    assert result.exit_code == 1
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "failures.log",
+        "failures.tsv",
+        "one",
+        "two",
+    ]
+    rows = [row.split("\t") for row in (tmp_path / "failures.tsv").read_text().splitlines()]
+    assert rows[0] == ["scan", "error", "reason"]
+    assert [row[:2] for row in rows[1:]] == [
+        ["broken.nii.gz", "ScanError"],
+        ["bug.nii.gz", "ZeroDivisionError"],
+        ["hungry.nii.gz", "MemoryError"],
+    ]
+    assert rows[1][2] == "broken.nii.gz: no [such] scan; check the path"
+    log = (tmp_path / "failures.log").read_text()
+    assert "Traceback" in log
+    assert "ZeroDivisionError: division by zero" in log
+    assert "ScanError" not in log  # a bad scan is no defect of ours: no trace
+    assert "3 of 5 scans failed" in result.stderr
+    assert "no [such] scan; check the path" in result.stderr  # brackets are no markup
+    assert "Traceback" not in result.stderr
+
+
+def test_one_bad_scan_leaves_nothing_behind(run, fake, tmp_path):
+    result = run("detect", "broken.nii.gz", "-o", tmp_path / "out" / "deep")
+    assert result.exit_code == 1
+    assert "no [such] scan" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_of_an_earlier_failure_go_away(run, fake, tmp_path):
+    run("detect", "bug.nii.gz", "good.nii.gz", "-o", tmp_path)
+    assert (tmp_path / "failures.tsv").exists()
+    result = run("detect", "good.nii.gz", "-o", tmp_path)
+    assert result.exit_code == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["good"]
+
+
+def test_log_without_a_terminal_is_plain_lines(run, fake, tmp_path):
+    result = run("detect", "one.nii.gz", "two.nii.gz", "-o", tmp_path)
+    assert "\x1b" not in result.stderr
+    lines = [line.split(" ", 1)[1] for line in result.stderr.splitlines() if "prepare" in line]
+    assert lines == ["[1/2] one: prepare", "[2/2] two: prepare"]
+
+
+def test_warnings_come_before_the_result_and_quiet_keeps_them(run, fake, tmp_path):
+    loud = run("detect", "doubtful.nii.gz", "-o", tmp_path).stderr
+    assert loud.index("registration is poor") < loud.index("2 lesions")
+    quiet = run("detect", "doubtful.nii.gz", "-o", tmp_path, "--quiet").stderr
+    assert quiet == "doubtful: warning: registration is poor\n"
+
+
+def test_same_names_get_their_folders_whatever_the_order(run, fake, tmp_path):
+    scans = ["s1/T1w.nii.gz", "s2/T1w.nii.gz", "s2/FLAIR.nii.gz"]
+    for number, order in enumerate((scans, scans[::-1])):
+        assert run("detect", *order, "-o", tmp_path / str(number)).exit_code == 0
+        names = sorted(folder.name for folder in (tmp_path / str(number)).iterdir())
+        assert names == ["FLAIR", "s1_T1w", "s2_T1w"]
+
+
+def test_skip_finished_and_overwrite(run, fake, tmp_path):
+    run("detect", "one.nii.gz", "-o", tmp_path)
+    result = run("detect", "one.nii.gz", "two.nii.gz", "-o", tmp_path, "--skip-finished")
+    assert result.exit_code == 0
+    assert "one: has a result already" in result.stderr
+    assert [path.name for path, _ in fake.seen] == ["one.nii.gz", "two.nii.gz"]
+    run("detect", "one.nii.gz", "-o", tmp_path)
+    assert fake.seen[-1][0].name == "one.nii.gz"
+
+
+def test_half_a_result_counts_as_unfinished(run, fake, tmp_path):
+    (tmp_path / "one").mkdir()
+    run("detect", "one.nii.gz", "-o", tmp_path, "--skip-finished")
+    assert len(fake.seen) == 1
+
+
+def test_every_option_reaches_its_field(run, fake, tmp_path):
+    mask = tmp_path / "mask.nii.gz"
+    mask.touch()
+    arguments = "--sequence FLAIR --device cpu --threads 3 --threshold 0.7 --polarity both"
+    arguments += " --min-lesion-mm3 55 --brain-extraction atlas --no-bias-field --force"
+    arguments += f" --atlas {mask} --weights mine --brain-mask {mask}"
+    result = run("detect", "x.nii.gz", "-o", tmp_path, *arguments.split())
+    assert result.exit_code == 0, result.output
+    config = fake.seen[0][1]
+    assert (config.sequence, config.device, config.threads) == ("FLAIR", "cpu", 3)
+    assert (config.weights, config.atlas) == ("mine", mask)
+    assert (config.anomaly.threshold, config.anomaly.polarity) == (0.7, "both")
+    assert config.anomaly.min_lesion_mm3 == 55
+    assert config.preprocess.brain_extraction == "atlas"
+    assert (config.preprocess.bias_field, config.preprocess.force) == (False, True)
+    assert config.preprocess.brain_mask == mask
+
+
+def test_defaults_are_those_of_the_configuration(run, fake, tmp_path):
+    run("detect", "x.nii.gz", "-o", tmp_path)
+    assert fake.seen[0][1] == type(fake.seen[0][1])()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["a.nii.gz"],
+        ["a.nii.gz", "-o", "OUT", "--sequence", "PD"],
+        ["a.nii.gz", "-o", "OUT", "--threshold", "7"],
+        ["a.nii.gz", "-o", "OUT", "--min-lesion-mm3", "-1"],
+        ["a.nii.gz", "-o", "OUT", "--outputs", "picture"],
+        ["a.nii.gz", "a.nii.gz", "-o", "OUT"],
+        ["a.nii.gz", "b.nii.gz", "-o", "OUT", "--brain-mask", __file__],
+        ["-o", "OUT"],
+    ],
+    ids=["no-output", "sequence", "threshold", "volume", "outputs", "twice", "mask", "no-scan"],
+)
+def test_wrong_usage_is_2_and_runs_nothing(run, fake, tmp_path, arguments):
+    result = run("detect", *[tmp_path / "out" if a == "OUT" else a for a in arguments])
+    assert result.exit_code == 2
+    assert fake.seen == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_weights_stop_before_the_first_scan(run, fake, tmp_path):
+    result = run("detect", "a.nii.gz", "-o", tmp_path / "out", "--weights", "missing")
+    assert result.exit_code == 1
+    assert "WeightsError: no weights called missing" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_output_that_cannot_be_written_is_refused_at_once(run, fake, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    result = run("detect", "a.nii.gz", "-o", tmp_path / "file" / "out")
+    assert result.exit_code == 1
+    assert "cannot write to" in result.stderr
+    assert fake.seen == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_read_only_output_is_refused_at_once(run, fake, tmp_path):
+    tmp_path.chmod(0o500)
+    result = run("detect", "a.nii.gz", "-o", tmp_path)
+    tmp_path.chmod(0o700)
+    assert result.exit_code == 1
+    assert fake.seen == []
+
+
+def test_outputs_list(run, fake, tmp_path):
+    run("detect", "a.nii.gz", "-o", tmp_path, "--outputs", "lesions,anomaly_map")
+    assert (tmp_path / "a" / "run.json").read_text() == "['anomaly_map', 'lesions']"
+    assert parse_outputs("all") is None
+    with pytest.raises(ConfigError, match="empty"):
+        parse_outputs(" , ")
