@@ -170,6 +170,7 @@ def test_missing_slices_keep_the_geometry_right(study: Study):
     found = scan.volume.affine @ (*centre, 1)
     np.testing.assert_allclose(found[:3], study.patient_mm(*MARKER), atol=2.0)
     assert any("missing or unevenly spaced slices" in warning for warning in scan.warnings)
+    assert scan.metadata["dicom_series_found"] == ["series 4 'T1 MPRAGE'"]
     assert scan.metadata["dicom_series"]["SeriesNumber"] == 4
 
 

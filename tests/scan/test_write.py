@@ -400,3 +400,16 @@ def test_result_behind_a_link_is_replaced_there(tmp_path: Path):
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real" / "run.json").read_text() == "1"
     shutil.rmtree(tmp_path / "real")
+
+
+def test_results_of_raw_heads_lie_on_their_scans(data_folder: Path, tmp_path: Path):
+    for path in sorted((data_folder / "raw_heads").rglob("*.nii.gz")):
+        scan = read_scan(path)
+        mask = scan.volume.with_data(scan.volume.data > scan.volume.data.mean())
+        after = nib.load(write_volume(tmp_path / "mask.nii.gz", mask, scan, np.uint8))
+        before = nib.load(path)
+        assert np.array_equal(after.affine, before.affine)
+        assert np.array_equal(after.get_qform(), before.get_qform())
+        for field in ("sform_code", "qform_code", "xyzt_units"):
+            assert after.header[field] == before.header[field]
+        assert np.array_equal(np.asanyarray(after.dataobj), mask.data)
