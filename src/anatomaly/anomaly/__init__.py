@@ -1,1 +1,1 @@
-"""Stage 4, SCORE: from scan and pseudo-healthy image to a score, a mask and a lesion table."""
+"""Stage 4, SCORE: `ssim` → `hybrid_score` → `postprocess` → `lesions`."""

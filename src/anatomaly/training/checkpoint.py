@@ -1,0 +1,76 @@
+"""Checkpoints without pickles: tensors in safetensors, the rest in JSON, renamed into place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from anatomaly.errors import TrainingError
+
+
+def save_checkpoint(
+    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any]
+) -> None:
+    """Write `checkpoint.safetensors`: weights, optimiser moments and `state` (JSON) in one file.
+
+    One file renamed into place: a kill leaves the old checkpoint or the new one, never half.
+    """
+    tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+    tensors |= _optimiser_tensors(model, optimiser)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "checkpoint.safetensors.part"
+    save_file(tensors, temporary, metadata={"state": json.dumps(state)})
+    temporary.replace(folder / "checkpoint.safetensors")
+
+
+def load_checkpoint(
+    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer
+) -> dict[str, Any]:
+    """Restore weights and optimiser in place and return the saved state.
+
+    Raises:
+        TrainingError: the file is damaged or belongs to another model.
+    """
+    from safetensors import safe_open
+
+    path = folder / "checkpoint.safetensors"
+    try:
+        tensors = load_file(path)
+        with safe_open(path, "pt") as file:
+            state: dict[str, Any] = json.loads(file.metadata()["state"])
+        model.load_state_dict(
+            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+        )
+    except (SafetensorError, RuntimeError, KeyError, OSError) as error:
+        raise TrainingError(f"{path}: cannot resume from this checkpoint: {error}") from error
+    for name, parameter in model.named_parameters():
+        slots = {
+            slot: tensors[f"optimiser.{slot}.{name}"]
+            for slot in ("step", "exp_avg", "exp_avg_sq")
+            if f"optimiser.{slot}.{name}" in tensors
+        }
+        if slots:
+            optimiser.state[parameter] = {
+                k: v.to(parameter.device).contiguous(memory_format=_layout(v)) if k != "step" else v
+                for k, v in slots.items()
+            }
+    return state
+
+
+def _layout(tensor: Tensor) -> torch.memory_format:
+    return torch.channels_last_3d if tensor.ndim == 5 else torch.contiguous_format
+
+
+def _optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    tensors = {}
+    for name, parameter in model.named_parameters():
+        for slot, value in optimiser.state.get(parameter, {}).items():
+            tensors[f"optimiser.{slot}.{name}"] = value
+    return tensors

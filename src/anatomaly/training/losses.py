@@ -1,0 +1,67 @@
+"""Losses of the training stages: pure functions, each with its formula; lower is better."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from anatomaly.anomaly.ssim import ssim_map
+
+
+def tissue_loss(logits: Tensor, tissue: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Tissue prior: mean cross-entropy plus 1 − mean soft Dice over the four classes.
+
+    Dice_k = (2 Σ p_k t_k + 1) / (Σ p_k + Σ t_k + 1); it keeps a rare class (CSF) alive.
+
+    Args:
+        logits: (B, 4, I, J, K).
+        tissue: (B, I, J, K) int64.
+        weight: (4,) class weights of the cross-entropy.
+    """
+    cross_entropy = F.cross_entropy(logits.float(), tissue, weight=weight)
+    shares = torch.softmax(logits.float(), dim=1).flatten(2)
+    truth = F.one_hot(tissue, logits.shape[1]).flatten(1, 3).transpose(1, 2).to(shares.dtype)
+    overlap = 2 * (shares * truth).sum((0, 2)) + 1
+    dice = overlap / (shares.sum((0, 2)) + truth.sum((0, 2)) + 1)
+    return cross_entropy + 1 - dice.mean()
+
+
+def consistency_loss(logits_a: Tensor, logits_b: Tensor) -> Tensor:
+    """Anatomy consistency: mean |softmax(a) − softmax(b)| of two contrasts of one anatomy."""
+    return (torch.softmax(logits_a.float(), 1) - torch.softmax(logits_b.float(), 1)).abs().mean()
+
+
+def absolute_loss(rebuilt: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean |φ − x| over the mask; shapes as in `reconstruction_loss`."""
+    return ((rebuilt - target).abs() * mask).sum() / (mask.sum() + 1)
+
+
+def reconstruction_loss(rebuilt: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Mean |φ − x| over the mask, plus .5 · (1 − SSIM) over it.
+
+    Args:
+        rebuilt: (B, 1, I, J, K) in [0, 1].
+        target: the same shape.
+        mask: (B, 1, I, J, K) of 0 and 1.
+    """
+    similarity = ssim_map(rebuilt * mask, target * mask, data_range=1.0)
+    dissimilarity = ((1 - similarity) * mask).sum() / (mask.sum() + 1)
+    return absolute_loss(rebuilt, target, mask) + 0.5 * dissimilarity
+
+
+def code_loss(logits: Tensor, code: Tensor, mask: Tensor) -> Tensor:
+    """Cross-entropy −Σ_c code_c log softmax(logits)_c, mean over the mask.
+
+    Args:
+        logits: (B, 8, I, J, K) of the restorer.
+        code: (B, 8, I, J, K) of the encoder on the healthy tissue map, channels sum to 1.
+        mask: (B, 1, I, J, K).
+    """
+    per_voxel = -(code * torch.log_softmax(logits.float(), dim=1)).sum(1, keepdim=True)
+    return (per_voxel * mask).sum() / (mask.sum() + 1)
+
+
+def modality_loss(codes_a: Tensor, codes_b: Tensor) -> Tensor:
+    """Modality cycle: mean squared difference of two codes of the same contrast, (B, 16) each."""
+    return (codes_a - codes_b).pow(2).mean()

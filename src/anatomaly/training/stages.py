@@ -1,0 +1,126 @@
+"""The stages of training, each a module whose `step` turns a batch into named losses.
+
+Source: Yang et al. 2026, doi:10.1016/j.media.2025.103922 (disentangled representation and
+edge-to-image restoration). What differs: healthy tissue is asked for even where the image shows a
+drawn lesion, so that the outline of a lesion is not read as anatomy.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from anatomaly.model.anatomy_edges import anatomy_edges
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.training import losses
+from anatomaly.training.synthesis.corrupt import corrupt_tissue, drop_edges
+from anatomaly.training.synthesis.generator import Pair
+
+Losses = dict[str, Tensor]
+
+CLASS_WEIGHT = (0.6, 1.6, 1.0, 1.0)
+"""Cross-entropy weights of background, CSF, grey and white matter."""
+
+
+def pair_context(model: PseudoHealthyModel, batch: Pair) -> Tensor:
+    """Template context of each patch of a batch, once per pair: (B, 6, I/2, J/2, K/2)."""
+    i, j, k = batch["image"].shape[3:]
+    context: Tensor = model.context(batch["start"], (i, j, k))
+    return context
+
+
+WINDOW = 64
+"""Side of the part of a patch whose intensities are compared, voxels."""
+
+
+def _random_window(grid: torch.Size, rng: torch.Generator) -> tuple[slice, ...]:
+    """Index of a random cube of (B, C, I, J, K), on even voxels."""
+    window = [slice(None), slice(None)]
+    for n in grid:
+        size = min(WINDOW, n)
+        first = 2 * int(torch.randint((n - size) // 2 + 1, (), generator=rng))
+        window.append(slice(first, first + size))
+    return tuple(window)
+
+
+class AnatomyStage(nn.Module):
+    """E_A: tissue prior on both members of a pair, and their consistency."""
+
+    def __init__(self, model: PseudoHealthyModel) -> None:
+        super().__init__()
+        self.model = model
+        self.trained = model.anatomy_extractor
+
+    def step(self, batch: Pair, step: int = 0) -> Losses:
+        """Losses of one batch of pairs; `step` is not used."""
+        del step
+        image = batch["image"].flatten(0, 1)  # (2B, 1, I, J, K), the pair side by side
+        context = pair_context(self.model, batch).repeat_interleave(2, dim=0)
+        logits = self.model.anatomy_extractor.unet(image, context)
+        tissue = batch["tissue"].repeat_interleave(2, dim=0)
+        weight = torch.tensor(CLASS_WEIGHT, device=image.device)
+        return {
+            "tissue": losses.tissue_loss(logits, tissue, weight),
+            "consistency": 1.0 * losses.consistency_loss(logits[0::2], logits[1::2]),
+        }
+
+
+class RestorationStage(nn.Module):
+    """Encoder, E_M, R_D and R_E: self- and cross-reconstruction, modality cycle, edges to code.
+
+    Args:
+        model: all parts.
+        extractor_share: share of batches whose edges come from E_A's own map of the image with
+            its lesion; the others come from the healthy labels, corrupted.
+    """
+
+    def __init__(self, model: PseudoHealthyModel, extractor_share: float = 0.0) -> None:
+        super().__init__()
+        self.model = model
+        self.extractor_share = extractor_share
+        self.trained = nn.ModuleList(
+            [
+                model.anatomy_encoder,
+                model.modality_extractor,
+                model.representation_combiner,
+                model.anatomy_restorer,
+            ]
+        )
+
+    def step(self, batch: Pair, step: int = 0) -> Losses:
+        """Losses of one batch of pairs; `step` seeds the corruption."""
+        model = self.model
+        rng = torch.Generator().manual_seed(7_919 * step + 13)
+        context = pair_context(model, batch)
+        healthy_map = nn.functional.one_hot(batch["tissue"], 4).permute(0, 4, 1, 2, 3).float()
+        seen_map = self._seen_map(batch, healthy_map, context, rng)
+        brain = batch["brain"]
+        code = model.anatomy_encoder(healthy_map, context)
+        edges = drop_edges(anatomy_edges(seen_map), rng)
+        restored_logits = model.anatomy_restorer.logits(edges, context)
+        restored = torch.softmax(restored_logits.float(), dim=1)
+        modality = [model.modality_extractor(batch["image"][:, n], seen_map) for n in (0, 1)]
+        window = _random_window(brain.shape[2:], rng)
+        mask, small_code = brain[window], code[window]
+        target = [batch["healthy"][:, n][window] for n in (0, 1)]
+        combine = model.representation_combiner
+        rebuilt = [combine(small_code, modality[n]) * mask for n in (0, 1)]
+        restored_image = combine(restored[window], modality[0]) * mask
+        again = model.modality_extractor(rebuilt[1], healthy_map[window])
+        return {
+            "first": losses.reconstruction_loss(rebuilt[0], target[0], mask),
+            "second": losses.absolute_loss(rebuilt[1], target[1], mask),
+            "restored": losses.reconstruction_loss(restored_image, target[0], mask),
+            "code": 0.3 * losses.code_loss(restored_logits, code.detach(), brain),
+            "cycle": 0.01 * losses.modality_loss(again, modality[1].detach()),
+        }
+
+    def _seen_map(
+        self, batch: Pair, healthy_map: Tensor, context: Tensor, rng: torch.Generator
+    ) -> Tensor:
+        """Tissue map as the restorer will meet it: E_A's, or healthy labels corrupted."""
+        if float(torch.rand((), generator=rng)) < self.extractor_share:
+            with torch.no_grad():
+                found: Tensor = self.model.anatomy_extractor(batch["image"][:, 0], context).tissue_map
+            return found
+        return corrupt_tissue(healthy_map, batch["lesion"], rng)

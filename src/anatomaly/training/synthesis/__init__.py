@@ -1,0 +1,1 @@
+"""Synthetic training pairs: label maps and healthy scans in, many contrasts of one anatomy out."""

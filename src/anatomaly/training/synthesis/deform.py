@@ -1,0 +1,77 @@
+"""Random deformation: where in the template grid each voxel of a patch reads its value."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.training.synthesis.random_draws import smooth_field, uniform
+
+
+def patch_grid(start: tuple[int, int, int], size: tuple[int, int, int]) -> Tensor:
+    """Return template voxel coordinates of a patch, (3, I, J, K) float32."""
+    axes = [torch.arange(s, s + n, dtype=torch.float32) for s, n in zip(start, size, strict=True)]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def random_affine(rng: Generator, degrees: float = 8, scale: float = 0.08, shift: float = 5) -> Tensor:
+    """Draw a (3, 4) voxel affine about the grid's centre: rotations (±degrees), scales and shears
+    (±scale), shifts (±shift voxels), each uniform."""
+    angles = [math.radians(uniform(rng, -degrees, degrees)) for _ in range(3)]
+    matrix = torch.eye(3)
+    for axis, angle in enumerate(angles):
+        a, b = [n for n in range(3) if n != axis]
+        turn = torch.eye(3)
+        turn[a, a] = turn[b, b] = math.cos(angle)
+        turn[a, b], turn[b, a] = -math.sin(angle), math.sin(angle)
+        matrix = matrix @ turn
+    matrix = matrix + torch.tensor(
+        [[uniform(rng, -scale, scale) * (1.0 if r == c else 0.4) for c in range(3)] for r in range(3)]
+    )
+    centre = (torch.tensor(TEMPLATE_SHAPE, dtype=torch.float32) - 1) / 2
+    offset = centre - matrix @ centre
+    offset = offset + torch.tensor([uniform(rng, -shift, shift) for _ in range(3)])
+    return torch.cat([matrix, offset[:, None]], dim=1)
+
+
+def random_deformation(
+    rng: Generator, start: tuple[int, int, int], size: tuple[int, int, int]
+) -> Tensor:
+    """Draw source coordinates for a patch: an affine, then a smooth elastic part.
+
+    The elastic part has control points 12 to 32 mm apart and a spread of 0 to 2.5 mm.
+
+    Returns:
+        (3, I, J, K) template voxel coordinates to read from.
+    """
+    coordinates = patch_grid(start, size)
+    affine = random_affine(rng)
+    flat = affine[:, :3] @ coordinates.reshape(3, -1) + affine[:, 3:]
+    moved = flat.reshape(coordinates.shape)
+    spacing, spread = uniform(rng, 12, 32), uniform(rng, 0, 2.5)
+    elastic = torch.stack([smooth_field(rng, size, spacing) for _ in range(3)])
+    return moved + spread * elastic
+
+
+def read_nearest(volume: Tensor, coordinates: Tensor) -> Tensor:
+    """Read (I, J, K) at the nearest voxels; 0 outside. Keeps the dtype."""
+    index = coordinates.round().long()
+    inside = torch.ones(index.shape[1:], dtype=torch.bool)
+    for axis, n in enumerate(volume.shape):
+        inside &= (index[axis] >= 0) & (index[axis] < n)
+        index[axis].clamp_(0, n - 1)
+    _, j, k = volume.shape
+    flat = (index[0] * j + index[1]) * k + index[2]
+    return volume.reshape(-1)[flat] * inside.to(volume.dtype)
+
+
+def read_linear(volume: Tensor, coordinates: Tensor) -> Tensor:
+    """Read (I, J, K) float by trilinear interpolation; 0 outside."""
+    size = torch.tensor(volume.shape, dtype=torch.float32).view(3, 1, 1, 1)
+    unit = 2 * coordinates / (size - 1) - 1
+    grid = unit.flip(0).permute(1, 2, 3, 0)[None]
+    return F.grid_sample(volume[None, None], grid, align_corners=True)[0, 0]

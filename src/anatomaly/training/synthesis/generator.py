@@ -1,0 +1,199 @@
+"""The generator of training pairs: two contrasts of one anatomy, with and without a lesion.
+
+Every sample is a pure function of (seed, index), so a run that is killed and resumed, or drawn by
+another number of workers, sees the same samples in the same order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import Dataset
+
+from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.training.cohort import Subject
+from anatomaly.training.synthesis import contrast as c
+from anatomaly.training.synthesis.deform import random_deformation, read_linear, read_nearest
+from anatomaly.training.synthesis.label_maps import RIM, TISSUE_OF_CLASS
+from anatomaly.training.synthesis.lesions import LesionShape, draw_lesion, paint_lesion
+from anatomaly.training.synthesis.random_draws import chance, integer, uniform
+
+
+class Pair(TypedDict):
+    """One sample; P is the patch size, images lie in [0, 1] and are 0 outside the brain.
+
+    Attributes:
+        image: (2, 1, P, P, P) what the networks see: lesion, noise, residual bias.
+        healthy: (2, 1, P, P, P) the same two contrasts without lesion, noise and bias.
+        tissue: (P, P, P) int64, 0 to 3, of the healthy anatomy.
+        brain: (1, P, P, P) float, 1 inside the brain mask.
+        lesion: (1, P, P, P) float in [0, 1], share of lesion.
+        start: (3,) first template voxel of the patch.
+        sequence: (2,) index into `contrast.CONTRASTS`.
+    """
+
+    image: Tensor
+    healthy: Tensor
+    tissue: Tensor
+    brain: Tensor
+    lesion: Tensor
+    start: Tensor
+    sequence: Tensor
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """What is drawn.
+
+    Attributes:
+        patch: side lengths of a sample in voxels (mm), multiples of 16.
+        seed: of everything.
+        sequence_shares: probability of T1w, T2w, FLAIR and random contrasts.
+        real_share: probability that a real scan, where there is one, is the source of an image.
+    """
+
+    patch: tuple[int, int, int] = (96, 96, 96)
+    seed: int = 20261122
+    sequence_shares: tuple[float, float, float, float] = (0.34, 0.28, 0.20, 0.18)
+    real_share: float = 0.7
+    _coarse_step: int = field(default=5, repr=False)
+
+
+class PairGenerator(Dataset[Pair]):
+    """Draws pairs from healthy subjects; index i always gives the same pair."""
+
+    def __init__(
+        self,
+        subjects: list[Subject],
+        shapes: list[LesionShape],
+        config: GeneratorConfig | None = None,
+        length: int = 10**9,
+    ) -> None:
+        self.subjects, self.shapes, self.length = subjects, shapes, length
+        self.config = config or GeneratorConfig()
+
+    def __len__(self) -> int:
+        """Return the nominal number of samples."""
+        return self.length
+
+    def __getitem__(self, index: int) -> Pair:
+        """Draw pair number `index`."""
+        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + index)
+        subject = self.subjects[integer(rng, len(self.subjects))]
+        start = self._draw_start(rng)
+        coordinates = random_deformation(rng, start, self.config.patch)
+        flip = chance(rng, 0.5)
+        if flip:
+            coordinates[0] = TEMPLATE_SHAPE[0] - 1 - coordinates[0]
+        classes = read_nearest(torch.from_numpy(np.array(subject.labels)), coordinates)
+        t1w = None
+        if subject.image is not None:
+            t1w = _read_crop(subject.image, coordinates)
+        contrasts = [c.draw_contrast(rng, self._draw_sequence(rng)) for _ in range(2)]
+        keep_rim = chance(rng, 0.4) and all(c.rim_is_csf(k) or chance(rng, 0.5) for k in contrasts)
+        tight = chance(rng, 0.3)
+        brain = (classes > 0) & ((classes != RIM) | keep_rim)
+        if tight:
+            outside = (~brain).float()[None, None]
+            brain = torch.nn.functional.max_pool3d(outside, 3, 1, 1)[0, 0] < 0.5
+        lesion = draw_lesion(rng, self.shapes, classes, start)
+        acquisition = c.draw_acquisition(rng)
+        images, healthy = [], []
+        for contrast in contrasts:
+            clean, low, high = self._render(rng, subject, classes, t1w, contrast)
+            noise_seed = integer(rng, 2**31)
+            painted = paint_lesion(rng, clean, lesion, contrast)
+            low_high = (low, high - low)
+            target = c.acquire(clean, acquisition)
+            seen = c.add_noise(
+                torch.Generator().manual_seed(noise_seed), c.acquire(painted, acquisition), acquisition
+            )
+            healthy.append(_scale(target, low_high, brain))
+            images.append(_scale(seen, low_high, brain))
+        tissue = torch.from_numpy(TISSUE_OF_CLASS)[classes.long()].long()
+        if keep_rim and all(c.rim_is_csf(k) for k in contrasts):
+            tissue[classes == RIM] = 1
+        tissue[~brain] = 0
+        return Pair(
+            image=torch.stack(images)[:, None],
+            healthy=torch.stack(healthy)[:, None],
+            tissue=tissue,
+            brain=brain.float()[None],
+            lesion=(lesion.alpha * brain)[None],
+            start=torch.tensor(start),
+            sequence=torch.tensor([c.CONTRASTS.index(k.sequence) for k in contrasts]),
+        )
+
+    def _draw_start(self, rng: Generator) -> tuple[int, int, int]:
+        """First voxel of the patch, uniform over the grid on even voxels (the nets fold by two)."""
+        i, j, k = (
+            2 * integer(rng, (n - p) // 2 + 1) if n > p else 0
+            for n, p in zip(TEMPLATE_SHAPE, self.config.patch, strict=True)
+        )
+        return i, j, k
+
+    def _draw_sequence(self, rng: Generator) -> str:
+        draw = uniform(rng, 0, 1)
+        for name, share in zip(c.CONTRASTS, self.config.sequence_shares, strict=True):
+            draw -= share
+            if draw < 0:
+                return name
+        return c.CONTRASTS[-1]
+
+    def _render(
+        self,
+        rng: Generator,
+        subject: Subject,
+        classes: Tensor,
+        t1w: Tensor | None,
+        contrast: c.Contrast,
+    ) -> tuple[Tensor, float, float]:
+        """Draw one healthy image and the 0.5th and 99.5th percentile of its whole brain."""
+        step = self.config._coarse_step
+        coarse = torch.from_numpy(np.ascontiguousarray(subject.labels[::step, ::step, ::step]))
+        inside = (coarse > 0) & (coarse != RIM)
+        if t1w is not None and subject.image is not None and chance(rng, self.config.real_share):
+            grey = torch.from_numpy(np.ascontiguousarray(subject.image[::step, ::step, ::step]))
+            landmarks = _landmarks(grey, coarse)
+            if bool((landmarks[1:] > landmarks[:-1] + 5).all()):
+                curve = c.tone_curve(rng, landmarks, contrast)
+                image = c.remap(t1w, curve)
+                rim = classes == RIM
+                image[rim] = contrast.means[RIM]
+                values = c.remap(grey[inside].float(), curve)
+                return image, *_percentiles(values)
+        image = c.render_classes(rng, classes, contrast)
+        values = contrast.means[coarse[inside].long()]
+        values = values + 0.03 * torch.randn(values.shape, generator=rng)
+        return image, *_percentiles(values)
+
+
+def _read_crop(volume: np.ndarray, coordinates: Tensor) -> Tensor:
+    """Linear reading of a memory-mapped volume through only the part that is needed."""
+    flat = coordinates.reshape(3, -1)
+    low = [max(0, int(v)) for v in flat.amin(1).floor()]
+    high = [int(v) + 2 for v in flat.amax(1).ceil()]
+    crop = volume[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
+    shift = torch.tensor(low, dtype=torch.float32).view(3, 1, 1, 1)
+    return read_linear(torch.from_numpy(np.ascontiguousarray(crop)).float(), coordinates - shift)
+
+
+def _landmarks(grey: Tensor, classes: Tensor) -> Tensor:
+    """Median grey value of ventricular CSF, cortex and cerebral white matter, (3,)."""
+    return torch.stack([grey[classes == k].float().median() for k in (1, c.CORTEX, c.WHITE)])
+
+
+def _percentiles(values: Tensor) -> tuple[float, float]:
+    """0.5th and 99.5th percentile, a little apart at least."""
+    low, high = torch.quantile(values, torch.tensor([0.005, 0.995])).tolist()
+    return low, max(high, low + 0.05)
+
+
+def _scale(image: Tensor, low_range: tuple[float, float], brain: Tensor) -> Tensor:
+    """Scale to [0, 1] between the percentiles, as `preprocess.normalise` does; 0 outside."""
+    low, extent = low_range
+    return ((image - low) / extent).clamp(0, 1) * brain
