@@ -1,0 +1,48 @@
+"""Layers hold, and the light parts of the package stay light."""
+
+import subprocess
+import sys
+
+import pytest
+from importlinter.cli import lint_imports
+
+HEAVY = ("torch", "nilearn", "deepbet", "matplotlib", "skimage", "pandas")
+
+
+def test_import_contracts_hold(checkout):
+    assert lint_imports(config_filename=str(checkout / "pyproject.toml"), no_cache=True) == 0
+
+
+def modules_loaded_by(code: str) -> set[str]:
+    """Run code in a fresh interpreter; return the top-level modules it loaded."""
+    script = f"{code}\nimport sys\nprint('LOADED', *{{m.split('.')[0] for m in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].removeprefix("LOADED ").split())
+
+
+RUN = "import sys; sys.argv = ['anatomaly', *{arguments}]\nfrom anatomaly.cli.main import app\n"
+RUN += "app(standalone_mode=False)"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import anatomaly",
+        RUN.format(arguments=["info"]),
+        RUN.format(arguments=["detect", "--help"]),
+    ],
+    ids=["import", "info", "help"],
+)
+def test_light_parts_load_nothing_heavy(code):
+    loaded = modules_loaded_by(code)
+    assert "anatomaly" in loaded
+    assert loaded.isdisjoint(HEAVY), loaded & set(HEAVY)
+
+
+def test_public_names_are_there_and_others_are_not():
+    code = "import anatomaly\nanatomaly.Detector, anatomaly.detect, anatomaly.Detection"
+    assert "anatomaly" in modules_loaded_by(code)
+    with pytest.raises(subprocess.CalledProcessError):
+        modules_loaded_by("import anatomaly\nanatomaly.detekt")
