@@ -1,63 +1,57 @@
 """`anatomaly train synthetic` hands its options over and reports what comes back."""
 
-import sys
-from types import ModuleType, SimpleNamespace
-
 import pytest
 
-from anatomaly.errors import ConfigError, TrainingError
+from anatomaly.errors import TrainingError
+from anatomaly.training import synthetic
+from anatomaly.training.loop import Progress
 
 
 @pytest.fixture(name="asked")
 def fixture_asked(monkeypatch):
-    """Put a fake in the place of the training; returns the configurations it was given."""
+    """Train nothing; returns the configurations that were given."""
     asked = []
 
-    def configure(**options):
-        if options["workers"] > 64:
-            raise ConfigError("workers must be at most 64")
-        return SimpleNamespace(**options)
-
-    def train(config):
+    def train(config, say, report):
         asked.append(config)
-        if config.steps == 13:
-            raise TrainingError("the checkpoint belongs to another configuration")
-        return config.output / "weights"
+        if config.loop.batch == 13:
+            raise TrainingError("the checkpoint belongs to another model")
+        say("20 anatomies")
+        for step in (10, 20):
+            report("joint", Progress(step, {"image": 0.25}, 1.0))
 
-    module = ModuleType("anatomaly.training.synthetic")
-    module.SyntheticTrainingConfig = configure
-    module.train_synthetic = train
-    monkeypatch.setitem(sys.modules, "anatomaly.training.synthetic", module)
+    monkeypatch.setattr(synthetic, "train_synthetic", train)
     return asked
 
 
 def test_options_are_handed_over(run, asked, tmp_path):
-    options = f"--data {tmp_path} --steps 7 --seed 3 --device cpu --threads 1 --workers 2"
+    options = f"--lesions {tmp_path} --cohort {tmp_path} --steps joint=7 --steps anatomy=9"
+    options += " --only joint --batch 2 --workers 3 --threads 4 --precision fp32 --device cuda:1"
     result = run("train", "synthetic", "-o", tmp_path / "run", *options.split())
     assert result.exit_code == 0, result.output
-    assert vars(asked[0]) == {
-        "output": tmp_path / "run",
-        "data": tmp_path,
-        "steps": 7,
-        "seed": 3,
-        "device": "cpu",
-        "threads": 1,
-        "workers": 2,
-    }
-    assert f"weights: {tmp_path / 'run' / 'weights'}" in result.stderr
+    config = asked[0]
+    assert (config.output, config.lesions, config.cohort) == (tmp_path / "run", tmp_path, tmp_path)
+    assert config.label_maps is None
+    assert config.steps == {"joint": 7, "anatomy": 9}
+    assert config.only == ("joint",)
+    loop = config.loop
+    assert (loop.batch, loop.workers, loop.threads) == (2, 3, 4)
+    assert (loop.precision, loop.device) == ("fp32", "cuda:1")
 
 
-def test_data_folder_comes_from_the_environment(run, asked, tmp_path, monkeypatch):
-    monkeypatch.delenv("ANATOMALY_DATA", raising=False)
-    assert run("train", "synthetic", "-o", tmp_path / "run").exit_code == 2
-    monkeypatch.setenv("ANATOMALY_DATA", str(tmp_path))
-    assert run("train", "synthetic", "-o", tmp_path / "run").exit_code == 0
-    assert [config.data for config in asked] == [tmp_path]
+def test_events_and_losses_are_shown_but_not_every_step(run, asked, tmp_path):
+    err = run("train", "synthetic", "-o", tmp_path / "run", "--lesions", tmp_path).stderr
+    assert "20 anatomies" in err
+    assert "joint step 10: image 0.2500" in err
+    assert "step 20" not in err  # less than half a minute later
 
 
-def test_failed_training_is_1_and_bad_options_are_2(run, asked, tmp_path):
-    base = ("train", "synthetic", "-o", tmp_path / "run", "--data", tmp_path)
-    failed = run(*base, "--steps", "13")
+def test_failed_training_is_1_and_wrong_usage_is_2(run, asked, tmp_path):
+    base = ("train", "synthetic", "-o", tmp_path / "run", "--lesions", tmp_path)
+    failed = run(*base, "--batch", "13")
     assert failed.exit_code == 1
-    assert "belongs to another configuration" in failed.stderr
-    assert run(*base, "--workers", "65").exit_code == 2
+    assert "belongs to another model" in failed.stderr
+    assert run(*base, "--steps", "joint").exit_code == 2
+    assert run(*base, "--steps", "joint=0").exit_code == 2
+    assert run(*base, "--cohort", tmp_path / "none").exit_code == 2
+    assert run("train", "synthetic", "-o", tmp_path / "run").exit_code == 2

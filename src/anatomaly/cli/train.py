@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from anatomaly.cli.progress import Display
-from anatomaly.config import DeviceOption
-from anatomaly.errors import AnatomalyError, ConfigError
+from anatomaly.errors import AnatomalyError
+
+if TYPE_CHECKING:
+    from anatomaly.training.loop import Progress
+
+SECONDS_BETWEEN_LINES = 30.0
 
 train_app = typer.Typer(no_args_is_help=True, help="Make weights of your own.")
 
@@ -28,48 +33,110 @@ def synthetic(
             "-o",
             metavar="RUN",
             show_default=False,
-            help="Run folder: checkpoints, loss curve, and at the end the weights.",
+            help="Folder of the run: cache, checkpoints, loss curves.",
         ),
     ],
-    data: Annotated[
+    lesions: Annotated[
         Path,
         typer.Option(
-            envvar="ANATOMALY_DATA",
             exists=True,
             file_okay=False,
             show_default=False,
-            help="Folder with label maps, healthy scans and lesion shapes.",
+            help="Lesion shapes, masks in MNI space, in folders stroke/ and ms/.",
         ),
     ],
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each stage.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="Decides everything that is random.")] = 0,
-    device: Annotated[DeviceOption, typer.Option(help="Where the networks run.")] = "auto",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0: torch's choice.")] = 0,
+    label_maps: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            show_default=False,
+            help="Whole-head label maps (FreeSurfer numbers).",
+        ),
+    ] = None,
+    cohort: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            show_default=False,
+            help="Healthy *_T1w.nii.gz, each with a *_dlmuse.nii.gz parcellation (MUSE numbers).",
+        ),
+    ] = None,
+    steps: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STAGE=N", show_default=False, help="Length of a stage; may be repeated."
+        ),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="STAGE", show_default=False, help="Train this stage alone; may be repeated."
+        ),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Pairs a step.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw samples.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the networks.")] = 1,
+    precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Of the networks.")] = "bf16",
+    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, mps.")] = "cpu",
 ) -> None:
     """Train on synthetic pairs and healthy scans; the same command goes on after a kill.
 
-    - `anatomaly train synthetic -o runs/first --data DATA`
+    - `anatomaly train synthetic -o runs/first --lesions shapes --label-maps labels`
+    - `anatomaly train synthetic -o runs/first --lesions shapes --cohort healthy --steps joint=9000`
     """
-    from anatomaly.training.synthetic import SyntheticTrainingConfig, train_synthetic
+    from anatomaly.training.loop import LoopConfig
+    from anatomaly.training.synthetic import SyntheticConfig, train_synthetic
 
-    try:
-        config = SyntheticTrainingConfig(
-            output=output,
-            data=data,
-            steps=steps,
-            seed=seed,
-            device=device,
-            threads=threads,
+    config = SyntheticConfig(
+        output=output,
+        label_maps=label_maps,
+        cohort=cohort,
+        lesions=lesions,
+        steps=dict(map(parse_steps, steps or ())),
+        only=tuple(only or ()),
+        loop=LoopConfig(
+            steps=0,
+            batch=batch,
             workers=workers,
-        )
-    except ConfigError as error:
-        raise typer.BadParameter(str(error)) from error
+            threads=threads,
+            precision=precision,
+            device=device,
+        ),
+    )
     with Display(1, verbose=True) as display:
         display.start_scan(output.name)
         try:
-            weights = train_synthetic(config)
+            train_synthetic(config, display.note, _Reporter(display))
         except AnatomalyError as error:
             display.line(f"{type(error).__name__}: {error}", style="red")
             raise typer.Exit(1) from error
-        display.line(f"weights: {weights}", style="green")
+        display.line(f"done: {output}", style="green")
+
+
+def parse_steps(text: str) -> tuple[str, int]:
+    """Read one `STAGE=N`.
+
+    >>> parse_steps("joint=9000")
+    ('joint', 9000)
+    """
+    stage, _, count = text.partition("=")
+    if not stage or not count.isdecimal() or int(count) < 1:
+        raise typer.BadParameter(f"--steps {text}: expected STAGE=N, for example joint=9000")
+    return stage, int(count)
+
+
+class _Reporter:
+    """Writes a line about the losses every half minute, and at the first step of a stage."""
+
+    def __init__(self, display: Display) -> None:
+        self.display, self.stage, self.written = display, "", -SECONDS_BETWEEN_LINES
+
+    def __call__(self, stage: str, progress: Progress) -> None:
+        now = time.monotonic()
+        if stage == self.stage and now - self.written < SECONDS_BETWEEN_LINES:
+            return
+        self.stage, self.written = stage, now
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in progress.losses.items())
+        self.display.note(f"{time.strftime('%H:%M:%S')} {stage} step {progress.step}: {losses}")
