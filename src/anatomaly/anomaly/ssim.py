@@ -45,8 +45,10 @@ def ssim_map(x: Tensor, y: Tensor, *, data_range: float, sigma: float = 1.5) -> 
         raise ValueError(f"shapes differ: {tuple(x.shape)} and {tuple(y.shape)}")
     if data_range <= 0 or sigma <= 0:
         raise ValueError(f"data_range and sigma must be > 0, got {data_range} and {sigma}")
+    x, y = x.float(), y.float()
     moments = torch.cat([x, y, x * x, y * y, x * y], dim=1)
-    mean_x, mean_y, xx, yy, xy = _blur(moments, _window(sigma, x)).chunk(5, dim=1)
+    with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold xx − x̄²
+        mean_x, mean_y, xx, yy, xy = _blur(moments, _window(sigma, x)).chunk(5, dim=1)
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     covariance = xy - mean_x * mean_y
     spread = xx - mean_x**2 + yy - mean_y**2

@@ -64,4 +64,5 @@ def _pool(features: Tensor, share: Tensor) -> Tensor:
     """
     weight = share.pow(4).flatten(2)
     total = weight.sum(2, keepdim=True) + 1.0
-    return torch.bmm(weight, features.flatten(2).transpose(1, 2)) / total
+    with torch.autocast(features.device.type, enabled=False):
+        return torch.bmm(weight, features.float().flatten(2).transpose(1, 2)) / total

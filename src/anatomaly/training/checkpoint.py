@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -30,6 +30,26 @@ def save_checkpoint(
     temporary.replace(folder / "checkpoint.safetensors")
 
 
+def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the weights and the state of a checkpoint.
+
+    Raises:
+        TrainingError: there is none, or it is damaged.
+    """
+    tensors, state = _read(folder / "checkpoint.safetensors")
+    prefix = "model."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, state
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, "pt") as file:
+            state: dict[str, Any] = json.loads(file.metadata()["state"])
+        return load_file(path), state
+    except (SafetensorError, KeyError, TypeError, OSError) as error:
+        raise TrainingError(f"{path}: not a checkpoint of this program: {error}") from error
+
+
 def load_checkpoint(
     folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer
 ) -> dict[str, Any]:
@@ -38,18 +58,13 @@ def load_checkpoint(
     Raises:
         TrainingError: the file is damaged or belongs to another model.
     """
-    from safetensors import safe_open
-
-    path = folder / "checkpoint.safetensors"
+    tensors, state = _read(folder / "checkpoint.safetensors")
     try:
-        tensors = load_file(path)
-        with safe_open(path, "pt") as file:
-            state: dict[str, Any] = json.loads(file.metadata()["state"])
         model.load_state_dict(
             {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
         )
-    except (SafetensorError, RuntimeError, KeyError, OSError) as error:
-        raise TrainingError(f"{path}: cannot resume from this checkpoint: {error}") from error
+    except RuntimeError as error:
+        raise TrainingError(f"{folder}: checkpoint of another model: {error}") from error
     for name, parameter in model.named_parameters():
         slots = {
             slot: tensors[f"optimiser.{slot}.{name}"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import ctypes
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from anatomaly.errors import TrainingError
 from anatomaly.training.checkpoint import load_checkpoint, save_checkpoint
 from anatomaly.training.stages import AnatomyStage, RestorationStage
 from anatomaly.training.synthesis.generator import Pair
@@ -83,6 +86,7 @@ def train_stage(
         TrainingError: the checkpoint in `folder` cannot be used.
     """
     torch.set_num_threads(config.threads)
+    _keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
     stage.trained.to(memory_format=torch.channels_last_3d)
     stage.to(config.device)
@@ -106,6 +110,14 @@ def train_stage(
         if time.monotonic() - saved > config.checkpoint_seconds or step + 1 == config.steps:
             save_checkpoint(folder, stage.trained, optimiser, {"step": step + 1})
             saved = time.monotonic()
+
+
+def _keep_freed_memory() -> None:
+    """Tell glibc to reuse large blocks: fresh ones cost a third of a step in page faults."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        for option, value in ((-3, 2_000_000_000), (-1, 2_000_000_000)):  # mmap and trim thresholds
+            libc.mallopt(option, value)
 
 
 def _batches(data: Dataset[Pair], config: LoopConfig, done: int) -> Iterator[tuple[int, Pair]]:
@@ -136,6 +148,8 @@ def _step(
     with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bf16"):
         found = stage.step(on_device, step)
     total = torch.stack([v.float() for v in found.values()]).sum()
+    if not bool(torch.isfinite(total)):
+        raise TrainingError(f"step {step}: the loss is not finite ({found}); lower the learning rate")
     optimiser.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(list(stage.trained.parameters()), 1.0)

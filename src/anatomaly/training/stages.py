@@ -29,7 +29,7 @@ def pair_context(model: PseudoHealthyModel, batch: Pair) -> Tensor:
     return context
 
 
-WINDOW = 64
+WINDOW = 48
 """Side of the part of a patch whose intensities are compared, voxels."""
 
 

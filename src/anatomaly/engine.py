@@ -1,0 +1,101 @@
+"""How the networks run: device, threads, half precision where the processor has it, no gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from anatomaly.config import DeviceOption
+from anatomaly.errors import ConfigError
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.types import BoolArray, FloatArray
+
+
+class RebuiltScan(NamedTuple):
+    """What the score needs of a rebuilt scan.
+
+    Attributes:
+        image: (1, 1, 160, 192, 160) in [0, 1], on the device.
+        pseudo_healthy: the same.
+        tissue_map: (160, 192, 160) uint8, 0 background, 1 CSF, 2 grey matter, 3 white matter.
+        edges: (160, 192, 160) bool.
+    """
+
+    image: Tensor
+    pseudo_healthy: Tensor
+    tissue_map: NDArray[np.uint8]
+    edges: BoolArray
+
+
+def choose_device(wanted: DeviceOption) -> torch.device:
+    """Return the device; `auto` takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        ConfigError: the wanted device is not there.
+    """
+    have = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wanted == "auto":
+        return torch.device(next(name for name, there in have.items() if there))
+    if not have[wanted]:
+        raise ConfigError(f"device {wanted} is not available here; use --device cpu")
+    return torch.device(wanted)
+
+
+@contextmanager
+def limit_threads(threads: int) -> Iterator[None]:
+    """Use so many CPU threads inside the block; 0 leaves torch's choice."""
+    before = torch.get_num_threads()
+    if threads > 0:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def half_precision(device: torch.device) -> torch.dtype | None:
+    """Return the half type that is fast on the device, None where there is none.
+
+    CUDA: bfloat16 or float16; CPUs: bfloat16 where the instruction set has it.
+    """
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():
+        return torch.bfloat16
+    return None
+
+
+@torch.inference_mode()
+def rebuild(
+    model: PseudoHealthyModel, image: FloatArray, brain_mask: BoolArray, device: torch.device
+) -> RebuiltScan:
+    """Run all networks on one prepared image.
+
+    Args:
+        model: in evaluation mode, on the device.
+        image: (160, 192, 160) in [0, 1], 0 outside the brain.
+        brain_mask: (160, 192, 160).
+        device: of the model.
+    """
+    x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None].to(device)
+    mask = torch.from_numpy(np.ascontiguousarray(brain_mask, dtype=np.float32))[None, None]
+    half = half_precision(device)
+    with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
+        rebuilt = model(x, mask.to(device))
+    tissue = rebuilt.tissue_map[0].argmax(0) * (mask[0, 0] > 0).to(device)
+    return RebuiltScan(
+        x,
+        rebuilt.pseudo_healthy,
+        tissue.to(torch.uint8).cpu().numpy(),
+        (rebuilt.edges[0, 0] > 0).cpu().numpy(),
+    )

@@ -1,0 +1,1 @@
+"""Methods to stand beside, one file each."""

@@ -1,0 +1,44 @@
+"""Baseline number one: the histogram-equalised intensity itself is the score.
+
+Source: Meissen et al. 2021, arXiv:2109.06023, for FLAIR. What differs: T1w is inverted, and the
+score is smoothed and its rim dropped as for every other method.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from anatomaly.anomaly.postprocess import postprocess
+from anatomaly.types import BoolArray, FloatArray, Sequence
+
+
+def intensity_score(
+    image: FloatArray,
+    brain_mask: BoolArray,
+    sequence: Sequence,
+    *,
+    median_voxels: int = 5,
+    erosion_voxels: float = 3.0,
+) -> NDArray[np.float32]:
+    """Score by rank of intensity inside the brain: brightest is 1, for T1w darkest is 1.
+
+    Args:
+        image: (I, J, K), any unit.
+        brain_mask: (I, J, K) bool.
+        sequence: decides the direction.
+        median_voxels: side of the median filter.
+        erosion_voxels: rim of the brain that is not scored.
+
+    Returns:
+        (I, J, K) float32 in [0, 1], 0 outside the eroded mask.
+    """
+    score = np.zeros(image.shape, dtype=np.float32)
+    values = image[brain_mask]
+    if values.size:
+        rank = rankdata(-values if sequence == "T1w" else values) / values.size
+        score[brain_mask] = rank
+    return postprocess(
+        score, brain_mask, median_voxels=median_voxels, erosion_voxels=erosion_voxels
+    )

@@ -1,0 +1,265 @@
+"""START HERE: one scan in, the anomaly in the scan's own space out; one line per stage."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from anatomaly.anomaly.atlas import Atlas, load_atlas
+from anatomaly.anomaly.hybrid_score import hybrid_score, resolve_polarity
+from anatomaly.anomaly.lesions import Lesion, tabulate_lesions, write_lesions_tsv
+from anatomaly.anomaly.postprocess import postprocess, threshold_map
+from anatomaly.config import OUTPUTS, DetectConfig
+from anatomaly.engine import choose_device, limit_threads, rebuild
+from anatomaly.errors import ConfigError
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.native import brain_mask_native, pseudo_healthy_to_native, to_native
+from anatomaly.preprocess.chain import Prepared, prepare
+from anatomaly.report.manifest import software_versions, write_manifest
+from anatomaly.report.overview import write_overview
+from anatomaly.scan.read import read_scan, scan_from_image
+from anatomaly.scan.write import output_folder, write_volume
+from anatomaly.types import Sequence
+from anatomaly.volume import Scan, Volume
+from anatomaly.weights import WeightsCard, load_weights
+
+Image = str | Path | Volume | nib.spatialimages.SpatialImage
+_stage_logger = logging.getLogger("anatomaly.stage")
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What was found in one scan; every volume lies on the scan's own grid.
+
+    Attributes:
+        scan: as it was read.
+        sequence: told, or recognised.
+        anomaly_map: float32 in [0, 1], higher is more abnormal, 0 outside the scored brain.
+        anomaly_mask: uint8, 1 where the map is above `threshold` (small components dropped).
+        pseudo_healthy: float32, scanner units; the scan itself outside the brain.
+        tissue_map: uint8, 0 background, 1 CSF, 2 grey matter, 3 white matter.
+        brain_mask: uint8.
+        lesions: one entry for each component of the mask, largest first.
+        threshold: that the mask was cut at.
+        seconds: wall time of each stage.
+        warnings: doubts about this result, in plain sentences.
+        run: what `run.json` holds.
+    """
+
+    scan: Scan
+    sequence: Sequence
+    anomaly_map: Volume
+    anomaly_mask: Volume
+    pseudo_healthy: Volume
+    tissue_map: Volume
+    brain_mask: Volume
+    lesions: tuple[Lesion, ...]
+    threshold: float
+    seconds: dict[str, float]
+    warnings: tuple[str, ...]
+    run: dict[str, Any]
+
+    def save(self, folder: str | Path, outputs: set[str] | None = None) -> Path:
+        """Write the result folder, whole or not at all; `run.json` is always in it.
+
+        Args:
+            folder: replaced if it holds an older result.
+            outputs: names of `config.OUTPUTS`; None writes all.
+
+        Raises:
+            ConfigError: an unknown name in outputs.
+            OutputError: the place cannot be written.
+        """
+        wanted = set(OUTPUTS) if outputs is None else outputs
+        if unknown := wanted - set(OUTPUTS):
+            raise ConfigError(f"unknown outputs {sorted(unknown)}; choose among {OUTPUTS}")
+        folder = Path(folder)
+        with output_folder(folder) as temporary:
+            for name in wanted - {"lesions", "overview"}:
+                volume: Volume = getattr(self, name)
+                write_volume(temporary / f"{name}.nii.gz", volume, self.scan, volume.data.dtype)
+            if "lesions" in wanted:
+                write_lesions_tsv(temporary / "lesions.tsv", self.lesions)
+            if "overview" in wanted:
+                self._write_overview(temporary / "overview.png")
+            write_manifest(temporary / "run.json", self.run)
+        return folder
+
+    def _write_overview(self, path: Path) -> None:
+        write_overview(
+            path,
+            self.scan.volume,
+            self.pseudo_healthy,
+            self.anomaly_map,
+            self.anomaly_mask,
+            self.brain_mask,
+            f"{self.scan.name} · {self.sequence}",
+            self.threshold,
+            self.warnings,
+        )
+
+
+class Detector:
+    """Loads the weights once and is used for many scans.
+
+    Args:
+        config: the defaults if None.
+
+    Raises:
+        WeightsError: the weights are missing or do not fit this version.
+        ConfigError: the device or the atlas cannot be used.
+    """
+
+    def __init__(self, config: DetectConfig | None = None) -> None:
+        self.config = config or DetectConfig()
+        self.device = choose_device(self.config.device)
+        state, self.card = load_weights(self.config.weights)
+        self.model = PseudoHealthyModel()
+        self.model.load_state_dict(state)
+        self.model.eval().to(self.device, memory_format=torch.channels_last_3d)
+        self.atlas: Atlas | None = load_atlas(self.config.atlas) if self.config.atlas else None
+
+    def detect(self, image: Image) -> Detection:
+        """Find what is abnormal in one scan.
+
+        Args:
+            image: path of a NIfTI file or DICOM folder, a nibabel image, or a `Volume`.
+
+        Raises:
+            ScanError: the scan cannot be used.
+            PreparationError: the brain could not be found or brought to the template.
+        """
+        config, clock = self.config, _Clock()
+        with clock.stage("read"):
+            scan = _read(image)
+        with clock.stage("prepare"):
+            prepared = prepare(scan, config.preprocess, config.sequence)
+        with clock.stage("rebuild"), limit_threads(config.threads):
+            rebuilt = rebuild(self.model, prepared.image.data, prepared.brain_mask.data, self.device)
+        with clock.stage("score"):
+            polarity = resolve_polarity(config.anomaly.polarity, prepared.sequence)
+            raw_score = hybrid_score(
+                rebuilt.image,
+                rebuilt.pseudo_healthy,
+                data_range=1.0,
+                polarity=polarity,
+                sigma=config.anomaly.ssim_sigma_mm,  # the working grid has 1 mm voxels
+            )
+            anomaly = postprocess(
+                raw_score[0, 0].cpu().numpy(),
+                prepared.brain_mask.data,
+                median_voxels=config.anomaly.median_mm,
+                erosion_voxels=config.anomaly.erosion_mm,
+            )
+        with clock.stage("return"):
+            trace = prepared.trace
+            phi = rebuilt.pseudo_healthy[0, 0].cpu().numpy()
+            anomaly_map = to_native(anomaly, trace)
+            residual = to_native(prepared.image.data - phi, trace)
+            pseudo_healthy = pseudo_healthy_to_native(phi, trace, scan)
+            tissue_map = to_native(rebuilt.tissue_map, trace, order=0)
+            brain_mask = _as_uint8(brain_mask_native(trace))
+        with clock.stage("lesions"):
+            threshold = self.threshold_for(prepared.sequence)
+            anomaly_mask = threshold_map(
+                anomaly_map, brain_mask, threshold, config.anomaly.min_lesion_mm3
+            )
+            lesions = tabulate_lesions(
+                anomaly_map,
+                anomaly_mask,
+                residual,
+                trace.registration.scanner_to_template,
+                self.atlas,
+            )
+        return Detection(
+            scan=scan,
+            sequence=prepared.sequence,
+            anomaly_map=anomaly_map,
+            anomaly_mask=anomaly_mask,
+            pseudo_healthy=pseudo_healthy,
+            tissue_map=tissue_map,
+            brain_mask=brain_mask,
+            lesions=lesions,
+            threshold=threshold,
+            seconds=clock.seconds,
+            warnings=scan.warnings + trace.warnings,
+            run=_manifest(config, self.card, scan, prepared, clock.seconds, str(self.device))
+            | {"polarity": polarity, "threshold": threshold, "lesions": len(lesions)},
+        )
+
+    def threshold_for(self, sequence: Sequence) -> float:
+        """Return the user's threshold, else that of the weights for the sequence."""
+        told = self.config.anomaly.threshold
+        return self.card.thresholds[sequence] if told is None else told
+
+
+def detect(image: Image, **options: Any) -> Detection:
+    """Find what is abnormal in one scan; `Detector` saves loading the weights for many.
+
+    Args:
+        image: path of a NIfTI file or DICOM folder, a nibabel image, or a `Volume`.
+        options: fields of `DetectConfig`, for example sequence="FLAIR".
+
+    Raises:
+        ConfigError: an unknown option.
+        AnatomalyError: see `Detector` and `Detector.detect`.
+    """
+    try:
+        config = replace(DetectConfig(), **options)
+    except TypeError as error:
+        raise ConfigError(f"unknown option: {error}") from error
+    return Detector(config).detect(image)
+
+
+class _Clock:
+    """Announces stages and keeps their wall time."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        _stage_logger.info(name)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+def _read(image: Image) -> Scan:
+    return read_scan(image) if isinstance(image, str | Path) else scan_from_image(image)
+
+
+def _as_uint8(mask: Volume) -> Volume:
+    return mask.with_data(mask.data.astype(np.uint8))
+
+
+def _manifest(
+    config: DetectConfig,
+    card: WeightsCard,
+    scan: Scan,
+    prepared: Prepared,
+    seconds: dict[str, float],
+    device: str,
+) -> dict[str, Any]:
+    """Everything that a reader of the result needs to make it again."""
+    return {
+        "not_a_medical_device": "research software: not for diagnosis or treatment",
+        "scan": {"name": scan.name, "source": scan.source, **scan.metadata},
+        "sequence": prepared.sequence,
+        "weights": {"name": card.name, "sha256": card.sha256, "date": card.date},
+        "config": asdict(config),
+        "device": device,
+        "seconds": seconds,
+        "preparation": prepared.trace.summary(),
+        "warnings": [*scan.warnings, *prepared.trace.warnings],
+        "versions": software_versions(),
+    }

@@ -1,0 +1,75 @@
+"""From checkpoints to weights that ship: fp16 safetensors and a card that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from anatomaly.errors import TrainingError
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.training.synthetic import STAGES, load_stage
+from anatomaly.weights import CARD_FILE, TENSOR_FILE, preparation_hash
+
+
+def assemble(output: Path) -> tuple[PseudoHealthyModel, dict[str, int]]:
+    """Join the checkpoints of a run, later stages over earlier ones.
+
+    Returns:
+        The model and the steps of each stage that was found.
+
+    Raises:
+        TrainingError: no stage of this run has a checkpoint.
+    """
+    model, steps = PseudoHealthyModel(), dict[str, int]()
+    share = output / "cache" / "tissue_share.npy"
+    if not share.is_file():
+        raise TrainingError(f"{share} is missing: train first")
+    model.context.tissue_share.copy_(torch.from_numpy(np.load(share))[None])
+    for plan in STAGES:
+        if (output / plan.name / "checkpoint.safetensors").is_file():
+            steps[plan.name] = load_stage(model, output, plan.name)
+    if not steps:
+        raise TrainingError(f"{output}: no checkpoint found")
+    return model.eval(), steps
+
+
+def export_weights(
+    model: PseudoHealthyModel,
+    folder: Path,
+    thresholds: Mapping[str, float],
+    **card: Any,
+) -> Path:
+    """Write `model.safetensors` (fp16) and `card.json` into `folder`.
+
+    Args:
+        model: trained.
+        folder: its name becomes the name of the weights.
+        thresholds: default threshold for T1w, T2w and FLAIR.
+        card: further entries of `weights.WeightsCard`.
+
+    Returns:
+        folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
+    temporary = folder / f".{TENSOR_FILE}.part"
+    save_file(tensors, temporary)
+    content = {
+        "name": folder.name,
+        "date": time.strftime("%Y-%m-%d"),
+        "sha256": hashlib.sha256(temporary.read_bytes()).hexdigest(),
+        "preparation": preparation_hash(),
+        "thresholds": {k: round(float(v), 4) for k, v in thresholds.items()},
+        **card,
+    }
+    temporary.replace(folder / TENSOR_FILE)
+    (folder / CARD_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return folder
