@@ -35,6 +35,12 @@ def test_info_shows_weights_versions_and_devices(run):
 
 
 @pytest.mark.usefixtures("weights")
+def test_info_says_when_there_are_no_weights(run):
+    sys.modules["anatomaly.weights"].list_weights = list
+    assert "Weights: none" in run("info").stdout
+
+
+@pytest.mark.usefixtures("weights")
 def test_devices_asks_torch(run):
     result = run("info", "--devices")
     assert result.exit_code == 0

@@ -29,8 +29,11 @@ def info(
 
     console = Console(highlight=False)
     width = None if console.is_terminal else 120
-    for card in list_weights():
+    cards = list_weights()
+    for card in cards:
         console.print(_table(f"Weights: {card.name}", asdict(card)), width=width)
+    if not cards:
+        console.print("Weights: none came with this installation")
     console.print(_table("Versions", software_versions()), width=width)
     console.print(_table("Devices", _devices(ask_torch=devices)), width=width)
 
