@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
+import numpy as np
+from numpy.typing import NDArray
+
 from anatomaly.errors import GeometryError
+from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.preprocess.bias_field import undo_bias_field
 from anatomaly.preprocess.normalise import undo_normalise
 from anatomaly.preprocess.reorient import undo_reorient
@@ -15,7 +18,7 @@ from anatomaly.types import FloatArray
 from anatomaly.volume import Scan, Volume
 
 
-def to_native(data: np.ndarray, trace: Trace, order: int = 1) -> Volume:  # type: ignore[type-arg]
+def to_native(data: NDArray[Any], trace: Trace, order: int = 1) -> Volume:
     """Bring a map or mask from the working grid onto the scan's own grid.
 
     Args:

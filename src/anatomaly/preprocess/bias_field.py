@@ -13,6 +13,7 @@ import numpy as np
 
 from anatomaly.errors import PreparationError
 from anatomaly.preprocess.niimath import read_nifti, run_niimath, write_nifti
+from anatomaly.types import BoolArray
 from anatomaly.volume import Volume
 
 SHRINK = 4
@@ -76,7 +77,7 @@ def undo_bias_field(volume: Volume, record: BiasField) -> Volume:
     return volume.with_data((volume.data - offset) * record.field.data + offset)
 
 
-def _no_signal(volume: Volume, mask: np.ndarray) -> float:  # type: ignore[type-arg]
+def _no_signal(volume: Volume, mask: BoolArray) -> float:
     """Return 0 for a magnitude image, the darkest intensity for one shifted below 0.
 
     The few negative voxels that interpolation leaves at edges do not make a scan 'shifted'.

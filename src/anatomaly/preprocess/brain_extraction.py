@@ -75,8 +75,10 @@ def extract_brain(volume: Volume, config: PreprocessConfig) -> tuple[Volume, Bra
     if method in ("auto", "stripped"):
         foreground = find_foreground(volume)
         doubtful = foreground.is_doubtful and method == "auto"
-        if foreground.is_brain or method == "stripped" or (
-            doubtful and _deepbet_agrees(volume, foreground.mask)
+        if (
+            foreground.is_brain
+            or method == "stripped"
+            or (doubtful and _deepbet_agrees(volume, foreground.mask))
         ):
             return _describe(foreground.mask, volume, "stripped")
     if method == "atlas":
@@ -109,7 +111,9 @@ def run_deepbet(volume: Volume) -> BoolArray:
             warnings.simplefilter("ignore")
             probability = network.run_model(upright.data)
     except (AssertionError, ValueError, RuntimeError, IndexError) as error:
-        raise PreparationError(f"deepbet found no brain in this scan ({error or 'empty'})") from error
+        raise PreparationError(
+            f"deepbet found no brain in this scan ({error or 'empty'})"
+        ) from error
     found: FloatArray = resample(upright.with_data(probability), volume, order=1).data
     mask = fill_holes(keep_largest(found > 0.5))
     if not mask.any():
@@ -142,7 +146,7 @@ def read_brain_mask(path: Path, volume: Volume) -> BoolArray:
     import nibabel as nib
 
     try:
-        image: Any = nib.load(path)  # type: ignore[attr-defined]
+        image: Any = nib.load(path)
         data = np.asarray(image.dataobj)
         data = data[..., 0] if data.ndim == 4 and data.shape[3] == 1 else data
         given = Volume(np.nan_to_num(data) > 0, np.asarray(image.affine))
@@ -199,7 +203,7 @@ def _upright_grid(volume: Volume) -> Volume:
 
 
 @lru_cache(maxsize=1)
-def _load_deepbet() -> Any:  # noqa: ANN401 (deepbet has no types)
+def _load_deepbet() -> Any:
     """Load deepbet once, on the CPU."""
     try:
         with warnings.catch_warnings():

@@ -12,20 +12,31 @@ import numpy as np
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import PreparationError
-from anatomaly.preprocess.bias_field import correct_bias_field
-from anatomaly.preprocess.brain_extraction import PLAUSIBLE_ML, extract_brain
+from anatomaly.preprocess.bias_field import BiasField, correct_bias_field
+from anatomaly.preprocess.brain_extraction import (
+    PLAUSIBLE_ML,
+    BrainExtraction,
+    extract_brain,
+)
 from anatomaly.preprocess.normalise import normalise_intensity
-from anatomaly.preprocess.register import Registration, register_to_template
+from anatomaly.preprocess.register import (
+    Registration,
+    nearest_rotation,
+    register_to_template,
+)
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.resample import empty_grid, resample_to_template
 from anatomaly.preprocess.sequence import guess_sequence
 from anatomaly.preprocess.trace import Step, Trace
-from anatomaly.types import Sequence, SequenceOption
+from anatomaly.types import Affine, Sequence, SequenceOption
 from anatomaly.volume import Scan, Volume
 
 LEAST_DICE = 0.85
-LEAST_CORRELATION = 0.4
+LEAST_MARGIN = 1.3
 """Below either the run stops; measured on good and bad scans in docs/decisions/0002."""
+
+MOST_TURN_DEGREES = 30.0
+"""Heads tilt by 20° at most in their header's frame; beyond, the header is wrong."""
 
 LEAST_CONFIDENCE = 0.2
 
@@ -68,10 +79,77 @@ def prepare(
     with log.step("reorient") as record:
         volume, reorientation = reorient(scan.volume)
         record["axes"] = "".join(reorientation.axes)
+    brain = _find_brain(volume, config, log)
+    if brain.lies_turned:
+        brain = _find_turned_brain(volume, brain, config, log)
+    registration = brain.registration
+    log.warnings += brain.extraction.warnings
+    log.refuse(_doubts_about_registration(registration), config.force)
+    affine = registration.scanner_to_template
+    with log.step("resampling"):
+        resampled = resample_to_template(brain.corrected, affine)
+        weight = brain.mask.with_data(brain.mask.data.astype(np.float32))
+        mask_template = resampled.with_data(resample_to_template(weight, affine).data > 0.5)
+    with log.step("normalisation") as record:
+        image, normalisation = normalise_intensity(resampled, mask_template)
+        record |= {"low": normalisation.low, "high": normalisation.high}
+    with log.step("sequence") as record:
+        chosen, confidence = _choose_sequence(scan, sequence, image, mask_template, log)
+        record |= {"sequence": chosen, "confidence": round(confidence, 3)}
+    trace = Trace(
+        steps=tuple(log.steps),
+        scan_grid=empty_grid(scan.volume.shape, scan.volume.affine),
+        reorientation=reorientation,
+        bias_field=brain.bias_field,
+        extraction=brain.extraction,
+        brain_mask_ras=brain.mask,
+        brain_mask_template=mask_template,
+        registration=registration,
+        normalisation=normalisation,
+        warnings=tuple(log.warnings),
+        quality={
+            "brain_ml": brain.extraction.volume_ml,
+            "dice": registration.dice,
+            "correlation": registration.correlation,
+            "margin": registration.margin,
+        },
+    )
+    return Prepared(image, mask_template, chosen, trace)
+
+
+@dataclass(frozen=True)
+class _Brain:
+    """The brain found in a scan, freed of its bias field and placed in template space."""
+
+    mask: Volume
+    extraction: BrainExtraction
+    corrected: Volume
+    bias_field: BiasField | None
+    registration: Registration
+
+    @property
+    def lies_turned(self) -> bool:
+        """True where a mask made by us may be poor because the header says 'up' wrongly."""
+        ours = self.extraction.method in ("deepbet", "atlas")
+        return ours and self.registration.turn_degrees > MOST_TURN_DEGREES
+
+
+def _find_brain(
+    volume: Volume, config: PreprocessConfig, log: _Log, upright: Affine | None = None
+) -> _Brain:
+    """Extract the brain, correct the bias field and register.
+
+    Args:
+        volume: axes close to RAS+.
+        config: of the preparation.
+        log: of the run.
+        upright: rotation (4, 4) in scanner mm that puts the head upright for the extraction.
+    """
     with log.step("brain extraction") as record:
-        mask, extraction = extract_brain(volume, config)
+        shown = volume if upright is None else Volume(volume.data, upright @ volume.affine)
+        mask, extraction = extract_brain(shown, config)
+        mask = volume.with_data(mask.data)
         record |= {"method": extraction.method, "brain_ml": round(extraction.volume_ml, 1)}
-        log.warnings += extraction.warnings
     log.refuse(_doubts_about_volume(extraction.volume_ml), config.force)
     bias_field, corrected = None, volume
     if config.bias_field:
@@ -80,36 +158,23 @@ def prepare(
     with log.step("registration") as record:
         registration = register_to_template(corrected, mask)
         record["attempts"] = registration.attempts
-    log.refuse(_doubts_about_registration(registration), config.force)
-    with log.step("resampling"):
-        affine = registration.scanner_to_template
-        resampled = resample_to_template(corrected, affine)
-        weight = resample_to_template(mask.with_data(mask.data.astype(np.float32)), affine)
-        mask_template = weight.with_data(weight.data > 0.5)
-    with log.step("normalisation") as record:
-        image, normalisation = normalise_intensity(resampled, mask_template)
-        record |= {"low": normalisation.low, "high": normalisation.high}
-    with log.step("sequence") as record:
-        chosen = _choose_sequence(scan, sequence, image, mask_template, log)
-        record["sequence"] = chosen
-    trace = Trace(
-        steps=tuple(log.steps),
-        scan_grid=empty_grid(scan.volume.shape, scan.volume.affine),
-        reorientation=reorientation,
-        bias_field=bias_field,
-        extraction=extraction,
-        brain_mask_ras=mask,
-        brain_mask_template=mask_template,
-        registration=registration,
-        normalisation=normalisation,
-        warnings=tuple(log.warnings),
-        quality={
-            "brain_ml": extraction.volume_ml,
-            "dice": registration.dice,
-            "correlation": registration.correlation,
-        },
+    return _Brain(mask, extraction, corrected, bias_field, registration)
+
+
+def _find_turned_brain(
+    volume: Volume, first: _Brain, config: PreprocessConfig, log: _Log
+) -> _Brain:
+    """Extract the brain again, with the head put upright; keep the better of the two."""
+    turn = first.registration.turn_degrees
+    upright = np.eye(4)
+    upright[:3, :3] = nearest_rotation(first.registration.scanner_to_template)
+    second = _find_brain(volume, config, log, upright)
+    better = max(first, second, key=lambda brain: brain.registration.score)
+    log.warnings.append(
+        f"the head lies turned by {turn:.0f}° from what the header says; it was put upright, but "
+        "check that left and right are as you expect"
     )
-    return Prepared(image, mask_template, chosen, trace)
+    return better
 
 
 @dataclass
@@ -152,8 +217,11 @@ def _doubts_about_registration(registration: Registration) -> str | None:
     poor = []
     if registration.dice < LEAST_DICE:
         poor.append(f"mask overlap (Dice) {registration.dice:.2f}, at least {LEAST_DICE}")
-    if registration.correlation < LEAST_CORRELATION:
-        poor.append(f"tissue agreement {registration.correlation:.2f}, at least {LEAST_CORRELATION}")
+    if registration.margin < LEAST_MARGIN:
+        poor.append(
+            f"its tissues fit only {registration.margin:.2f} times as well as upside down, at "
+            f"least {LEAST_MARGIN}"
+        )
     if not poor:
         return None
     return (
@@ -164,25 +232,21 @@ def _doubts_about_registration(registration: Registration) -> str | None:
 
 def _choose_sequence(
     scan: Scan, told: SequenceOption, image: Volume, mask: Volume, log: _Log
-) -> Sequence:
+) -> tuple[Sequence, float]:
     """Return what the user told, else the hint, else the guess; say where they disagree."""
     guess, confidence = guess_sequence(image, mask)
-    chosen: Sequence = guess
-    if told != "auto":
-        chosen = told
-    elif scan.sequence_hint is not None:
-        chosen = scan.sequence_hint
-    if chosen != guess and confidence >= LEAST_CONFIDENCE:
+    hint = told if told != "auto" else scan.sequence_hint
+    if hint is None:
+        if confidence < LEAST_CONFIDENCE:
+            log.warnings.append(
+                f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
+                "tell it with --sequence"
+            )
+        return guess, confidence
+    if hint != guess and confidence >= LEAST_CONFIDENCE:
         source = "the option" if told != "auto" else "the file's name or description"
         log.warnings.append(
-            f"{source} says {chosen}, the image looks like {guess} "
-            f"(confidence {confidence:.2f}); {chosen} was used"
+            f"{source} says {hint}, the image looks like {guess} (confidence {confidence:.2f}); "
+            f"{hint} was used"
         )
-    elif chosen == guess and told == "auto" and scan.sequence_hint is None and (
-        confidence < LEAST_CONFIDENCE
-    ):
-        log.warnings.append(
-            f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
-            "tell it with --sequence"
-        )
-    return chosen
+    return hint, confidence

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -84,9 +85,11 @@ def read_nifti(path: Path) -> FloatArray:
     import nibabel as nib
 
     try:
-        return nib.load(path).get_fdata(dtype=np.float32)  # type: ignore[attr-defined]
+        image: Any = nib.load(path)
+        data: FloatArray = image.get_fdata(dtype=np.float32)
     except FileNotFoundError as error:
         raise PreparationError(f"niimath did not write {path.name}") from error
+    return data
 
 
 def _threads() -> int:

@@ -8,7 +8,7 @@ by each of the 24 rotations between axes, the best few of which are tried as wel
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,20 +18,22 @@ import numpy as np
 from anatomaly.errors import PreparationError
 from anatomaly.geometry import apply_affine
 from anatomaly.preprocess.niimath import run_niimath, write_nifti
-from anatomaly.preprocess.quality import mask_dice, tissue_correlation
-from anatomaly.preprocess.resample import empty_grid, resample, resample_to_template
+from anatomaly.preprocess.quality import judge_fit
+from anatomaly.preprocess.resample import empty_grid, resample
 from anatomaly.preprocess.template import load_template
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
 MOVING_SPACING_MM = 1.5
-"""niimath's fast engine works at 2 mm at its finest; a moving image finer than this gains nothing."""
+"""niimath's fast engine works at 2 mm at its finest: finer images gain nothing."""
 
 GOOD_DICE = 0.90
-GOOD_CORRELATION = 0.55
+GOOD_MARGIN = 1.45
 """A first attempt that reaches both is kept; docs/decisions/0002 holds the measurements."""
 
 MORE_STARTS = 3
+
+RANKING_SPACING_MM = 4.0
 
 
 @dataclass(frozen=True)
@@ -41,25 +43,32 @@ class Registration:
     Attributes:
         scanner_to_template: (4, 4), scanner RAS+ mm to template mm.
         dice: overlap of the brain mask with the template's, 0 to 1.
-        correlation: share of the image that the template's tissues explain
-            (`tissue_correlation`), 0 to 1.
+        correlation: how much of the image the template's tissues explain, 0 to 1.
+        margin: the same against the template turned the wrong way round; above 1.5 is good.
         attempts: how many starts were tried.
     """
 
     scanner_to_template: Affine
     dice: float
     correlation: float
+    margin: float
     attempts: int = 1
 
     @property
     def score(self) -> float:
-        """Dice plus correlation: what the attempts are compared by."""
+        """Dice plus correlation: what the attempts at one scan are compared by."""
         return self.dice + self.correlation
 
     @property
     def is_good(self) -> bool:
         """True where no further start is needed."""
-        return self.dice >= GOOD_DICE and self.correlation >= GOOD_CORRELATION
+        return self.dice >= GOOD_DICE and self.margin >= GOOD_MARGIN
+
+    @property
+    def turn_degrees(self) -> float:
+        """Angle between the scan's axes and the template's, 0 to 180."""
+        cosine = (np.trace(nearest_rotation(self.scanner_to_template)) - 1.0) / 2.0
+        return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))
 
 
 def register_to_template(volume: Volume, brain_mask: Volume) -> Registration:
@@ -78,13 +87,13 @@ def register_to_template(volume: Volume, brain_mask: Volume) -> Registration:
     best = _attempt(moving, mask, _centre_on_template(mask))
     if best.is_good:
         return best
-    starts = _rank_rotations(moving, mask)
-    for start in starts:
-        found = _attempt(moving, mask, start)
-        best = max(best, found, key=lambda result: result.score)
-    return Registration(
-        best.scanner_to_template, best.dice, best.correlation, attempts=1 + len(starts)
-    )
+    attempts = 1
+    for start in _rank_rotations(moving, mask):
+        best = max(best, _attempt(moving, mask, start), key=lambda result: result.score)
+        attempts += 1
+        if best.is_good:
+            break
+    return replace(best, attempts=attempts)
 
 
 def align_head(volume: Volume) -> Affine:
@@ -104,31 +113,19 @@ def align_head(volume: Volume) -> Affine:
         return _run_allineate(volume.with_data(data * 1000), np.eye(4), Path(name))
 
 
+def nearest_rotation(affine: Affine) -> FloatArray:
+    """Return the rotation (3, 3) closest to an affine's linear part (polar decomposition)."""
+    left, _, right = np.linalg.svd(affine[:3, :3])
+    flip = np.diag([1.0, 1.0, float(np.sign(np.linalg.det(left @ right)))])
+    return np.asarray(left @ flip @ right)
+
+
 def _attempt(moving: Volume, mask: Volume, start: Affine) -> Registration:
     """Run niimath from one start (scanner mm to roughly template mm) and judge the result."""
     with TemporaryDirectory(prefix="anatomaly-") as name:
-        scanner_to_template = _run_allineate(moving, start, Path(name))
-    return judge(moving, mask, scanner_to_template)
-
-
-def judge(volume: Volume, brain_mask: Volume, scanner_to_template: Affine) -> Registration:
-    """Measure how well a brain fits the template under a given affine.
-
-    Args:
-        volume: scanner space, any unit.
-        brain_mask: bool, same grid.
-        scanner_to_template: (4, 4).
-    """
-    template = load_template()
-    weight = brain_mask.with_data(brain_mask.data.astype(np.float32))
-    mask = resample_to_template(weight, scanner_to_template).data > 0.5
-    image = resample_to_template(volume, scanner_to_template).data
-    both = mask | template.brain_mask.data
-    return Registration(
-        scanner_to_template,
-        mask_dice(mask, template.brain_mask.data),
-        tissue_correlation(np.where(mask, image, 0), both & mask),
-    )
+        found = _run_allineate(moving, start, Path(name))
+    fit = judge_fit(moving, mask, found)
+    return Registration(found, fit.dice, fit.correlation, fit.margin)
 
 
 def _run_allineate(moving: Volume, start: Affine, folder: Path) -> Affine:
@@ -165,7 +162,7 @@ def _make_moving(volume: Volume, brain_mask: Volume) -> tuple[Volume, Volume]:
 
 def _brain_grid(brain_mask: Volume) -> Volume:
     """Return an isotropic grid along RAS+ around the brain, with a margin of 10 mm."""
-    places = apply_affine(brain_mask.affine, np.argwhere(brain_mask.data))
+    places = _places(brain_mask)
     low, high = places.min(axis=0) - 10.0, places.max(axis=0) + 10.0
     first, second, third = (int(n) for n in np.ceil((high - low) / MOVING_SPACING_MM) + 1)
     affine = np.diag([MOVING_SPACING_MM] * 3 + [1.0])
@@ -180,9 +177,14 @@ def _centre_on_template(mask: Volume) -> Affine:
     return start
 
 
+def _places(mask: Volume) -> FloatArray:
+    """Return where the voxels of a mask lie in mm, shape (N, 3)."""
+    return apply_affine(mask.affine, np.argwhere(mask.data).astype(np.float64))
+
+
 def _centre(mask: Volume) -> FloatArray:
     """Return the centre of mass of a mask in mm, shape (3,)."""
-    return apply_affine(mask.affine, np.argwhere(mask.data).mean(axis=0))
+    return np.asarray(_places(mask).mean(axis=0))
 
 
 def rotations() -> list[FloatArray]:
@@ -217,11 +219,12 @@ def _rank_rotations(moving: Volume, mask: Volume) -> list[Affine]:
         start[:3, 3] = target_centre - start[:3, :3] @ centre
         only_turned = turned.copy()
         only_turned[:3, 3] = target_centre - turn @ centre
-        ranked.append((judge(moving, mask, start).score, only_turned))
+        fit = judge_fit(moving, mask, start, RANKING_SPACING_MM)
+        ranked.append((fit.dice + fit.correlation, only_turned))
     ranked.sort(key=lambda pair: -pair[0])
     return [start for _, start in ranked if not np.allclose(start[:3, :3], np.eye(3))][:MORE_STARTS]
 
 
 def _size(mask: Volume) -> FloatArray:
     """Return the standard deviation of a mask's places along x, y and z in mm, shape (3,)."""
-    return apply_affine(mask.affine, np.argwhere(mask.data)).std(axis=0)
+    return np.asarray(_places(mask).std(axis=0))

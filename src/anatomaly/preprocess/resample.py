@@ -33,7 +33,9 @@ def resample(volume: Volume, grid: Volume, world: Affine | None = None, order: i
     Source: the smoothing before a coarser grid matches the FWHM of the voxels; Cardoso et al.,
         MICCAI 2015, doi:10.1007/978-3-319-24571-3_81 (here per axis of the input).
     """
-    to_input = voxel_to_voxel(grid.affine, volume.affine, None if world is None else _inverse(world))
+    to_input = voxel_to_voxel(
+        grid.affine, volume.affine, None if world is None else _inverse(world)
+    )
     data = volume.data if order == 0 else volume.data.astype(np.float32, copy=False)
     box = _box_of_input(to_input, grid.shape, volume.shape, margin=8)
     if box is None:
@@ -86,7 +88,7 @@ def _inverse(affine: Affine) -> Affine:
     """Return the inverse with an exact last row."""
     out = np.linalg.inv(affine)
     out[3] = (0.0, 0.0, 0.0, 1.0)
-    return out
+    return np.asarray(out, dtype=np.float64)
 
 
 def _smooth_for(data: FloatArray, to_input: Affine) -> FloatArray:
@@ -95,7 +97,8 @@ def _smooth_for(data: FloatArray, to_input: Affine) -> FloatArray:
     sigma = np.where(step > ANTI_ALIAS_FROM, np.sqrt(np.maximum(step**2 - 1, 0)) * FWHM_TO_SIGMA, 0)
     if not sigma.any():
         return data
-    return ndimage.gaussian_filter(data, sigma, mode="nearest", truncate=3.0)
+    smooth: FloatArray = ndimage.gaussian_filter(data, sigma, mode="nearest", truncate=3.0)
+    return smooth
 
 
 def _box_of_input(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from anatomaly.preprocess.template import load_template
-from anatomaly.types import Sequence
+from anatomaly.types import BoolArray, FloatArray, Sequence
 from anatomaly.volume import Volume
+
+GREY_TO_WHITE = 0.13
+"""(white - grey) / (white - CSF): T1w scans have 0.22 to 0.5, FLAIR scans 0.05 or less."""
 
 
 def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
     """Tell T1w, T2w and FLAIR apart by their tissues.
 
-    CSF brightest: T2w. White matter above grey above CSF: T1w. Grey matter as bright as white or
-    brighter, CSF darkest: FLAIR.
+    CSF brighter than grey and white matter: T2w. CSF darkest and white matter clearly brighter
+    than grey: T1w. CSF darkest and grey matter as bright as white, or brighter: FLAIR.
 
     Args:
         image: (160, 192, 160) in [0, 1], working grid.
@@ -24,14 +27,24 @@ def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
     """
     template = load_template()
     inside = brain_mask.data & template.brain_mask.data
-    fluid = _mean_where(image, inside, template.cerebrospinal_fluid)
-    grey = _mean_where(image, inside, template.grey_matter.data)
-    white = _mean_where(image, inside, template.white_matter.data)
-    spread = max(max(fluid, grey, white) - min(fluid, grey, white), 1e-6)
-    return "T1w", float(spread)
+    fluid = _median_where(image, inside, template.cerebrospinal_fluid)
+    grey = _median_where(image, inside, template.grey_matter.data)
+    white = _median_where(image, inside, template.white_matter.data)
+    brightest = max(grey, white)
+    above = (fluid - brightest) / max(fluid, brightest, 1e-6)
+    if above > 0:
+        return "T2w", _confidence(above, 0.2)
+    contrast = (white - grey) / max(white - fluid, 1e-6)
+    certain = min(_confidence(-above, 0.1), _confidence(contrast - GREY_TO_WHITE, 0.08))
+    return ("T1w" if contrast > GREY_TO_WHITE else "FLAIR"), certain
 
 
-def _mean_where(image: Volume, inside: np.ndarray, prior: np.ndarray) -> float:  # type: ignore[type-arg]
-    """Return the median intensity where a tissue's prior is high."""
+def _confidence(distance: float, sure: float) -> float:
+    """Return 0 on the border and 1 from the distance at which there is no doubt."""
+    return float(min(1.0, abs(distance) / sure))
+
+
+def _median_where(image: Volume, inside: BoolArray, prior: FloatArray) -> float:
+    """Return the median intensity where a tissue's prior is above 0.8."""
     values = image.data[inside & (prior > 0.8)]
     return float(np.median(values)) if values.size else 0.0

@@ -16,11 +16,11 @@ TOLERANCE = 1e-3
 LEAST_FACE_SHARE = 0.7
 """Stripped scans: 0.99 or more of the outer faces are constant; a slab of a head about 0.5."""
 
-SURE_VOLUME_ML = (250.0, 1800.0)
-"""Stripped brains of `cases/` hold 1100 to 1690 mL, whole heads 3470 mL or more."""
+SURE_VOLUME_ML = (250.0, 2000.0)
+"""Stripped brains of `cases/` hold 1100 to 1690 mL, MNI152's 1880, whole heads 3470 or more."""
 
 MOST_VOLUME_ML = 2600.0
-"""Between 1800 and 2600 mL it may be a generous mask, or a small cropped head."""
+"""Between 2000 and 2600 mL it may be a generous mask, or a small cropped head."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,12 @@ def find_foreground(volume: Volume) -> Foreground:
         volume: finite, any unit; the background may be any constant (z-scored scans: negative).
     """
     data = volume.data
-    faces = np.concatenate([np.take(data, end, axis).ravel() for axis in range(3) for end in (0, -1)])
+    ends = [np.take(data, end, axis).ravel() for axis in range(3) for end in (0, -1)]
+    faces = np.concatenate(ends)
     values, counts = np.unique(faces, return_counts=True)
     background = float(values[counts.argmax()])
-    band = TOLERANCE * max(float(np.abs(np.percentile(data, (0.1, 99.9)) - background).max()), 1e-12)
+    reach = np.abs(np.percentile(data, (0.1, 99.9)) - background).max()
+    band = TOLERANCE * max(float(reach), 1e-12)
     share = float(np.mean(np.abs(faces - background) <= band))
     standing_out = np.abs(data - np.asarray(background, dtype=data.dtype)) > band
     mask = fill_holes(keep_largest(standing_out))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from anatomaly.errors import PreparationError
+from anatomaly.preprocess.bias_field import correct_bias_field, undo_bias_field
+
+sitk = pytest.importorskip("SimpleITK")
+
+
+@pytest.fixture(scope="module")
+def biased(make_phantom):
+    volume, mask = make_phantom("T1w")
+    i, j, k = (np.linspace(-1, 1, n) for n in volume.shape)
+    log_field = 0.6 * i[:, None, None] - 0.4 * j[None, :, None] ** 2 + 0.3 * k[None, None, :]
+    return volume, mask, volume.with_data((volume.data * np.exp(log_field)).astype(np.float32))
+
+
+def _variation(found, truth, mask):
+    """Coefficient of variation of found/truth inside the mask: 0 when they agree up to scale."""
+    ratio = found[mask] / truth[mask]
+    return float(ratio.std() / ratio.mean())
+
+
+def _simpleitk(volume, mask):
+    image = sitk.GetImageFromArray(volume.data.T)
+    image.SetSpacing([float(x) for x in volume.spacing_mm])
+    inside = sitk.GetImageFromArray(mask.data.T.astype(np.uint8))
+    inside.CopyInformation(image)
+    n4 = sitk.N4BiasFieldCorrectionImageFilter()
+    n4.SetMaximumNumberOfIterations([20, 20, 20])
+    n4.Execute(sitk.Shrink(image, [4] * 3), sitk.Shrink(inside, [4] * 3))
+    return np.exp(sitk.GetArrayFromImage(n4.GetLogBiasFieldAsImage(image)).T)
+
+
+def test_field_is_found_as_well_as_by_simpleitk(biased):
+    clean, mask, scan = biased
+    corrected, record = correct_bias_field(scan, mask)
+    before = _variation(scan.data, clean.data, mask.data)
+    ours = _variation(corrected.data, clean.data, mask.data)
+    theirs = _variation(scan.data / _simpleitk(scan, mask), clean.data, mask.data)
+    assert before > 0.2
+    assert ours < 0.25 * before
+    assert ours < theirs + 0.02
+    assert record.offset == 0
+    assert np.log(record.field.data[mask.data]).mean() == pytest.approx(0, abs=1e-4)
+
+
+def test_undo_restores_the_scan(biased):
+    _, mask, scan = biased
+    back = undo_bias_field(*correct_bias_field(scan, mask))
+    np.testing.assert_allclose(back.data, scan.data, atol=1e-3)
+
+
+def test_z_scored_scan_is_corrected_above_its_background(biased):
+    clean, mask, scan = biased
+    inside = scan.data[mask.data]
+    shifted = scan.with_data((scan.data - inside.mean()) / inside.std())
+    corrected, record = correct_bias_field(shifted, mask)
+    assert record.offset == pytest.approx(-inside.mean() / inside.std(), rel=1e-3)
+    np.testing.assert_allclose(undo_bias_field(corrected, record).data, shifted.data, atol=1e-4)
+    found = _variation(corrected.data - record.offset, clean.data, mask.data)
+    assert found < 0.25 * _variation(scan.data, clean.data, mask.data)
+
+
+def test_empty_mask_is_refused(biased):
+    _, mask, scan = biased
+    with pytest.raises(PreparationError, match="no voxel"):
+        correct_bias_field(scan, mask.with_data(np.zeros(mask.shape, dtype=bool)))
