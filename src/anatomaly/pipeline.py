@@ -8,27 +8,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
-import torch
 
 from anatomaly.anomaly.atlas import Atlas, load_atlas
 from anatomaly.anomaly.hybrid_score import hybrid_score, resolve_polarity
 from anatomaly.anomaly.lesions import Lesion, tabulate_lesions, write_lesions_tsv
 from anatomaly.anomaly.postprocess import postprocess, threshold_map
-from anatomaly.config import OUTPUTS, DetectConfig
-from anatomaly.engine import choose_device, limit_threads, rebuild
-from anatomaly.errors import ConfigError
+from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig
+from anatomaly.engine import RebuiltScan, choose_device, limit_threads, rebuild
+from anatomaly.errors import ConfigError, WeightsError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.model.unet import lay_channels_last
 from anatomaly.native import brain_mask_native, pseudo_healthy_to_native, to_native
 from anatomaly.preprocess.chain import Prepared, prepare
 from anatomaly.report.manifest import software_versions, write_manifest
 from anatomaly.report.overview import write_overview
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
-from anatomaly.types import Sequence
+from anatomaly.types import FloatArray, Sequence
 from anatomaly.volume import Scan, Volume
 from anatomaly.weights import WeightsCard, load_weights
 
@@ -124,8 +124,12 @@ class Detector:
         self.device = choose_device(self.config.device)
         state, self.card = load_weights(self.config.weights)
         self.model = PseudoHealthyModel()
-        self.model.load_state_dict(state)
-        self.model.eval().to(self.device, memory_format=torch.channels_last_3d)
+        try:
+            self.model.load_state_dict(state)
+        except RuntimeError as error:
+            raise WeightsError(f"{self.card.name}: weights of another model: {error}") from error
+        lay_channels_last(self.model)
+        self.model.eval().to(self.device)
         self.atlas: Atlas | None = load_atlas(self.config.atlas) if self.config.atlas else None
 
     def detect(self, image: Image) -> Detection:
@@ -144,61 +148,42 @@ class Detector:
         with clock.stage("prepare"):
             prepared = prepare(scan, config.preprocess, config.sequence)
         with clock.stage("rebuild"), limit_threads(config.threads):
-            rebuilt = rebuild(self.model, prepared.image.data, prepared.brain_mask.data, self.device)
+            rebuilt = rebuild(
+                self.model, prepared.image.data, prepared.brain_mask.data, self.device
+            )
         with clock.stage("score"):
-            polarity = resolve_polarity(config.anomaly.polarity, prepared.sequence)
-            raw_score = hybrid_score(
-                rebuilt.image,
-                rebuilt.pseudo_healthy,
-                data_range=1.0,
-                polarity=polarity,
-                sigma=config.anomaly.ssim_sigma_mm,  # the working grid has 1 mm voxels
-            )
-            anomaly = postprocess(
-                raw_score[0, 0].cpu().numpy(),
-                prepared.brain_mask.data,
-                median_voxels=config.anomaly.median_mm,
-                erosion_voxels=config.anomaly.erosion_mm,
-            )
+            anomaly = _score(rebuilt, prepared, config.anomaly)
         with clock.stage("return"):
-            trace = prepared.trace
-            phi = rebuilt.pseudo_healthy[0, 0].cpu().numpy()
-            anomaly_map = to_native(anomaly, trace)
-            residual = to_native(prepared.image.data - phi, trace)
-            pseudo_healthy = pseudo_healthy_to_native(phi, trace, scan)
-            tissue_map = to_native(rebuilt.tissue_map, trace, order=0)
-            brain_mask = _as_uint8(brain_mask_native(trace))
+            native = _return(anomaly, rebuilt, prepared, scan)
         with clock.stage("lesions"):
             threshold = self.threshold_for(prepared.sequence)
-            anomaly_mask = threshold_map(
-                anomaly_map, brain_mask, threshold, config.anomaly.min_lesion_mm3
-            )
-            lesions = tabulate_lesions(
-                anomaly_map,
-                anomaly_mask,
-                residual,
-                trace.registration.scanner_to_template,
-                self.atlas,
-            )
+            anomaly_mask = _cut(native, threshold, config.anomaly)
+            lesions = _tabulate(native, anomaly_mask, prepared, self.atlas)
         return Detection(
             scan=scan,
             sequence=prepared.sequence,
-            anomaly_map=anomaly_map,
+            anomaly_map=native.anomaly_map,
             anomaly_mask=anomaly_mask,
-            pseudo_healthy=pseudo_healthy,
-            tissue_map=tissue_map,
-            brain_mask=brain_mask,
+            pseudo_healthy=native.pseudo_healthy,
+            tissue_map=native.tissue_map,
+            brain_mask=native.brain_mask,
             lesions=lesions,
             threshold=threshold,
             seconds=clock.seconds,
-            warnings=scan.warnings + trace.warnings,
+            warnings=scan.warnings + prepared.trace.warnings,
             run=_manifest(config, self.card, scan, prepared, clock.seconds, str(self.device))
-            | {"polarity": polarity, "threshold": threshold, "lesions": len(lesions)},
+            | {"threshold": threshold, "lesions": len(lesions)},
         )
 
     def threshold_for(self, sequence: Sequence) -> float:
-        """Return the user's threshold, else that of the weights for the sequence."""
+        """Return the user's threshold, else that of the weights for the sequence.
+
+        Raises:
+            WeightsError: the weights bring none for this sequence.
+        """
         told = self.config.anomaly.threshold
+        if told is None and sequence not in self.card.thresholds:
+            raise WeightsError(f"{self.card.name}: no threshold for {sequence}; give --threshold")
         return self.card.thresholds[sequence] if told is None else told
 
 
@@ -238,8 +223,55 @@ def _read(image: Image) -> Scan:
     return read_scan(image) if isinstance(image, str | Path) else scan_from_image(image)
 
 
-def _as_uint8(mask: Volume) -> Volume:
-    return mask.with_data(mask.data.astype(np.uint8))
+class _Native(NamedTuple):
+    """What goes back to the scan's grid; `residual` is scan minus pseudo-healthy, in [−1, 1]."""
+
+    anomaly_map: Volume
+    residual: Volume
+    pseudo_healthy: Volume
+    tissue_map: Volume
+    brain_mask: Volume
+
+
+def _score(rebuilt: RebuiltScan, prepared: Prepared, config: AnomalyConfig) -> FloatArray:
+    """Anomaly map on the working grid, whose voxels are 1 mm wide."""
+    raw_score = hybrid_score(
+        rebuilt.image,
+        rebuilt.pseudo_healthy,
+        data_range=1.0,
+        polarity=resolve_polarity(config.polarity, prepared.sequence),
+        sigma=config.ssim_sigma_mm,
+    )
+    return postprocess(
+        raw_score[0, 0].cpu().numpy(),
+        prepared.brain_mask.data,
+        median_voxels=config.median_mm,
+        erosion_voxels=config.erosion_mm,
+    )
+
+
+def _return(anomaly: FloatArray, rebuilt: RebuiltScan, prepared: Prepared, scan: Scan) -> _Native:
+    trace = prepared.trace
+    phi = rebuilt.pseudo_healthy[0, 0].cpu().numpy()
+    brain_mask = brain_mask_native(trace)
+    return _Native(
+        anomaly_map=to_native(anomaly, trace),
+        residual=to_native(prepared.image.data - phi, trace),
+        pseudo_healthy=pseudo_healthy_to_native(phi, trace, scan),
+        tissue_map=to_native(rebuilt.tissue_map, trace, order=0),
+        brain_mask=brain_mask.with_data(brain_mask.data.astype(np.uint8)),
+    )
+
+
+def _cut(native: _Native, threshold: float, config: AnomalyConfig) -> Volume:
+    return threshold_map(native.anomaly_map, native.brain_mask, threshold, config.min_lesion_mm3)
+
+
+def _tabulate(
+    native: _Native, anomaly_mask: Volume, prepared: Prepared, atlas: Atlas | None
+) -> tuple[Lesion, ...]:
+    to_template = prepared.trace.registration.scanner_to_template
+    return tabulate_lesions(native.anomaly_map, anomaly_mask, native.residual, to_template, atlas)
 
 
 def _manifest(
@@ -255,6 +287,7 @@ def _manifest(
         "not_a_medical_device": "research software: not for diagnosis or treatment",
         "scan": {"name": scan.name, "source": scan.source, **scan.metadata},
         "sequence": prepared.sequence,
+        "polarity": resolve_polarity(config.anomaly.polarity, prepared.sequence),
         "weights": {"name": card.name, "sha256": card.sha256, "date": card.date},
         "config": asdict(config),
         "device": device,

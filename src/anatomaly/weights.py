@@ -1,5 +1,7 @@
-"""Weights and the contract they carry: what they were made from, for which preparation, and how well
-they do. A file whose hash, or whose preparation, is another one is refused.
+"""Weights and the contract they carry.
+
+A card says what they were made from, for which preparation, and how well they do. A file whose
+hash, or whose preparation, is another one is refused.
 
 Nothing here imports torch before tensors are asked for.
 """

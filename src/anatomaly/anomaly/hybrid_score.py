@@ -1,5 +1,6 @@
-"""The score of the paper: how far a voxel is from its healthy counterpart, times how differently
-its neighbourhood is built.
+"""The score of the paper: residual times structural difference.
+
+How far a voxel is from its healthy counterpart, times how differently its neighbourhood is built.
 
 Source: Yang et al. 2026, doi:10.1016/j.media.2025.103922: |x − φ| · (1 − SSIM(x, φ)). What
 differs: a polarity may keep only the residuals of one sign.
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from anatomaly.anomaly.ssim import ssim_map
@@ -39,6 +39,7 @@ def signed_residual(
 ) -> Tensor:
     """Return the part of image − pseudo-healthy that counts, as a value >= 0; any shape.
 
+    >>> import torch
     >>> signed_residual(torch.tensor([0.2, 0.9]), torch.tensor([0.5, 0.5]), "brighter").tolist()
     [0.0, 0.3999999761581421]
     """

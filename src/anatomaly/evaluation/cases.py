@@ -38,7 +38,7 @@ def list_cases(folder: Path) -> list[Case]:
     """List every sequence of every patient below `folder`, by sequence and patient."""
     cases = []
     for patient in sorted(p for p in folder.iterdir() if p.is_dir()):
-        label = next((patient / f"{n}.nii.gz" for n in _LABELS if (patient / f"{n}.nii.gz").is_file()), None)
+        label = _find_label(patient)
         if label is None:
             continue
         reference = _LABELS[label.name.removesuffix(".nii.gz")]
@@ -48,3 +48,9 @@ def list_cases(folder: Path) -> list[Case]:
             if scan.is_file():
                 cases.append(Case(patient.name, disease, sequence, scan, label, reference))
     return sorted(cases, key=lambda c: (SEQUENCES.index(c.sequence), c.patient))
+
+
+def _find_label(patient: Path) -> Path | None:
+    """The most trustworthy label of a patient, None without one."""
+    files = (patient / f"{name}.nii.gz" for name in _LABELS)
+    return next((file for file in files if file.is_file()), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 from sklearn.metrics import average_precision_score
 
 from anatomaly.errors import GeometryError
@@ -23,6 +22,7 @@ def average_precision(score: FloatArray, lesion: BoolArray, brain_mask: BoolArra
     Raises:
         GeometryError: shapes differ.
 
+    >>> import numpy as np
     >>> brain = np.ones((2, 2, 1), dtype=bool)
     >>> lesion = np.array([[[True], [False]], [[False], [True]]])
     >>> average_precision(np.array([[[0.9], [0.8]], [[0.1], [0.7]]]), lesion, brain)
@@ -39,6 +39,7 @@ def average_precision(score: FloatArray, lesion: BoolArray, brain_mask: BoolArra
 def dice(found: BoolArray, truth: BoolArray) -> float:
     """Overlap 2 |A ∩ B| / (|A| + |B|) of two masks; nan where both are empty.
 
+    >>> import numpy as np
     >>> dice(np.array([True, True, False]), np.array([True, False, False]))
     0.6666666666666666
     """

@@ -10,6 +10,9 @@ from anatomaly.model.unet import UNet3d
 
 CODE_CHANNELS = 8
 
+TISSUE_LOGIT = 3.0
+"""Head start of a voxel's own tissue: untrained, the code is nearly the tissue map itself."""
+
 
 class AnatomyEncoder(nn.Module):
     """Small U-Net from a one-hot tissue map to soft memberships of eight learned fine tissues."""
@@ -20,4 +23,6 @@ class AnatomyEncoder(nn.Module):
 
     def forward(self, tissue_map: Tensor, context: Tensor) -> Tensor:
         """(B, 4, I, J, K) one-hot to an anatomical code (B, 8, I, J, K), channels sum to 1."""
-        return torch.softmax(self.unet(tissue_map, context).float(), dim=1)
+        logits = self.unet(tissue_map, context).float()
+        tissue = torch.nn.functional.pad(tissue_map, (0,) * 7 + (CODE_CHANNELS - 4,))
+        return torch.softmax(logits + TISSUE_LOGIT * tissue, dim=1)

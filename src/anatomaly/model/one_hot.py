@@ -58,10 +58,10 @@ def one_hot_cuts(
     soft = upper - torch.cat([above, torch.zeros_like(ones)], dim=1)
     index = (anatomical_image >= edges).sum(dim=1, keepdim=True)
     hard = torch.zeros_like(soft).scatter_(1, index, 1.0)
-    return hard + soft - soft.detach() if soft.requires_grad else hard
+    return hard + (soft - soft.detach()) if soft.requires_grad else hard
 
 
 def straight_through(soft: Tensor) -> Tensor:
     """Return the one-hot of the largest channel with the gradient of the soft values."""
     hard = torch.zeros_like(soft).scatter_(1, soft.argmax(dim=1, keepdim=True), 1.0)
-    return hard + soft - soft.detach() if soft.requires_grad else hard
+    return hard + (soft - soft.detach()) if soft.requires_grad else hard

@@ -38,7 +38,7 @@ class Rebuilt(NamedTuple):
 
 
 class PseudoHealthyModel(nn.Module):
-    """Extractor, edges, restorer, modality extractor and combiner (and the encoder, for training)."""
+    """Extractor, edges, restorer, modality extractor and combiner; encoder, for training."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,8 +15,8 @@ PRIOR_STEP = 4
 class TemplateContext(nn.Module):
     """Six channels at half resolution: coordinates in [−1, 1] and shares of CSF, GM and WM.
 
-    The shares are a buffer, (1, 3, 40, 48, 40), estimated on healthy training anatomies and kept with
-    the weights.
+    The shares are a buffer, (1, 3, 40, 48, 40), estimated on healthy training anatomies and kept
+    with the weights.
     """
 
     channels = 6
@@ -27,7 +27,9 @@ class TemplateContext(nn.Module):
         self.register_buffer("tissue_share", torch.zeros(1, 3, *shape))
         self.tissue_share: Tensor
 
-    def forward(self, start: Tensor | None = None, size: tuple[int, int, int] = TEMPLATE_SHAPE) -> Tensor:
+    def forward(
+        self, start: Tensor | None = None, size: tuple[int, int, int] = TEMPLATE_SHAPE
+    ) -> Tensor:
         """Return the context of patches.
 
         Args:
@@ -38,15 +40,11 @@ class TemplateContext(nn.Module):
             (B, 6, I/2, J/2, K/2).
         """
         half = tuple(n // 2 for n in TEMPLATE_SHAPE)
-        shares = F.interpolate(
-            self.tissue_share, size=half, mode="trilinear", align_corners=False
-        )[0]
+        shares = F.interpolate(self.tissue_share, half, mode="trilinear", align_corners=False)[0]
         axes = [torch.linspace(-1, 1, n, device=shares.device) for n in half]
         whole = torch.cat([torch.stack(torch.meshgrid(*axes, indexing="ij")), shares])
         if start is None:
             start = torch.zeros(1, 3, dtype=torch.long)
         i, j, k = (n // 2 for n in size)
-        patches = [
-            whole[:, a : a + i, b : b + j, c : c + k] for a, b, c in (start // 2).tolist()
-        ]
+        patches = [whole[:, a : a + i, b : b + j, c : c + k] for a, b, c in (start // 2).tolist()]
         return torch.stack(patches)

@@ -11,6 +11,8 @@ sub-pixel layer of Shi et al. 2016, doi:10.1109/CVPR.2016.207, in three dimensio
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -42,6 +44,11 @@ def unfold(x: Tensor) -> Tensor:
     b, c, i, j, k = x.shape
     x = x.reshape(b, c // 8, 2, 2, 2, i, j, k)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, 2 * i, 2 * j, 2 * k)
+
+
+def lay_channels_last(module: nn.Module) -> None:
+    """Lay the weights out with channels last, in place: 3D convolutions run faster so."""
+    module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
 
 class ConvBlock(nn.Sequential):
@@ -80,12 +87,11 @@ class UNet3d(nn.Module):
         self.multiple = 2 ** len(channels)
         self.stem = ConvBlock(8 * channels_in + context, channels[0])
         self.down = nn.ModuleList(
-            nn.Sequential(ConvBlock(a, b, stride=2), ConvBlock(b, b))
-            for a, b in zip(channels[:-1], channels[1:], strict=True)
+            nn.Sequential(ConvBlock(a, b, stride=2), ConvBlock(b, b)) for a, b in pairwise(channels)
         )
         self.up = nn.ModuleList(
             nn.Sequential(nn.Conv3d(b, a, 1), nn.Upsample(scale_factor=2, mode="nearest"))
-            for a, b in zip(channels[:-1], channels[1:], strict=True)
+            for a, b in pairwise(channels)
         )
         self.merge = nn.ModuleList(ConvBlock(a, a) for a in channels[:-1])
         self.head = nn.Conv3d(channels[0], 8 * channels_out, 1)

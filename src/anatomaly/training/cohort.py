@@ -10,10 +10,12 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
+from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -55,7 +57,7 @@ def load_cohort(cache: Path) -> list[Subject]:
         TrainingError: nothing is cached there.
     """
     people = []
-    for folder in sorted(p for p in cache.iterdir() if (p / "labels.npy").is_file()):
+    for folder in sorted(path.parent for path in cache.glob("*/labels.npy")):
         image = folder / "image.npy"
         people.append(
             Subject(
@@ -87,7 +89,7 @@ def _cached(labels: Path, cache: Path, name: str, scan: Path | None) -> str:
         return f"{name}: cached"
     try:
         subject, record = _prepare(labels, name, scan)
-    except (AnatomalyError, OSError) as error:
+    except (AnatomalyError, OSError, EOFError, ImageFileError) as error:
         return f"{name}: skipped: {error}"
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "labels.npy", subject.labels)
@@ -100,19 +102,19 @@ def _cached(labels: Path, cache: Path, name: str, scan: Path | None) -> str:
 def _prepare(labels_path: Path, name: str, scan: Path | None) -> tuple[Subject, dict[str, object]]:
     """Register one person and resample labels (and image) to the template grid."""
     scheme: Scheme = "freesurfer" if scan is None else "muse"
-    file = nib.load(labels_path)
+    file: Any = nib.load(labels_path)
     classes = to_classes(np.asarray(file.dataobj).astype(np.int64), scheme)
     brain = _brain_of_classes(classes, scheme)
     grid = Volume(brain, np.asarray(file.affine, dtype=np.float64))
     if scan is None:
         image = grid.with_data(ndimage.gaussian_filter(_DRAWN_T1W[classes] * brain, 0.5))
     else:
-        raw = np.asarray(nib.load(scan).dataobj, dtype=np.float32)
+        real: Any = nib.load(scan)
+        raw = np.asarray(real.dataobj, dtype=np.float32)
         image, _ = correct_bias_field(grid.with_data(raw * brain))
     registration = register_to_template(image, grid)
-    to_voxel = voxel_to_voxel(
-        TEMPLATE_AFFINE, grid.affine, np.linalg.inv(registration.scanner_to_template)
-    )
+    to_scanner = np.linalg.inv(registration.scanner_to_template).astype(np.float64)
+    to_voxel = voxel_to_voxel(TEMPLATE_AFFINE, grid.affine, to_scanner)
     classes[~brain] = 0
     classes[(classes == 0) & brain] = CLASS_NAMES.index("sulcal CSF")
     rim = ndimage.binary_dilation(brain, iterations=max(1, round(4 / grid.spacing_mm.min())))
@@ -127,8 +129,12 @@ def _prepare(labels_path: Path, name: str, scan: Path | None) -> tuple[Subject, 
         cached_image = np.clip(template * IMAGE_UNIT, 0, 255).astype(np.uint8)
     volume_ml = float(((out > 0) & (out != RIM)).sum()) / 1000
     if not 1200 < volume_ml < 2400:
-        raise TrainingError(f"registration failed: brain of {volume_ml:.0f} mL on the template grid")
-    record = {"volume_ml": volume_ml, "source": labels_path.name, "affine": registration.scanner_to_template.tolist()}
+        raise TrainingError(f"registration failed: brain of {volume_ml:.0f} mL in the template")
+    record: dict[str, object] = {
+        "volume_ml": volume_ml,
+        "source": labels_path.name,
+        "affine": registration.scanner_to_template.tolist(),
+    }
     return Subject(name, out, cached_image), record
 
 

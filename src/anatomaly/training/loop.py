@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from anatomaly.errors import TrainingError
+from anatomaly.model.unet import lay_channels_last
 from anatomaly.training.checkpoint import load_checkpoint, save_checkpoint
 from anatomaly.training.stages import AnatomyStage, RestorationStage
 from anatomaly.training.synthesis.generator import Pair
@@ -88,7 +90,7 @@ def train_stage(
     torch.set_num_threads(config.threads)
     _keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
-    stage.trained.to(memory_format=torch.channels_last_3d)
+    lay_channels_last(stage.trained)
     stage.to(config.device)
     parameters = list(stage.trained.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=1e-4)
@@ -97,16 +99,14 @@ def train_stage(
         done = int(load_checkpoint(folder, stage.trained, optimiser)["step"])
     _trim_log(folder / "loss.csv", done)
     started = saved = time.monotonic()
-    sums: dict[str, float] = {}
+    since_log: list[dict[str, float]] = []
     for step, batch in _batches(data, config, done):
-        loss_by_name = _step(stage, batch, optimiser, step, config)
-        for name, value in loss_by_name.items():
-            sums[name] = sums.get(name, 0.0) + value
+        since_log.append(_step(stage, batch, optimiser, step, config))
         if (step + 1) % 10 == 0:
-            means = {k: v / 10 for k, v in sums.items()}
+            means = {k: fmean(losses[k] for losses in since_log) for k in since_log[0]}
             _log(folder / "loss.csv", step + 1, means)
             report(Progress(step + 1, means, time.monotonic() - started))
-            sums = {}
+            since_log = []
         if time.monotonic() - saved > config.checkpoint_seconds or step + 1 == config.steps:
             save_checkpoint(folder, stage.trained, optimiser, {"step": step + 1})
             saved = time.monotonic()
@@ -149,7 +149,10 @@ def _step(
         found = stage.step(on_device, step)
     total = torch.stack([v.float() for v in found.values()]).sum()
     if not bool(torch.isfinite(total)):
-        raise TrainingError(f"step {step}: the loss is not finite ({found}); lower the learning rate")
+        values = {k: float(v.detach()) for k, v in found.items()}
+        raise TrainingError(
+            f"step {step}: the loss is not finite ({values}); lower the learning rate"
+        )
     optimiser.zero_grad(set_to_none=True)
     total.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(list(stage.trained.parameters()), 1.0)

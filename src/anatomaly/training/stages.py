@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from anatomaly.model.anatomy_edges import anatomy_edges
+from anatomaly.model.anatomy_extractor import Anatomy
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import losses
 from anatomaly.training.synthesis.corrupt import corrupt_tissue, drop_edges
@@ -121,6 +122,6 @@ class RestorationStage(nn.Module):
         """Tissue map as the restorer will meet it: E_A's, or healthy labels corrupted."""
         if float(torch.rand((), generator=rng)) < self.extractor_share:
             with torch.no_grad():
-                found: Tensor = self.model.anatomy_extractor(batch["image"][:, 0], context).tissue_map
-            return found
+                anatomy: Anatomy = self.model.anatomy_extractor(batch["image"][:, 0], context)
+            return anatomy.tissue_map
         return corrupt_tissue(healthy_map, batch["lesion"], rng)

@@ -19,7 +19,9 @@ from anatomaly.training.synthesis.random_draws import (
 )
 
 CONTRASTS: tuple[str, ...] = ("T1w", "T2w", "FLAIR", "random")
-CSF, CORTEX, WHITE = (CLASS_NAMES.index(n) for n in ("sulcal CSF", "cortex", "cerebral white matter"))
+CSF = CLASS_NAMES.index("sulcal CSF")
+CORTEX = CLASS_NAMES.index("cortex")
+WHITE = CLASS_NAMES.index("cerebral white matter")
 
 _TISSUE_RANGES: dict[str, tuple[tuple[float, float], ...]] = {
     "T1w": ((0.03, 0.25), (0.42, 0.66), (0.75, 0.95)),
@@ -83,7 +85,8 @@ def render_classes(rng: Generator, classes: Tensor, contrast: Contrast) -> Tenso
     index = classes.long()
     shape = (classes.shape[0], classes.shape[1], classes.shape[2])
     coarse = smooth_field(rng, shape, uniform(rng, 3, 12))
-    image = contrast.means[index] + contrast.texture[index] * (0.7 * coarse + 0.7 * normal(rng, shape))
+    texture = 0.7 * coarse + 0.7 * normal(rng, shape)
+    image = contrast.means[index] + contrast.texture[index] * texture
     sigma = uniform(rng, 0.45, 0.9)
     return gaussian_blur(image, (sigma, sigma, sigma))
 
@@ -92,6 +95,7 @@ def tone_curve(rng: Generator, landmarks: Tensor, contrast: Contrast) -> Tensor:
     """Return 257 output values for grey values 0 to 256 of a real T1w scan.
 
     Args:
+        rng: two draws: how far the curve goes on below CSF and above white matter.
         landmarks: (3,) grey values of CSF, cortex and white matter of this person, increasing.
         contrast: wanted means; a T1w contrast keeps the order, others invert it.
     """

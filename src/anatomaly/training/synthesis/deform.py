@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -18,9 +19,14 @@ def patch_grid(start: tuple[int, int, int], size: tuple[int, int, int]) -> Tenso
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
 
 
-def random_affine(rng: Generator, degrees: float = 8, scale: float = 0.08, shift: float = 5) -> Tensor:
-    """Draw a (3, 4) voxel affine about the grid's centre: rotations (±degrees), scales and shears
-    (±scale), shifts (±shift voxels), each uniform."""
+def random_affine(
+    rng: Generator, degrees: float = 8, scale: float = 0.08, shift: float = 5
+) -> Tensor:
+    """Draw a (3, 4) voxel affine about the grid's centre.
+
+    Rotations (±degrees), scales (±scale), shears (±.4 · scale), shifts (±shift voxels), each
+    uniform.
+    """
     angles = [math.radians(uniform(rng, -degrees, degrees)) for _ in range(3)]
     matrix = torch.eye(3)
     for axis, angle in enumerate(angles):
@@ -29,9 +35,10 @@ def random_affine(rng: Generator, degrees: float = 8, scale: float = 0.08, shift
         turn[a, a] = turn[b, b] = math.cos(angle)
         turn[a, b], turn[b, a] = -math.sin(angle), math.sin(angle)
         matrix = matrix @ turn
-    matrix = matrix + torch.tensor(
-        [[uniform(rng, -scale, scale) * (1.0 if r == c else 0.4) for c in range(3)] for r in range(3)]
-    )
+    change = [[uniform(rng, -scale, scale) for _ in range(3)] for _ in range(3)]
+    for row, column in itertools.permutations(range(3), 2):
+        change[row][column] *= 0.4
+    matrix = matrix + torch.tensor(change)
     centre = (torch.tensor(TEMPLATE_SHAPE, dtype=torch.float32) - 1) / 2
     offset = centre - matrix @ centre
     offset = offset + torch.tensor([uniform(rng, -shift, shift) for _ in range(3)])

@@ -19,7 +19,12 @@ from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
 from anatomaly.training.synthesis.deform import random_deformation, read_linear, read_nearest
 from anatomaly.training.synthesis.label_maps import RIM, TISSUE_OF_CLASS
-from anatomaly.training.synthesis.lesions import LesionShape, draw_lesion, paint_lesion
+from anatomaly.training.synthesis.lesions import (
+    LesionShape,
+    draw_lesion,
+    no_lesion,
+    paint_lesion,
+)
 from anatomaly.training.synthesis.random_draws import chance, integer, uniform
 
 
@@ -53,12 +58,14 @@ class GeneratorConfig:
         patch: side lengths of a sample in voxels (mm), multiples of 16.
         seed: of everything.
         sequence_shares: probability of T1w, T2w, FLAIR and random contrasts.
+        lesions: draw lesions at all.
         real_share: probability that a real scan, where there is one, is the source of an image.
     """
 
     patch: tuple[int, int, int] = (96, 96, 96)
     seed: int = 20261122
     sequence_shares: tuple[float, float, float, float] = (0.34, 0.28, 0.20, 0.18)
+    lesions: bool = True
     real_share: float = 0.7
     _coarse_step: int = field(default=5, repr=False)
 
@@ -100,7 +107,9 @@ class PairGenerator(Dataset[Pair]):
         if tight:
             outside = (~brain).float()[None, None]
             brain = torch.nn.functional.max_pool3d(outside, 3, 1, 1)[0, 0] < 0.5
-        lesion = draw_lesion(rng, self.shapes, classes, start)
+        lesion = no_lesion(classes)
+        if self.config.lesions:
+            lesion = draw_lesion(rng, self.shapes, classes, start)
         acquisition = c.draw_acquisition(rng)
         images, healthy = [], []
         for contrast in contrasts:
@@ -109,9 +118,8 @@ class PairGenerator(Dataset[Pair]):
             painted = paint_lesion(rng, clean, lesion, contrast)
             low_high = (low, high - low)
             target = c.acquire(clean, acquisition)
-            seen = c.add_noise(
-                torch.Generator().manual_seed(noise_seed), c.acquire(painted, acquisition), acquisition
-            )
+            noise = torch.Generator().manual_seed(noise_seed)
+            seen = c.add_noise(noise, c.acquire(painted, acquisition), acquisition)
             healthy.append(_scale(target, low_high, brain))
             images.append(_scale(seen, low_high, brain))
         tissue = torch.from_numpy(TISSUE_OF_CLASS)[classes.long()].long()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -81,13 +82,14 @@ def _build_shapes(folder: Path, path: Path) -> None:
         files = sorted((folder / kind).glob("*.nii.gz"))
         files = [f for f in files if not f.name.startswith(("patient19", "patient26"))]
         for number, file in enumerate(files):
-            image = nib.load(file)
+            image: Any = nib.load(file)
             to_voxel = voxel_to_voxel(TEMPLATE_AFFINE, np.asarray(image.affine, dtype=np.float64))
             data = (np.asarray(image.dataobj) > 0).astype(np.float32)
             index = np.argwhere(data)
             if len(index) < 8:
                 continue
-            corners = apply_affine(np.linalg.inv(to_voxel), np.stack([index.min(0), index.max(0)]))
+            ends = np.stack([index.min(0), index.max(0)]).astype(np.float64)
+            corners = apply_affine(np.linalg.inv(to_voxel).astype(np.float64), ends)
             low = np.clip(np.floor(corners.min(0)) - 2, 0, TEMPLATE_SHAPE).astype(int)
             high = np.clip(np.ceil(corners.max(0)) + 3, 0, TEMPLATE_SHAPE).astype(int)
             offset = apply_affine(to_voxel, low.astype(np.float64))
@@ -103,6 +105,12 @@ def _build_shapes(folder: Path, path: Path) -> None:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
+def no_lesion(classes: Tensor) -> Lesion:
+    """Return the lesion of a healthy patch: nothing."""
+    empty = torch.zeros(classes.shape)
+    return Lesion(empty, empty, "none")
+
+
 def draw_lesion(
     rng: Generator, shapes: list[LesionShape], classes: Tensor, start: tuple[int, int, int]
 ) -> Lesion:
@@ -112,15 +120,16 @@ def draw_lesion(
     of them with a core), spots .13 (one to six drawn ellipsoids), none .15.
 
     Args:
+        rng: of the lesion.
+        shapes: real shapes; without any, tumours take their place.
         classes: (I, J, K) classes of the patch; lesions stay in brain tissue.
         start: first template voxel of the patch.
     """
     tissue = (classes >= 3) & (classes <= 12)
-    empty = torch.zeros(classes.shape)
     draw = uniform(rng, 0, 1)
     if draw < 0.15 or int(tissue.sum()) < 5000:
-        return Lesion(empty, empty, "none")
-    core = empty
+        return no_lesion(classes)
+    core = torch.zeros(classes.shape)
     if draw < 0.65 and shapes:
         kind = "stroke" if draw < 0.42 else "ms"
         alpha = _paste_shape(rng, [s for s in shapes if s.kind == kind] or shapes, tissue, start)
@@ -149,7 +158,7 @@ def _paste_shape(
     shape = shapes[integer(rng, len(shapes))]
     inside = shape.mask.nonzero()
     anchor = inside[integer(rng, len(inside))].float()
-    offset = torch.tensor(shape.start, dtype=torch.float32) - torch.tensor(start, dtype=torch.float32)
+    offset = (torch.tensor(shape.start) - torch.tensor(start)).float()
     own = anchor + offset
     size = torch.tensor(tissue.shape, dtype=torch.float32)
     at_home = bool(((own > 6) & (own < size - 6)).all()) and chance(rng, 0.8)
@@ -168,7 +177,8 @@ def _blob_distance(rng: Generator, tissue: Tensor, radius: float) -> Tensor:
     shape = (tissue.shape[0], tissue.shape[1], tissue.shape[2])
     centre = _random_place(rng, tissue).view(3, 1, 1, 1)
     stretch = torch.eye(3) + 0.25 * normal(rng, (3, 3))
-    distance = torch.einsum("rc,cijk->rijk", stretch, patch_grid((0, 0, 0), shape) - centre).norm(dim=0)
+    away = patch_grid((0, 0, 0), shape) - centre
+    distance: Tensor = torch.einsum("rc,cijk->rijk", stretch, away).norm(dim=0)
     rough = uniform(rng, 0.1, 0.45)
     return distance / radius + rough * smooth_field(rng, shape, max(3.0, radius * 0.7))
 
@@ -200,14 +210,17 @@ def _lesion_value(rng: Generator, contrast: Contrast, core: bool) -> float:
     grey matter; half of the cores are dark as CSF. random: anywhere at least .12 from white matter.
     """
     csf, grey, white = (float(contrast.means[c]) for c in (CSF, CORTEX, WHITE))
+
+    def towards_csf(low: float, high: float) -> float:
+        return white + (csf - white) * uniform(rng, low, high)
+
     if contrast.sequence == "T1w":
-        if chance(rng, 0.07):
-            return white * uniform(rng, 1.05, 1.3)
-        return white + (csf - white) * uniform(rng, 0.5 if core else 0.2, 1.0)
+        bright = chance(rng, 0.07)
+        nearest = 0.5 if core else 0.2
+        return white * uniform(rng, 1.05, 1.3) if bright else towards_csf(nearest, 1.0)
     if contrast.sequence == "T2w":
-        if chance(rng, 0.05):
-            return white * uniform(rng, 0.3, 0.8)
-        return white + (csf - white) * uniform(rng, 0.3, 1.1)
+        dark = chance(rng, 0.05)
+        return white * uniform(rng, 0.3, 0.8) if dark else towards_csf(0.3, 1.1)
     if contrast.sequence == "FLAIR":
         if core and chance(rng, 0.5):
             return csf + (grey - csf) * uniform(rng, 0.0, 0.6)
