@@ -1,0 +1,122 @@
+"""Median, rim, threshold and small components by brute force, on grids that are no cubes."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from anatomaly.anomaly.postprocess import postprocess, threshold_map
+from anatomaly.errors import GeometryError
+from anatomaly.volume import Volume
+
+SHAPE = (15, 12, 13)
+
+
+def brain():
+    i, j, k = np.indices(SHAPE) - np.array([7, 5.5, 6]).reshape(3, 1, 1, 1)
+    return (i / 6.6) ** 2 + (j / 5.2) ** 2 + (k / 5.7) ** 2 < 1
+
+
+def score():
+    return np.random.default_rng(0).random(SHAPE).astype(np.float32)
+
+
+def depth_of(mask, place):
+    """Distance from a voxel to the nearest one outside, the surroundings being outside."""
+    outside = np.argwhere(~np.pad(mask, 1)) - 1
+    return np.sqrt(((outside - place) ** 2).sum(1)).min()
+
+
+@pytest.mark.parametrize(("median", "erosion"), [(3, 2.0), (5, 3.0), (1, 1.5)])
+def test_brute_force(median, erosion):
+    raw, mask = score(), brain()
+    found = postprocess(raw, mask, median_voxels=median, erosion_voxels=erosion)
+    expected = np.zeros(SHAPE, np.float32)
+    h = median // 2
+    for place in np.argwhere(mask):
+        if depth_of(mask, place) > erosion:
+            window = tuple(slice(p - h, p + h + 1) for p in place)
+            expected[tuple(place)] = np.median(raw[window])
+    assert found.dtype == np.float32
+    assert 0 < (expected > 0).sum() < mask.sum()
+    np.testing.assert_allclose(found, expected)
+
+
+def test_without_rim_and_filter_the_score_stays():
+    raw, mask = score(), brain()
+    found = postprocess(raw, mask, median_voxels=1, erosion_voxels=0)
+    np.testing.assert_array_equal(found, raw * mask)
+
+
+def test_a_brain_that_fills_the_grid_has_a_rim_too():
+    found = postprocess(score(), np.ones(SHAPE, bool), median_voxels=1, erosion_voxels=1)
+    assert (found[1:-1, 1:-1, 1:-1] > 0).all()
+    assert found.astype(bool).sum() == np.prod(np.array(SHAPE) - 2)
+
+
+def test_empty_mask_gives_an_empty_map():
+    assert not postprocess(score(), np.zeros(SHAPE, bool), median_voxels=3, erosion_voxels=1).any()
+
+
+def test_shapes_must_agree():
+    with pytest.raises(GeometryError, match="differ in shape"):
+        postprocess(score(), brain()[1:], median_voxels=3, erosion_voxels=1)
+
+
+def components(mask):
+    """Components of 26 neighbours by a search from voxel to voxel."""
+    left, found = {tuple(p) for p in np.argwhere(mask)}, []
+    while left:
+        queue, group = [left.pop()], []
+        while queue:
+            place = queue.pop()
+            group.append(place)
+            for step in itertools.product((-1, 0, 1), repeat=3):
+                neighbour = tuple(np.add(place, step))
+                if neighbour in left:
+                    left.remove(neighbour)
+                    queue.append(neighbour)
+        found.append(group)
+    return found
+
+
+AFFINE = np.array([[0.0, 1.25, 0, 3], [-0.8, 0, 0, 7], [0, 0, 3.0, -9], [0, 0, 0, 1]])
+VOXEL = 0.8 * 1.25 * 3.0
+
+
+@pytest.mark.parametrize("voxels", [1, 2, 5, 9])
+def test_components_below_so_many_mm3_go(voxels):
+    data, mask = score(), brain()
+    found = threshold_map(Volume(data, AFFINE), Volume(mask, AFFINE), 0.85, voxels * VOXEL - 0.01)
+    expected = np.zeros(SHAPE, np.uint8)
+    for group in components((data > 0.85) & mask):
+        if len(group) >= voxels:
+            for place in group:
+                expected[place] = 1
+    assert found.data.dtype == np.uint8
+    assert 0 < expected.sum() < mask.sum()
+    np.testing.assert_array_equal(found.data, expected)
+    np.testing.assert_array_equal(found.affine, AFFINE)
+
+
+def test_size_counts_in_mm3_not_in_voxels():
+    data = np.zeros(SHAPE, np.float32)
+    data[5, 5, 5:7] = 1  # 6 mm³
+    mask = Volume(np.ones(SHAPE, np.uint8), AFFINE)
+    assert threshold_map(Volume(data, AFFINE), mask, 0.5, 6.0).data.sum() == 2
+    assert threshold_map(Volume(data, AFFINE), mask, 0.5, 6.1).data.sum() == 0
+
+
+def test_corners_touch_and_the_threshold_itself_is_not_above():
+    data = np.zeros(SHAPE, np.float32)
+    data[3, 3, 3] = data[4, 4, 4] = 0.9
+    data[9, 9, 9] = 0.5
+    mask = Volume(np.ones(SHAPE, bool), AFFINE)
+    assert threshold_map(Volume(data, AFFINE), mask, 0.5, 2 * VOXEL).data.sum() == 2
+    assert threshold_map(Volume(data, AFFINE), mask, 0.5, 0).data.sum() == 2
+
+
+def test_outside_the_brain_nothing_is_marked():
+    mask = brain()
+    found = threshold_map(Volume(np.ones(SHAPE), AFFINE), Volume(mask, AFFINE), 0.5, 0)
+    np.testing.assert_array_equal(found.data, mask)
