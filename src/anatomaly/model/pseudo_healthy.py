@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.anatomy_edges import anatomy_edges
 from anatomaly.model.anatomy_encoder import AnatomyEncoder
-from anatomaly.model.anatomy_extractor import AnatomyExtractor
+from anatomaly.model.anatomy_extractor import AnatomyExtractor, tissue_means
 from anatomaly.model.anatomy_restorer import AnatomyRestorer
 from anatomaly.model.modality_extractor import ModalityExtractor
 from anatomaly.model.representation_combiner import RepresentationCombiner
@@ -57,7 +57,8 @@ class PseudoHealthyModel(nn.Module):
             brain_mask: (B, 1, 160, 192, 160), 1 inside.
         """
         context = self.context(size=TEMPLATE_SHAPE)
-        anatomical_image, tissue_map, _ = self.anatomy_extractor(image, context)
+        means = tissue_means(image, context)
+        anatomical_image, tissue_map, _ = self.anatomy_extractor(image, context, means)
         edges = anatomy_edges(tissue_map)
         anatomical_code = self.anatomy_restorer(edges, context)
         modality_code = self.modality_extractor(image, tissue_map)

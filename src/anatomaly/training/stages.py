@@ -57,7 +57,8 @@ class AnatomyStage(nn.Module):
         del step
         image = batch["image"].flatten(0, 1)  # (2B, 1, I, J, K), the pair side by side
         context = pair_context(self.model, batch).repeat_interleave(2, dim=0)
-        logits = self.model.anatomy_extractor.unet(image, context)
+        means = batch["tissue_means"].flatten(0, 1)
+        logits = self.model.anatomy_extractor.logits(image, context, means)
         tissue = batch["tissue"].repeat_interleave(2, dim=0)
         weight = torch.tensor(CLASS_WEIGHT, device=image.device)
         return {
@@ -122,6 +123,8 @@ class RestorationStage(nn.Module):
         """Tissue map as the restorer will meet it: E_A's, or healthy labels corrupted."""
         if float(torch.rand((), generator=rng)) < self.extractor_share:
             with torch.no_grad():
-                anatomy: Anatomy = self.model.anatomy_extractor(batch["image"][:, 0], context)
+                anatomy: Anatomy = self.model.anatomy_extractor(
+                    batch["image"][:, 0], context, batch["tissue_means"][:, 0]
+                )
             return anatomy.tissue_map
         return corrupt_tissue(healthy_map, batch["lesion"], rng)

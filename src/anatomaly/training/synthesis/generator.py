@@ -25,7 +25,11 @@ from anatomaly.training.synthesis.lesions import (
     no_lesion,
     paint_lesion,
 )
-from anatomaly.training.synthesis.random_draws import chance, integer, uniform
+from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
+
+
+MEANS_ERROR = 0.04
+"""Spread of the error of a tissue's estimated intensity, image units."""
 
 
 class Pair(TypedDict):
@@ -39,6 +43,7 @@ class Pair(TypedDict):
         lesion: (1, P, P, P) float in [0, 1], share of lesion.
         start: (3,) first template voxel of the patch.
         sequence: (2,) index into `contrast.CONTRASTS`.
+        tissue_means: (2, 3) about the intensity of CSF, grey and white matter in each image.
     """
 
     image: Tensor
@@ -48,6 +53,7 @@ class Pair(TypedDict):
     lesion: Tensor
     start: Tensor
     sequence: Tensor
+    tissue_means: Tensor
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class GeneratorConfig:
 
     patch: tuple[int, int, int] = (96, 96, 96)
     seed: int = 20261122
-    sequence_shares: tuple[float, float, float, float] = (0.34, 0.28, 0.20, 0.18)
+    sequence_shares: tuple[float, float, float, float] = (0.34, 0.30, 0.26, 0.10)
     lesions: bool = True
     real_share: float = 0.7
     _coarse_step: int = field(default=5, repr=False)
@@ -111,9 +117,9 @@ class PairGenerator(Dataset[Pair]):
         if self.config.lesions:
             lesion = draw_lesion(rng, self.shapes, classes, start)
         acquisition = c.draw_acquisition(rng)
-        images, healthy = [], []
+        images, healthy, means = [], [], []
         for contrast in contrasts:
-            clean, low, high = self._render(rng, subject, classes, t1w, contrast)
+            clean, low, high, tissue_values = self._render(rng, subject, classes, t1w, contrast)
             noise_seed = integer(rng, 2**31)
             painted = paint_lesion(rng, clean, lesion, contrast)
             low_high = (low, high - low)
@@ -122,6 +128,8 @@ class PairGenerator(Dataset[Pair]):
             seen = c.add_noise(noise, c.acquire(painted, acquisition), acquisition)
             healthy.append(_scale(target, low_high, brain))
             images.append(_scale(seen, low_high, brain))
+            estimated = ((tissue_values - low) / (high - low)).clamp(0, 1)
+            means.append(estimated + MEANS_ERROR * normal(rng, (3,)))
         tissue = torch.from_numpy(TISSUE_OF_CLASS)[classes.long()].long()
         if keep_rim and all(c.rim_is_csf(k) for k in contrasts):
             tissue[classes == RIM] = 1
@@ -134,6 +142,7 @@ class PairGenerator(Dataset[Pair]):
             lesion=(lesion.alpha * brain)[None],
             start=torch.tensor(start),
             sequence=torch.tensor([c.CONTRASTS.index(k.sequence) for k in contrasts]),
+            tissue_means=torch.stack(means),
         )
 
     def _draw_start(self, rng: Generator) -> tuple[int, int, int]:
@@ -159,11 +168,12 @@ class PairGenerator(Dataset[Pair]):
         classes: Tensor,
         t1w: Tensor | None,
         contrast: c.Contrast,
-    ) -> tuple[Tensor, float, float]:
-        """Draw one healthy image and the 0.5th and 99.5th percentile of its whole brain."""
+    ) -> tuple[Tensor, float, float, Tensor]:
+        """Draw one healthy image; also percentiles and tissue intensities of its whole brain."""
         step = self.config._coarse_step
         coarse = torch.from_numpy(np.ascontiguousarray(subject.labels[::step, ::step, ::step]))
         inside = (coarse > 0) & (coarse != RIM)
+        tissue = torch.from_numpy(TISSUE_OF_CLASS)[coarse[inside].long()]
         if t1w is not None and subject.image is not None and chance(rng, self.config.real_share):
             grey = torch.from_numpy(np.ascontiguousarray(subject.image[::step, ::step, ::step]))
             landmarks = _landmarks(grey, coarse)
@@ -173,11 +183,11 @@ class PairGenerator(Dataset[Pair]):
                 rim = classes == RIM
                 image[rim] = contrast.means[RIM]
                 values = c.remap(grey[inside].float(), curve)
-                return image, *_percentiles(values)
+                return image, *_percentiles(values), _medians(values, tissue)
         image = c.render_classes(rng, classes, contrast)
         values = contrast.means[coarse[inside].long()]
         values = values + 0.03 * torch.randn(values.shape, generator=rng)
-        return image, *_percentiles(values)
+        return image, *_percentiles(values), _medians(values, tissue)
 
 
 def _read_crop(volume: np.ndarray, coordinates: Tensor) -> Tensor:
@@ -193,6 +203,11 @@ def _read_crop(volume: np.ndarray, coordinates: Tensor) -> Tensor:
 def _landmarks(grey: Tensor, classes: Tensor) -> Tensor:
     """Median grey value of ventricular CSF, cortex and cerebral white matter, (3,)."""
     return torch.stack([grey[classes == k].float().median() for k in (1, c.CORTEX, c.WHITE)])
+
+
+def _medians(values: Tensor, tissue: Tensor) -> Tensor:
+    """Median of CSF, grey and white matter values, (3,)."""
+    return torch.stack([values[tissue == k].median() for k in (1, 2, 3)])
 
 
 def _percentiles(values: Tensor) -> tuple[float, float]:
