@@ -1,35 +1,29 @@
 """Detection on the real cases: AP on the scan's own grid, ours beside the intensity threshold.
 
-    python benchmarks/detection.py [--weights NAME] [--data FOLDER] [--output benchmarks/results]
+    ANATOMALY_DATA=/path/to/data python benchmarks/detection.py [--weights NAME] [--output FOLDER]
 
-Needs the cases (`cases/` below ANATOMALY_DATA, else ../shared/data). They are for measuring only:
-nothing is chosen on them. Writes detection.csv and detection.md.
+The cases are for measuring only: nothing is chosen on them. Writes detection.csv and
+detection.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
-import os
-import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+from environment import RESULTS, data_folder, describe_run
 
 from anatomaly.config import AnomalyConfig, DetectConfig
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.cases import Case, list_cases
 from anatomaly.evaluation.metrics import average_precision, dice
 from anatomaly.pipeline import Detector
-from anatomaly.report.manifest import software_versions
 
-ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("ANATOMALY_DATA", ROOT.parent / "shared" / "data"))
 COLUMNS = (
     "sequence", "disease", "patient", "reference", "ap_threshold", "ap", "ap_unsigned",
     "dice", "lesion_ml", "found_ml", "seconds",
@@ -66,15 +60,14 @@ def main() -> None:
     """Measure every case and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="default")
-    parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     detector = Detector(DetectConfig(weights=arguments.weights))
     unsigned = Detector(
         DetectConfig(weights=arguments.weights, anomaly=AnomalyConfig(polarity="both"))
     )
     rows = []
-    for case in list_cases(arguments.data / "cases"):
+    for case in list_cases(data_folder() / "cases"):
         rows.append(measure(case, detector, unsigned))
         print(*rows[-1].values(), flush=True)
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -96,15 +89,12 @@ def _as_markdown(rows: list[dict[str, object]], detector: Detector) -> str:
     lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join(str(row[c]) for c in COLUMNS) + " |" for row in rows]
     above = sum(float(str(r["ap"])) > float(str(r["ap_threshold"])) for r in rows)
-    versions = json.dumps(software_versions())
     lines += [
         "",
         f"Above the threshold: {above} of {len(rows)}.",
         "",
-        f"- command: `python {' '.join(sys.argv)}`, no randomness",
-        f"- weights: {detector.card.name}, SHA-256 {detector.card.sha256[:16]}…",
-        f"- date {time.strftime('%Y-%m-%d')}, machine {platform.machine()}, {os.cpu_count()} cores",
-        f"- versions: {versions}",
+        f"Weights {detector.card.name}, SHA-256 {detector.card.sha256[:16]}…",
+        describe_run("python benchmarks/detection.py", None),
         "",
     ]
     return "\n".join(lines)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-
 import numpy as np
 
 from anatomaly.geometry import TEMPLATE_SHAPE
@@ -102,5 +101,3 @@ def _value_at_volume(anomaly_map: FloatArray, voxels: float) -> float:
     values = np.sort(anomaly_map[anomaly_map > 0].ravel())
     position = len(values) - 1 - int(voxels)
     return float(values[position]) if position >= 0 else 0.0
-
-

@@ -27,7 +27,6 @@ from anatomaly.training.synthesis.lesions import (
 )
 from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
 
-
 MEANS_ERROR = 0.04
 """Spread of the error of a tissue's estimated intensity, image units."""
 
