@@ -60,6 +60,8 @@ def test_no_gradient_flows_from_the_answer_to_the_image():
     torch.manual_seed(0)
     extractor = AnatomyExtractor((8, 8))
     image = torch.rand(1, 1, 24, 24, 24, requires_grad=True)
-    code = restorer()(anatomy_edges(extractor(image, CONTEXT).tissue_map), CONTEXT)
+    code = restorer()(
+        anatomy_edges(extractor(image, CONTEXT, torch.rand(1, 3)).tissue_map), CONTEXT
+    )
     code.square().sum().backward()
     assert image.grad is None

@@ -1,0 +1,53 @@
+"""Made-up healthy people on the working grid: shells of tissue with folds, no data needed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.training.cohort import Subject
+from anatomaly.training.synthesis.lesions import LesionShape
+
+GREY_OF_CLASS = np.array([0, 30, 32, 110, 115, 125, 140, 110, 112, 170, 170, 160, 150, 45, 20])
+
+
+@pytest.fixture(scope="session")
+def labels() -> np.ndarray:
+    """Classes of a round brain: rim, sulcal CSF, cortex, white matter, striatum, ventricle."""
+    axes = [np.linspace(-1, 1, n, dtype=np.float32) for n in TEMPLATE_SHAPE]
+    radius = np.sqrt(sum(a**2 for a in np.meshgrid(*axes, indexing="ij")))
+    coarse = np.random.default_rng(0).normal(size=[n // 8 for n in TEMPLATE_SHAPE])
+    folds = ndimage.zoom(coarse.astype(np.float32), 8, order=1)
+    out = np.zeros(TEMPLATE_SHAPE, np.uint8)
+    for edge, index in ((0.92, 14), (0.87, 2), (0.83, 3)):
+        out[radius < edge] = index
+    out[radius + 0.05 * folds < 0.72] = 9
+    out[(radius < 0.4) & (folds > 0.4)] = 4
+    out[radius < 0.2] = 1
+    return out
+
+
+@pytest.fixture(scope="session")
+def drawn(labels: np.ndarray) -> Subject:
+    """A person of whom only the label map is known."""
+    return Subject("drawn", labels, None)
+
+
+@pytest.fixture(scope="session")
+def scanned(labels: np.ndarray) -> Subject:
+    """A person with a T1w image."""
+    noise = np.random.default_rng(1).normal(0, 3, labels.shape)
+    image = np.clip(GREY_OF_CLASS[labels] + noise, 0, 255).astype(np.uint8)
+    return Subject("scanned", labels, image)
+
+
+@pytest.fixture(scope="session")
+def shapes() -> list[LesionShape]:
+    """A box for each of the two kinds of real shapes."""
+    return [
+        LesionShape(torch.ones(9, 8, 7, dtype=torch.uint8), (60, 90, 80), "stroke"),
+        LesionShape(torch.ones(4, 5, 6, dtype=torch.uint8), (80, 70, 60), "ms"),
+    ]

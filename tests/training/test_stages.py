@@ -1,0 +1,109 @@
+"""The two stages on a small patch: what they return, what they train, what they are blind to."""
+
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.training.stages import AnatomyStage, RestorationStage, pair_context
+from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
+
+
+@pytest.fixture(name="batch", scope="module")
+def fixture_batch(drawn, scanned, shapes):
+    pairs = PairGenerator([drawn, scanned], shapes, GeneratorConfig(patch=(32, 32, 32), seed=1))
+    inside = [i for i in range(40) if pairs[i]["brain"].mean() > 0.6][:2]
+    return default_collate([pairs[i] for i in inside])
+
+
+@pytest.fixture(name="model", scope="module")
+def fixture_model():
+    torch.manual_seed(0)
+    return PseudoHealthyModel()
+
+
+def gradients(model):
+    """Names of the parts that received a gradient; clears them."""
+    found = {
+        name.split(".")[0]
+        for name, p in model.named_parameters()
+        if p.grad is not None and p.grad.abs().max() > 0
+    }
+    model.zero_grad(set_to_none=True)
+    return found
+
+
+def test_context_is_that_of_each_patch(model, batch):
+    context = pair_context(model, batch)
+    assert context.shape == (2, 6, 16, 16, 16)
+    whole = model.context()[0]
+    for patch, (i, j, k) in zip(context, (batch["start"] // 2).tolist(), strict=True):
+        assert torch.equal(patch, whole[:, i : i + 16, j : j + 16, k : k + 16])
+
+
+def test_anatomy_stage_trains_the_extractor_alone(model, batch):
+    losses = AnatomyStage(model).step(batch, 0)
+    assert set(losses) == {"tissue", "consistency"}
+    sum(losses.values()).backward()
+    assert gradients(model) == {"anatomy_extractor"}
+
+
+def test_anatomy_stage_compares_members_of_one_pair(model, batch):
+    twins = dict(batch)
+    twins["image"] = batch["image"][:, :1].repeat(1, 2, 1, 1, 1, 1)
+    twins["tissue_means"] = batch["tissue_means"][:, :1].repeat(1, 2, 1)
+    with torch.no_grad():
+        assert AnatomyStage(model).step(twins)["consistency"].item() == pytest.approx(0, abs=1e-6)
+        assert AnatomyStage(model).step(batch)["consistency"].item() > 1e-4
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_restoration_stage_trains_its_four_parts(model, batch, share):
+    stage = RestorationStage(model, extractor_share=share)
+    losses = stage.step(batch, 3)
+    assert set(losses) == {"first", "second", "restored", "code", "cycle"}
+    assert all(torch.isfinite(v) and v >= 0 for v in losses.values())
+    sum(losses.values()).backward()
+    assert gradients(model) == {
+        "anatomy_encoder",
+        "modality_extractor",
+        "representation_combiner",
+        "anatomy_restorer",
+    }
+
+
+def test_restorer_is_asked_for_the_code_not_the_code_for_the_restorer(model, batch):
+    RestorationStage(model).step(batch, 0)["code"].backward()
+    assert gradients(model) == {"anatomy_restorer"}
+
+
+def test_a_step_repeats_and_another_step_corrupts_otherwise(model, batch):
+    stage = RestorationStage(model)
+    with torch.no_grad():
+        first, again, other = (stage.step(batch, s)["code"].item() for s in (5, 5, 6))
+    assert first == again != other
+
+
+def test_the_extractors_map_is_used_as_often_as_asked(model, batch, monkeypatch):
+    calls = []
+    forward = model.anatomy_extractor.forward
+    monkeypatch.setattr(
+        model.anatomy_extractor, "forward", lambda *a: calls.append(1) or forward(*a)
+    )
+    healthy = torch.nn.functional.one_hot(batch["tissue"], 4).permute(0, 4, 1, 2, 3).float()
+    context = pair_context(model, batch)
+    stage = RestorationStage(model, extractor_share=0.5)
+    for seed in range(20):
+        stage._seen_map(batch, healthy, context, torch.Generator().manual_seed(seed))
+    assert 4 <= len(calls) <= 16
+
+
+def test_targets_show_no_lesion(model, batch):
+    with_lesion = dict(batch)
+    with_lesion["healthy"] = batch["healthy"].clone()
+    with torch.no_grad():
+        before = RestorationStage(model).step(batch, 1)
+        with_lesion["healthy"] += 0.2 * batch["brain"][:, None]
+        after = RestorationStage(model).step(with_lesion, 1)
+    assert before["first"] != after["first"]
+    assert before["code"] == after["code"]
