@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from anatomaly.errors import ConfigError
 from anatomaly.types import Polarity, SequenceOption
@@ -76,6 +76,9 @@ class DetectConfig:
         threads: CPU threads of the networks; 0 leaves torch's choice.
         weights: name of bundled weights, or a folder with `model.safetensors` and `card.json`.
         atlas: label image in MNI152 space that names regions; None leaves the column empty.
+
+    Raises:
+        ConfigError: a value is out of its range.
     """
 
     sequence: SequenceOption = "auto"
@@ -85,6 +88,14 @@ class DetectConfig:
     atlas: Path | None = None
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
     anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
+
+    def __post_init__(self) -> None:
+        if self.sequence not in get_args(SequenceOption):
+            raise ConfigError(f"sequence must be auto, T1w, T2w or FLAIR, got {self.sequence}")
+        if self.device not in get_args(DeviceOption):
+            raise ConfigError(f"device must be auto, cpu, cuda or mps, got {self.device}")
+        if self.threads < 0:
+            raise ConfigError(f"threads must be >= 0, got {self.threads}")
 
 
 OUTPUTS: tuple[str, ...] = (

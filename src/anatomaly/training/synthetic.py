@@ -20,12 +20,12 @@ from anatomaly.model.template_context import PRIOR_STEP
 from anatomaly.training.checkpoint import read_checkpoint
 from anatomaly.training.cohort import Subject, load_cohort, prepare_label_maps, prepare_scans
 from anatomaly.training.loop import LoopConfig, Progress, train_stage
-from anatomaly.training.stages import AnatomyStage, RestorationStage
+from anatomaly.training.stages import AnatomyStage, EdgeStage, RestorationStage
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
 from anatomaly.training.synthesis.lesions import load_shapes
 
-Stage = AnatomyStage | RestorationStage
+Stage = AnatomyStage | RestorationStage | EdgeStage
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class StagePlan:
         steps: default length.
         learning_rate: peak.
         seed: of the samples.
+        images: whether the stage looks at images, or at label maps alone.
     """
 
     name: str
@@ -47,6 +48,7 @@ class StagePlan:
     steps: int
     learning_rate: float
     seed: int
+    images: bool = True
 
 
 def _joint(model: PseudoHealthyModel) -> Stage:
@@ -54,11 +56,13 @@ def _joint(model: PseudoHealthyModel) -> Stage:
 
 
 STAGES: tuple[StagePlan, ...] = (
-    StagePlan("anatomy", AnatomyStage, (), 4000, 1e-3, 1),
-    StagePlan("restoration", RestorationStage, (), 2600, 1e-3, 2),
-    StagePlan("joint", _joint, ("anatomy", "restoration"), 1200, 6e-4, 3),
+    StagePlan("anatomy", AnatomyStage, (), 2400, 1.5e-3, 1),
+    StagePlan("restoration", RestorationStage, (), 480, 1.5e-3, 2),
+    StagePlan("edges", EdgeStage, ("restoration",), 4000, 1.5e-3, 4, images=False),
+    StagePlan("joint", _joint, ("anatomy", "restoration", "edges"), 1200, 6e-4, 3),
 )
-"""The recipe. The first two are independent and may run side by side."""
+"""The recipe, in order: later stages go on from the weights of those they name. `anatomy` shares
+nothing with `restoration` and `edges`: they may run side by side."""
 
 LABEL_MAP_REPEATS = 3
 """Label maps are few, sharp and at 1 mm: each is drawn three times as often as a scan."""
@@ -86,7 +90,7 @@ class SyntheticConfig:
     steps: dict[str, int] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=0))
-    patch: tuple[int, int, int] = (96, 96, 96)
+    patch: tuple[int, int, int] = (80, 80, 80)
 
 
 def train_synthetic(
@@ -107,6 +111,10 @@ def train_synthetic(
     known = {plan.name for plan in STAGES}
     if unknown := (set(config.only) | set(config.steps)) - known:
         raise TrainingError(f"unknown stages {sorted(unknown)}; the recipe has {sorted(known)}")
+    if any(n % 16 or n < SMALLEST_PATCH for n in config.patch):
+        raise TrainingError(
+            f"patch {config.patch}: sides must be multiples of 16, {SMALLEST_PATCH} or more"
+        )
     subjects = prepare_subjects(config, say)
     shapes = load_shapes(config.lesions, config.output / "cache")
     model = PseudoHealthyModel()
@@ -119,7 +127,9 @@ def train_synthetic(
         steps = config.steps.get(plan.name, plan.steps)
         say(f"{plan.name}: {steps} steps, {len(subjects)} anatomies, {len(shapes)} lesion shapes")
         generator = PairGenerator(
-            subjects, shapes, GeneratorConfig(patch=config.patch, seed=plan.seed)
+            subjects,
+            shapes,
+            GeneratorConfig(patch=config.patch, seed=plan.seed, images=plan.images),
         )
         loop = replace(config.loop, steps=steps, learning_rate=plan.learning_rate)
         train_stage(

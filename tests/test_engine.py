@@ -1,0 +1,100 @@
+"""How networks run: device, threads, precision, and what a rebuilt scan is."""
+
+import numpy as np
+import pytest
+import torch
+
+from anatomaly import engine
+from anatomaly.engine import choose_device, half_precision, limit_threads, rebuild
+from anatomaly.errors import ConfigError
+from anatomaly.model.pseudo_healthy import Rebuilt
+
+SHAPE = (6, 8, 4)
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+)
+def test_auto_takes_the_fastest(monkeypatch, cuda, mps, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device("auto").type == expected
+    assert choose_device("cpu").type == "cpu"
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_refused(monkeypatch, wanted):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match=f"{wanted} is not available"):
+        choose_device(wanted)
+
+
+def test_threads_are_put_back_also_after_an_error():
+    before = torch.get_num_threads()
+    with limit_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+    with pytest.raises(KeyError), limit_threads(before + 1):
+        raise KeyError
+    assert torch.get_num_threads() == before
+    with limit_threads(0):
+        assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("has", "expected"), [(True, torch.bfloat16), (False, None)])
+def test_half_precision_only_where_the_processor_has_it(monkeypatch, has, expected):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    assert half_precision(CPU) is expected
+    assert half_precision(torch.device("mps")) is None
+
+
+class FakeModel(torch.nn.Module):
+    """White matter everywhere but in the first slab; remembers what it saw."""
+
+    def forward(self, image, brain_mask):
+        self.seen = image, brain_mask
+        self.autocast = torch.is_autocast_enabled("cpu")
+        self.gradient = torch.is_grad_enabled()
+        tissue = torch.zeros(1, 4, *SHAPE)
+        tissue[:, 3] = 1
+        tissue[:, :, 0] = torch.tensor([0.0, 1, 0, 0]).view(1, 4, 1, 1)
+        edges = torch.zeros(1, 1, *SHAPE)
+        edges[..., 1] = 1
+        code = torch.zeros(1, 8, *SHAPE)
+        return Rebuilt(image, tissue, edges, code, torch.zeros(1, 16), 0.5 * image * brain_mask)
+
+
+def run():
+    image = np.random.default_rng(0).random(SHAPE[::-1]).astype(np.float64).T  # not contiguous
+    mask = np.zeros(SHAPE, bool)
+    mask[:, 2:6] = True
+    model = FakeModel()
+    return image, mask, model, rebuild(model, image, mask, CPU)
+
+
+def test_rebuilt_scan():
+    image, mask, model, found = run()
+    assert found.image.shape == found.pseudo_healthy.shape == (1, 1, *SHAPE)
+    np.testing.assert_array_equal(model.seen[0][0, 0].numpy(), image.astype(np.float32))
+    np.testing.assert_array_equal(model.seen[1][0, 0].numpy(), mask)
+    np.testing.assert_allclose(found.pseudo_healthy[0, 0].numpy(), 0.5 * image * mask, rtol=1e-6)
+    assert not model.gradient
+
+
+def test_tissues_are_numbered_and_kept_inside_the_brain():
+    _, mask, _, found = run()
+    expected = np.where(mask, 3, 0)
+    expected[0][mask[0]] = 1
+    assert found.tissue_map.dtype == np.uint8
+    np.testing.assert_array_equal(found.tissue_map, expected)
+    assert found.edges.dtype == bool
+    assert found.edges[..., 1].all() and found.edges.sum() == SHAPE[0] * SHAPE[1]
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, None])
+def test_autocast_follows_the_processor(monkeypatch, half):
+    monkeypatch.setattr(engine, "half_precision", lambda _: half)
+    assert run()[2].autocast == (half is not None)

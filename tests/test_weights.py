@@ -1,0 +1,132 @@
+"""Weights and their card: found, checked, refused."""
+
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from anatomaly import weights
+from anatomaly.errors import WeightsError
+from anatomaly.weights import (
+    WeightsCard,
+    find_weights,
+    list_weights,
+    load_weights,
+    preparation_hash,
+    read_card,
+)
+
+
+def write(folder, **changes):
+    """A set of weights with two tensors, one of half precision."""
+    folder.mkdir(parents=True)
+    tensors = {"a.weight": torch.arange(6.0).reshape(2, 3).half(), "b": torch.tensor([0.25])}
+    save_file(tensors, folder / "model.safetensors")
+    card = {
+        "name": folder.name,
+        "date": "2026-01-02",
+        "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        "preparation": preparation_hash(),
+        "thresholds": {"T1w": 0.1, "T2w": 0.2, "FLAIR": 0.3},
+        "a field of a later version": 1,
+    } | changes
+    (folder / "card.json").write_text(json.dumps(card))
+    return folder
+
+
+@pytest.fixture(name="bundled")
+def fixture_bundled(tmp_path, monkeypatch):
+    """Another folder in the place of the one that ships with the package."""
+    monkeypatch.setattr(weights, "bundled_folder", lambda: tmp_path / "bundled")
+    return tmp_path / "bundled"
+
+
+@pytest.mark.usefixtures("bundled")
+def test_a_folder_of_ones_own(tmp_path):
+    tensors, card = load_weights(str(write(tmp_path / "mine")))
+    assert card.name == "mine"
+    assert card.thresholds["FLAIR"] == 0.3
+    assert {t.dtype for t in tensors.values()} == {torch.float32}
+    assert torch.equal(tensors["a.weight"], torch.arange(6.0).reshape(2, 3))
+
+
+def test_bundled_ones_by_name_and_by_default(bundled):
+    write(bundled / "synthetic-1")
+    write(bundled / "another")
+    assert find_weights("default") == bundled / "synthetic-1"
+    assert find_weights("another") == bundled / "another"
+    assert [card.name for card in list_weights()] == ["another", "synthetic-1"]
+
+
+def test_none_are_bundled(bundled):
+    assert not bundled.exists()
+    assert list_weights() == []
+    with pytest.raises(WeightsError, match="bundled are none"):
+        find_weights("default")
+
+
+def test_unknown_name_lists_the_known_ones(bundled):
+    write(bundled / "synthetic-1")
+    with pytest.raises(WeightsError, match=r"'other'.*synthetic-1"):
+        load_weights("other")
+
+
+@pytest.mark.usefixtures("bundled")
+def test_another_file_is_refused(tmp_path):
+    folder = write(tmp_path / "mine")
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1  # one bit of the last tensor
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"SHA-256 .* damaged or was replaced"):
+        load_weights(str(folder))
+
+
+@pytest.mark.usefixtures("bundled")
+def test_another_preparation_is_refused(tmp_path):
+    folder = write(tmp_path / "mine", preparation="0123456789ab")
+    with pytest.raises(WeightsError, match="made for preparation 0123456789ab"):
+        load_weights(str(folder))
+
+
+@pytest.mark.usefixtures("bundled")
+def test_a_file_that_is_no_safetensors_is_refused(tmp_path):
+    folder = write(tmp_path / "mine", sha256=hashlib.sha256(b"no tensors").hexdigest())
+    (folder / "model.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(WeightsError, match="not a safetensors file"):
+        load_weights(str(folder))
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", "null", '{"name": "x"}', "\xff"])
+def test_a_damaged_card_is_refused(tmp_path, content):
+    (tmp_path / "card.json").write_text(content, encoding="latin-1")
+    with pytest.raises(WeightsError, match="not a weights card"):
+        read_card(tmp_path)
+
+
+def test_preparation_hash_follows_grid_and_percentiles(monkeypatch):
+    before = preparation_hash()
+    assert len(before) == 12 and int(before, 16) >= 0
+    assert preparation_hash() == before
+    monkeypatch.setattr(weights, "HIGH_PERCENTILE", 99.0)
+    changed = preparation_hash()
+    monkeypatch.setattr(weights, "TEMPLATE_SHAPE", (160, 192, 176))
+    assert len({before, changed, preparation_hash()}) == 3
+
+
+def test_required_entries_of_a_card():
+    required = {
+        f.name
+        for f in dataclasses.fields(WeightsCard)
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+    }
+    assert required == {"name", "date", "sha256", "preparation", "thresholds"}
+
+
+def test_cards_are_read_without_torch():
+    code = "import sys, anatomaly.weights as w; w.list_weights(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
