@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import ndimage
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import GeometryError, PreparationError
@@ -21,20 +22,20 @@ from anatomaly.preprocess.register import align_head
 from anatomaly.preprocess.resample import empty_grid, resample, undo_resample
 from anatomaly.preprocess.stripped import fill_holes, find_foreground, keep_largest
 from anatomaly.preprocess.template import load_template
-from anatomaly.types import BoolArray
+from anatomaly.types import Affine, BoolArray
 from anatomaly.volume import Volume
 
 if TYPE_CHECKING:
     from anatomaly.types import FloatArray
-
-PLAUSIBLE_ML = (600.0, 2300.0)
-"""Brain with its CSF: healthy adults 1000 to 1900 mL; see docs/decisions/0002."""
 
 AGREEMENT_WITH_DEEPBET = 0.9
 """Dice above which a doubtful foreground counts as a stripped brain (heads: about 0.6)."""
 
 LEAST_OVERLAP = 0.5
 """Share of a given mask that must lie inside the scan's field of view."""
+
+TRIM_MM = 6.0
+"""An affine leaves brains up to about 4 mm outside the template's; eyes lie farther off."""
 
 WORKING_SPACING_MM = 1.0
 MOST_VOXELS_PER_AXIS = 320
@@ -96,8 +97,9 @@ def extract_brain(volume: Volume, config: PreprocessConfig) -> tuple[Volume, Bra
 def run_deepbet(volume: Volume) -> BoolArray:
     """Return deepbet's brain mask on the volume's grid, bool (I, J, K).
 
-    The network sees the scan upright (axes along RAS+) at 1 mm, whatever its slices are, and its
-    probability, not its mask, is brought back: thick slices get smooth outlines.
+    The network sees the scan upright (axes along RAS+) at 1 mm, whatever its slices are (nearest
+    neighbour, as it was trained; measured slightly better than linear), and its probability, not
+    its mask, is brought back: thick slices get smooth outlines.
 
     Raises:
         PreparationError: deepbet is not installed, or found no brain.
@@ -105,11 +107,11 @@ def run_deepbet(volume: Volume) -> BoolArray:
     import torch
 
     network = _load_deepbet()
-    upright = resample(volume, _upright_grid(volume), order=1)
+    upright = resample(volume, _upright_grid(volume), order=0)
     try:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            probability = network.run_model(upright.data)
+            probability = network.run_model(upright.data.astype(np.float32))
     except (AssertionError, ValueError, RuntimeError, IndexError) as error:
         raise PreparationError(
             f"deepbet found no brain in this scan ({error or 'empty'})"
@@ -131,6 +133,25 @@ def place_template_mask(volume: Volume) -> BoolArray:
     template = load_template()
     mask = template.brain_mask.with_data(template.brain_mask.data.astype(np.float32))
     return np.asarray(undo_resample(mask, volume, scanner_to_template).data > 0.5)
+
+
+def trim_to_template(brain_mask: Volume, scanner_to_template: Affine) -> Volume:
+    """Cut off what lies more than 6 mm outside the template's brain: eyes, sinuses, neck.
+
+    Args:
+        brain_mask: bool, scanner space.
+        scanner_to_template: (4, 4), a registration that can be trusted.
+    """
+    near = undo_resample(_near_template(), brain_mask, scanner_to_template).data > 0.5
+    return brain_mask.with_data(keep_largest(brain_mask.data & near))
+
+
+@lru_cache(maxsize=1)
+def _near_template() -> Volume:
+    """Return 1 within 6 mm of the template's brain and 0 beyond, float32."""
+    whole = load_template().brain_mask
+    distance = ndimage.distance_transform_edt(~whole.data)
+    return whole.with_data((distance <= TRIM_MM).astype(np.float32))
 
 
 def read_brain_mask(path: Path, volume: Volume) -> BoolArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,14 @@ from anatomaly.config import PreprocessConfig
 from anatomaly.errors import PreparationError
 from anatomaly.preprocess.bias_field import BiasField, correct_bias_field
 from anatomaly.preprocess.brain_extraction import (
-    PLAUSIBLE_ML,
     BrainExtraction,
     extract_brain,
+    trim_to_template,
+)
+from anatomaly.preprocess.checks import (
+    PLAUSIBLE_ML,
+    doubts_about_registration,
+    doubts_about_volume,
 )
 from anatomaly.preprocess.normalise import normalise_intensity
 from anatomaly.preprocess.register import (
@@ -31,12 +36,14 @@ from anatomaly.preprocess.trace import Step, Trace
 from anatomaly.types import Affine, Sequence, SequenceOption
 from anatomaly.volume import Scan, Volume
 
-LEAST_DICE = 0.85
-LEAST_MARGIN = 1.3
-"""Below either the run stops; measured on good and bad scans in docs/decisions/0002."""
+MADE_BY_US = ("deepbet", "atlas")
+"""Methods whose mask may be poor: the others were given, or came with the scan."""
 
-MOST_TURN_DEGREES = 30.0
-"""Heads tilt by 20° at most in their header's frame; beyond, the header is wrong."""
+MOST_TURN_DEGREES = 40.0
+"""Heads tilt by 20° or so in their header's frame; beyond, the header is wrong."""
+
+MUCH_TRIMMED = 0.02
+"""Share of the mask whose loss makes a second registration worth its five seconds."""
 
 LEAST_CONFIDENCE = 0.2
 
@@ -82,9 +89,11 @@ def prepare(
     brain = _find_brain(volume, config, log)
     if brain.lies_turned:
         brain = _find_turned_brain(volume, brain, config, log)
+    brain = _trim_brain(brain, log)
     registration = brain.registration
     log.warnings += brain.extraction.warnings
-    log.refuse(_doubts_about_registration(registration), config.force)
+    log.refuse(doubts_about_registration(registration), config.force)
+    log.refuse(doubts_about_volume(brain.extraction.volume_ml), config.force)
     affine = registration.scanner_to_template
     with log.step("resampling"):
         resampled = resample_to_template(brain.corrected, affine)
@@ -128,10 +137,14 @@ class _Brain:
     registration: Registration
 
     @property
+    def mask_is_ours(self) -> bool:
+        """True where the mask was neither given nor came with the scan."""
+        return self.extraction.method in MADE_BY_US
+
+    @property
     def lies_turned(self) -> bool:
         """True where a mask made by us may be poor because the header says 'up' wrongly."""
-        ours = self.extraction.method in ("deepbet", "atlas")
-        return ours and self.registration.turn_degrees > MOST_TURN_DEGREES
+        return self.mask_is_ours and self.registration.turn_degrees > MOST_TURN_DEGREES
 
 
 def _find_brain(
@@ -150,7 +163,9 @@ def _find_brain(
         mask, extraction = extract_brain(shown, config)
         mask = volume.with_data(mask.data)
         record |= {"method": extraction.method, "brain_ml": round(extraction.volume_ml, 1)}
-    log.refuse(_doubts_about_volume(extraction.volume_ml), config.force)
+    too_large = extraction.volume_ml > PLAUSIBLE_ML[1]
+    if not (too_large and extraction.method in MADE_BY_US):  # a turned head gives such a mask
+        log.refuse(doubts_about_volume(extraction.volume_ml), config.force)
     bias_field, corrected = None, volume
     if config.bias_field:
         with log.step("bias field"):
@@ -177,6 +192,24 @@ def _find_turned_brain(
     return better
 
 
+def _trim_brain(brain: _Brain, log: _Log) -> _Brain:
+    """Cut eyes, sinuses and neck off a mask of ours; register again where that was much."""
+    if not brain.mask_is_ours or doubts_about_registration(brain.registration):
+        return brain
+    with log.step("trimming") as record:
+        affine = brain.registration.scanner_to_template
+        mask = trim_to_template(brain.mask, affine)
+        share = 1.0 - float(mask.data.sum()) / float(brain.mask.data.sum())
+        record["trimmed_share"] = round(share, 4)
+        registration = brain.registration
+        if share > MUCH_TRIMMED:
+            registration = register_to_template(brain.corrected, mask)
+            record["registered_again"] = True
+    volume_ml = brain.extraction.volume_ml * (1.0 - share)
+    extraction = replace(brain.extraction, volume_ml=volume_ml)
+    return replace(brain, mask=mask, extraction=extraction, registration=registration)
+
+
 @dataclass
 class _Log:
     """Steps and warnings while the chain runs."""
@@ -194,40 +227,11 @@ class _Log:
 
     def refuse(self, doubt: str | None, force: bool) -> None:
         """Stop at a doubt, or go on with a warning where the user forces it."""
-        if doubt is None:
+        if doubt is None or doubt in self.warnings:
             return
         if not force:
             raise PreparationError(doubt)
         self.warnings.append(doubt)
-
-
-def _doubts_about_volume(volume_ml: float) -> str | None:
-    """Return why the size of the mask cannot be right, None if it can."""
-    low, high = PLAUSIBLE_ML
-    if low <= volume_ml <= high:
-        return None
-    return (
-        f"the brain mask holds {volume_ml:.0f} mL, a brain {low:.0f} to {high:.0f} mL: look at the "
-        "scan; give a mask with --brain-mask FILE, or go on with --force"
-    )
-
-
-def _doubts_about_registration(registration: Registration) -> str | None:
-    """Return why the fit to the template cannot be trusted, None if it can."""
-    poor = []
-    if registration.dice < LEAST_DICE:
-        poor.append(f"mask overlap (Dice) {registration.dice:.2f}, at least {LEAST_DICE}")
-    if registration.margin < LEAST_MARGIN:
-        poor.append(
-            f"its tissues fit only {registration.margin:.2f} times as well as upside down, at "
-            f"least {LEAST_MARGIN}"
-        )
-    if not poor:
-        return None
-    return (
-        f"the brain does not fit the template ({'; '.join(poor)}): is this a whole head, upright "
-        "in its header? Give a better mask with --brain-mask FILE, or go on with --force"
-    )
 
 
 def _choose_sequence(

@@ -1,0 +1,40 @@
+"""Where the data lie and where results go, and one line that says what made a result."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PACKAGES = ("anatomaly", "niimath", "deepbet", "nilearn", "torch", "numpy", "scipy")
+
+
+def data_folder() -> Path:
+    """Return the folder of real scans: ANATOMALY_DATA, else ../shared/data beside the checkout."""
+    folder = Path(os.environ.get("ANATOMALY_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        sys.exit(f"no data at {folder}; set ANATOMALY_DATA to the folder that holds cases/")
+    return folder
+
+
+def describe_run(command: str, seed: int | None) -> str:
+    """Return command, date, machine, versions and seed as one paragraph."""
+    found = []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} from source")
+    threads = os.environ.get("OMP_NUM_THREADS", "default")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"`{command}`, {datetime.date.today().isoformat()}; {platform.machine()}, "
+        f"{cores} cores shared with other work, OMP_NUM_THREADS={threads}; "
+        f"Python {platform.python_version()}, {', '.join(found)}; "
+        f"{'no random numbers' if seed is None else f'seed {seed}'}."
+    )

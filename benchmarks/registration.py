@@ -1,0 +1,235 @@
+"""Registration to MNI152 against known transforms, and against the anatomy of the cases.
+
+    ANATOMALY_DATA=/path/to/data python benchmarks/registration.py
+
+Three measures, all in mm of the template, after `register_to_template`:
+
+1. Known affines. A scan is moved by a random affine M (rotations within 15 degrees, shifts within
+   15 mm, scales within 10 %, shears within 0.05; seeded) by resampling it onto a new grid. With R
+   the affine found for the scan and R' for the moved scan, the error of a brain voxel at p is
+   |R'(M p) - R(p)|; given are mean and 95th percentile over 20,000 brain voxels.
+2. Homologous tissue on the cases. In template space: the mean symmetric distance between the
+   surface of the scan's brain mask and the template's; and the same for the ventricles (deep CSF:
+   at least 20 mm inside the mask; in the scan by intensity, in the template by its prior), outside
+   a margin of 10 mm around the reference lesion. An affine leaves individual shape and atrophy in
+   this figure.
+3. Sequences of one patient, which share one grid: the mean distance between where two of them
+   send the same voxel.
+
+Writes benchmarks/results/registration.{json,md}.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from itertools import combinations
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from environment import RESULTS, data_folder, describe_run
+from scipy import ndimage
+
+from anatomaly.config import PreprocessConfig
+from anatomaly.geometry import apply_affine
+from anatomaly.preprocess.brain_extraction import extract_brain
+from anatomaly.preprocess.chain import Prepared, prepare
+from anatomaly.preprocess.register import register_to_template
+from anatomaly.preprocess.resample import resample_to_template
+from anatomaly.preprocess.template import load_template
+from anatomaly.volume import Scan, Volume
+
+SEED = 7
+MOVES = 2
+MOVED_SCANS = (
+    "ixi_t1_2mm/validation/IXI014_T1w",
+    "ixi_t1_2mm/validation/IXI485_T1w",
+    "raw_heads/py_synthsr/FLAIR",
+    "cases/mslub_patient26/T2w",
+    "cases/tcga_du_7294/T1w",
+    "cases/brats2013_pat0001/FLAIR",
+)
+LESIONS = ("lesion", "tumour_labels", "tumour_automatic")
+
+
+def load(path: Path) -> Volume:
+    """Read a scan as float32."""
+    image = nib.load(path)
+    return Volume(image.get_fdata(dtype=np.float32), image.affine)
+
+
+def draw_affine(rng: np.random.Generator, centre: np.ndarray) -> np.ndarray:
+    """Draw rotation, scale, shear about a centre, and a shift."""
+    linear = np.eye(3)
+    for axis, angle in enumerate(np.radians(rng.uniform(-15, 15, 3))):
+        first, second = [a for a in range(3) if a != axis]
+        turn = np.eye(3)
+        turn[first, first] = turn[second, second] = np.cos(angle)
+        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
+        linear = turn @ linear
+    shear = np.eye(3)
+    shear[np.triu_indices(3, 1)] = rng.uniform(-0.05, 0.05, 3)
+    out = np.eye(4)
+    out[:3, :3] = linear @ shear @ np.diag(rng.uniform(0.9, 1.1, 3))
+    out[:3, 3] = centre - out[:3, :3] @ centre + rng.uniform(-15, 15, 3)
+    return out
+
+
+def move(volume: Volume, mask: Volume, transform: np.ndarray) -> tuple[Volume, Volume]:
+    """Resample scan and mask, moved by a transform, onto a grid of the same spacing around them."""
+    corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    places = apply_affine(transform @ volume.affine, corners * (np.array(volume.shape) - 1))
+    low, high = places.min(axis=0), places.max(axis=0)
+    affine = np.diag([*volume.spacing_mm, 1.0])
+    affine[:3, 3] = low
+    shape = tuple(int(n) for n in np.ceil((high - low) / volume.spacing_mm) + 1)
+    back = np.linalg.inv(transform @ volume.affine) @ affine
+
+    def pull(data: np.ndarray) -> np.ndarray:
+        return ndimage.affine_transform(
+            data.astype(np.float32), back[:3, :3], back[:3, 3], shape, order=1, cval=data.min()
+        )
+
+    return Volume(pull(volume.data), affine), Volume(pull(mask.data) > 0.5, affine)
+
+
+def measure_known_affines(data: Path) -> list[dict[str, float | str]]:
+    """Return one row for each scan and move."""
+    rng = np.random.default_rng(SEED)
+    rows = []
+    for name in MOVED_SCANS:
+        volume = load(data / f"{name}.nii.gz")
+        mask, _ = extract_brain(volume, PreprocessConfig())
+        voxels = rng.permutation(np.argwhere(mask.data))[:20000]
+        places = apply_affine(volume.affine, voxels)
+        still = register_to_template(volume, mask)
+        for number in range(MOVES):
+            transform = draw_affine(rng, places.mean(axis=0))
+            start = time.perf_counter()
+            moved = register_to_template(*move(volume, mask, transform))
+            seconds = time.perf_counter() - start
+            there = apply_affine(moved.scanner_to_template @ transform, places)
+            error = np.linalg.norm(there - apply_affine(still.scanner_to_template, places), axis=1)
+            rows.append(
+                {
+                    "scan": name.split("/", 1)[1],
+                    "move": number + 1,
+                    "mean_mm": round(float(error.mean()), 2),
+                    "p95_mm": round(float(np.percentile(error, 95)), 2),
+                    "seconds": round(seconds, 1),
+                }
+            )
+            print(rows[-1], flush=True)
+    return rows
+
+
+def surface(mask: np.ndarray) -> np.ndarray:
+    """Return the voxels of a mask that touch its outside."""
+    return mask & ~ndimage.binary_erosion(mask)
+
+
+def symmetric_distance_mm(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> float:
+    """Return the mean of the mean distances from either surface to the other (1 mm voxels)."""
+    one, two = surface(first), surface(second)
+    to_one, to_two = (ndimage.distance_transform_edt(~s) for s in (one, two))
+    return float((to_two[one & where].mean() + to_one[two & where].mean()) / 2)
+
+
+def find_ventricles(prepared: Prepared) -> np.ndarray:
+    """Return deep CSF by intensity: beyond the midpoint between tissue and CSF medians."""
+    template = load_template()
+    data, inside = prepared.image.data, prepared.brain_mask.data
+    deep = ndimage.distance_transform_edt(inside & template.brain_mask.data) >= 20
+    fluid = np.median(data[inside & deep & (template.cerebrospinal_fluid > 0.8)])
+    tissue = np.median(data[inside & deep & (template.white_matter.data > 0.9)])
+    middle = (fluid + tissue) / 2
+    return deep & ((data > middle) if fluid > tissue else (data < middle))
+
+
+def measure_case(folder: Path, sequence: str) -> tuple[dict[str, float | str], np.ndarray, Volume]:
+    """Return distances for one case and sequence, its affine and its volume."""
+    volume = load(folder / f"{sequence}.nii.gz")
+    prepared = prepare(Scan(volume, folder.name), PreprocessConfig(force=True))
+    template = load_template()
+    affine = prepared.trace.registration.scanner_to_template
+    lesion = np.zeros(template.brain.shape, dtype=bool)
+    for name in LESIONS:
+        if (path := folder / f"{name}.nii.gz").exists():
+            label = load(path)
+            found = resample_to_template(
+                label.with_data((label.data > 0).astype(np.uint8)), affine, 0
+            )
+            lesion |= found.data > 0
+    healthy = ndimage.distance_transform_edt(~lesion) > 10 if lesion.any() else ~lesion
+    deep = ndimage.distance_transform_edt(template.brain_mask.data) >= 20
+    expected = deep & (template.cerebrospinal_fluid > 0.5)
+    row: dict[str, float | str] = {
+        "case": folder.name,
+        "sequence": sequence,
+        "brain_surface_mm": round(
+            symmetric_distance_mm(prepared.brain_mask.data, template.brain_mask.data, healthy), 2
+        ),
+        "ventricles_mm": round(
+            symmetric_distance_mm(find_ventricles(prepared), expected, healthy), 2
+        ),
+        "dice": round(prepared.trace.registration.dice, 3),
+        "margin": round(prepared.trace.registration.margin, 2),
+    }
+    print(row, flush=True)
+    return row, affine, volume
+
+
+def measure_cases(data: Path) -> tuple[list[dict[str, float | str]], list[dict[str, float | str]]]:
+    """Return the rows of homologous tissue, and of agreement between sequences."""
+    rows, pairs = [], []
+    rng = np.random.default_rng(SEED)
+    for folder in sorted((data / "cases").iterdir()):
+        affines: dict[str, np.ndarray] = {}
+        for sequence in ("T1w", "T2w", "FLAIR"):
+            if (folder / f"{sequence}.nii.gz").exists():
+                row, affines[sequence], volume = measure_case(folder, sequence)
+                rows.append(row)
+        inside = np.argwhere(volume.data != volume.data.flat[0])
+        places = apply_affine(volume.affine, rng.permutation(inside)[:20000])
+        for first, second in combinations(affines, 2):
+            there = apply_affine(affines[first], places) - apply_affine(affines[second], places)
+            apart = float(np.linalg.norm(there, axis=1).mean())
+            pairs.append({"case": folder.name, "pair": f"{first}, {second}", "mm": round(apart, 2)})
+    return rows, pairs
+
+
+def as_table(rows: list[dict[str, float | str]]) -> list[str]:
+    """Return rows as lines of a Markdown table."""
+    columns = list(rows[0])
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return lines + ["| " + " | ".join(str(row[c]) for c in columns) + " |" for row in rows]
+
+
+def main() -> None:
+    """Measure, and write the two result files."""
+    data = data_folder()
+    known = measure_known_affines(data)
+    tissue, pairs = measure_cases(data)
+    summary = {
+        "known_affines_mean_mm": round(float(np.mean([row["mean_mm"] for row in known])), 2),
+        "known_affines_worst_mm": max(row["mean_mm"] for row in known),
+        "brain_surface_mean_mm": round(float(np.mean([r["brain_surface_mm"] for r in tissue])), 2),
+        "ventricles_mean_mm": round(float(np.mean([r["ventricles_mm"] for r in tissue])), 2),
+        "sequences_mean_mm": round(float(np.mean([row["mm"] for row in pairs])), 2),
+    }
+    everything = {"summary": summary, "known": known, "tissue": tissue, "sequences": pairs}
+    (RESULTS / "registration.json").write_text(json.dumps(everything, indent=1) + "\n")
+    lines = ["# Registration to MNI152 (12 degrees of freedom)", ""]
+    lines += [describe_run("python benchmarks/registration.py", SEED), ""]
+    lines += ["What each figure means is written at the top of the script.", ""]
+    lines += as_table([dict(summary)])
+    lines += ["", "## Known affines", "", *as_table(known)]
+    lines += ["", "## Homologous tissue on the cases", "", *as_table(tissue)]
+    lines += ["", "## Sequences of one patient", "", *as_table(pairs)]
+    (RESULTS / "registration.md").write_text("\n".join(lines) + "\n")
+    print(summary)
+
+
+if __name__ == "__main__":
+    main()
