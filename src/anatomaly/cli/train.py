@@ -115,6 +115,61 @@ def synthetic(
         display.line(f"done: {output}", style="green")
 
 
+@train_app.command()
+def export(
+    run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of the run.")],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", metavar="FOLDER", help="Weights; its name is their name."),
+    ],
+    threshold: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SEQUENCE=SCORE",
+            help="Default threshold of T1w, T2w and FLAIR, from healthy scans; once for each.",
+        ),
+    ],
+    card: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON with further entries of the card."),
+    ] = None,
+) -> None:
+    """Join the stages of a run into weights (fp16 safetensors and a card) for --weights FOLDER.
+
+    - `anatomaly train export runs/first -o my-weights --threshold T1w=0.05 --threshold T2w=0.06
+      --threshold FLAIR=0.06`
+    """
+    import json
+
+    from anatomaly.training.export import assemble, export_weights
+    from anatomaly.types import SEQUENCES
+
+    thresholds = dict(map(parse_threshold, threshold))
+    if set(thresholds) != set(SEQUENCES):
+        raise typer.BadParameter(f"--threshold is needed for each of {', '.join(SEQUENCES)}")
+    try:
+        more = json.loads(card.read_text(encoding="utf-8")) if card else {}
+        model, steps = assemble(run)
+        export_weights(model, output, thresholds, **{"steps": steps, **more})
+    except (AnatomalyError, json.JSONDecodeError) as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{output}: {', '.join(f'{name} {count} steps' for name, count in steps.items())}")
+
+
+def parse_threshold(text: str) -> tuple[str, float]:
+    """Read one `SEQUENCE=SCORE`.
+
+    >>> parse_threshold("T1w=0.05")
+    ('T1w', 0.05)
+    """
+    sequence, _, score = text.partition("=")
+    try:
+        return sequence, float(score)
+    except ValueError as error:
+        raise typer.BadParameter(f"--threshold {text}: expected SEQUENCE=SCORE") from error
+
+
 def parse_steps(text: str) -> tuple[str, int]:
     """Read one `STAGE=N`.
 

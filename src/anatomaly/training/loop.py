@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from anatomaly.errors import TrainingError
 from anatomaly.model.unet import lay_channels_last
 from anatomaly.training.checkpoint import load_checkpoint, save_checkpoint
-from anatomaly.training.stages import AnatomyStage, RestorationStage
+from anatomaly.training.stages import AnatomyStage, EdgeStage, RestorationStage
 from anatomaly.training.synthesis.generator import Pair
 
 
@@ -67,7 +67,7 @@ def _single_thread(_: int) -> None:
 
 
 def train_stage(
-    stage: AnatomyStage | RestorationStage,
+    stage: AnatomyStage | RestorationStage | EdgeStage,
     data: Dataset[Pair],
     folder: Path,
     config: LoopConfig,
@@ -134,7 +134,7 @@ def _batches(data: Dataset[Pair], config: LoopConfig, done: int) -> Iterator[tup
 
 
 def _step(
-    stage: AnatomyStage | RestorationStage,
+    stage: AnatomyStage | RestorationStage | EdgeStage,
     batch: Pair,
     optimiser: torch.optim.Optimizer,
     step: int,

@@ -64,6 +64,9 @@ STAGES: tuple[StagePlan, ...] = (
 """The recipe, in order: later stages go on from the weights of those they name. `anatomy` shares
 nothing with `restoration` and `edges`: they may run side by side."""
 
+SMALLEST_PATCH = 48
+"""Below this the deepest grid is 2 voxels wide, and there oneDNN's bfloat16 gradients are wrong."""
+
 LABEL_MAP_REPEATS = 3
 """Label maps are few, sharp and at 1 mm: each is drawn three times as often as a scan."""
 

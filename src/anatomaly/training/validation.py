@@ -7,10 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import torch
 
+from anatomaly.anomaly.hybrid_score import ResidualPolarity, resolve_polarity, signed_residual
+from anatomaly.anomaly.postprocess import postprocess
+from anatomaly.anomaly.ssim import ssim_map
+from anatomaly.engine import RebuiltScan, rebuild
 from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
@@ -74,6 +81,59 @@ def draw_validation(
         drawn += 1
         brain_mask = pair["brain"][0].numpy() > 0
         yield ValidationScan(sequence, pair["image"][0, 0].numpy(), brain_mask, lesion)
+
+
+@dataclass(frozen=True)
+class ScoreVariant:
+    """One way to turn a rebuilt scan into an anomaly map.
+
+    Attributes:
+        residual: multiply by the residual.
+        structure: multiply by 1 − SSIM.
+        polarity: of the residual; `auto` by sequence.
+        median_voxels: side of the median filter.
+        erosion_voxels: rim that is not scored.
+    """
+
+    residual: bool = True
+    structure: bool = True
+    polarity: Literal["auto", "both"] = "auto"
+    median_voxels: int = 5
+    erosion_voxels: float = 3.0
+
+
+VARIANTS: dict[str, ScoreVariant] = {
+    "default": ScoreVariant(),
+    "both signs (paper)": ScoreVariant(polarity="both"),
+    "residual alone": ScoreVariant(structure=False),
+    "structure alone": ScoreVariant(residual=False),
+    "median 3": ScoreVariant(median_voxels=3),
+    "no median": ScoreVariant(median_voxels=1),
+    "rim 1 mm": ScoreVariant(erosion_voxels=1.0),
+}
+
+
+def score_scan(rebuilt: RebuiltScan, scan: ValidationScan, variant: ScoreVariant) -> FloatArray:
+    """Return the anomaly map (160, 192, 160) of one variant."""
+    sign: ResidualPolarity = resolve_polarity(variant.polarity, scan.sequence)
+    score = torch.ones_like(rebuilt.image)
+    if variant.residual:
+        score = score * signed_residual(rebuilt.image, rebuilt.pseudo_healthy, sign)
+    if variant.structure:
+        likeness = ssim_map(rebuilt.image, rebuilt.pseudo_healthy, data_range=1.0)
+        score = score * (1 - likeness).clamp(0, 1)
+    return postprocess(
+        score[0, 0].cpu().numpy(),
+        scan.brain_mask,
+        median_voxels=variant.median_voxels,
+        erosion_voxels=variant.erosion_voxels,
+    )
+
+
+def rebuild_scan(model: PseudoHealthyModel, scan: ValidationScan) -> RebuiltScan:
+    """Run the networks on one validation scan, where the model lies."""
+    device = next(model.parameters()).device
+    return rebuild(model, scan.image, scan.brain_mask, device)
 
 
 def healthy_threshold(

@@ -64,6 +64,7 @@ class GeneratorConfig:
         seed: of everything.
         sequence_shares: probability of T1w, T2w, FLAIR and random contrasts.
         lesions: draw lesions at all.
+        images: draw images at all; without them `image` and `healthy` are empty.
         real_share: probability that a real scan, where there is one, is the source of an image.
     """
 
@@ -71,6 +72,7 @@ class GeneratorConfig:
     seed: int = 20261122
     sequence_shares: tuple[float, float, float, float] = (0.34, 0.30, 0.26, 0.10)
     lesions: bool = True
+    images: bool = True
     real_share: float = 0.7
     _coarse_step: int = field(default=5, repr=False)
 
@@ -103,7 +105,7 @@ class PairGenerator(Dataset[Pair]):
             coordinates[0] = TEMPLATE_SHAPE[0] - 1 - coordinates[0]
         classes = read_nearest(torch.from_numpy(np.array(subject.labels)), coordinates)
         t1w = None
-        if subject.image is not None:
+        if subject.image is not None and self.config.images:
             t1w = _read_crop(subject.image, coordinates)
         contrasts = [c.draw_contrast(rng, self._draw_sequence(rng)) for _ in range(2)]
         keep_rim = chance(rng, 0.4) and all(c.rim_is_csf(k) or chance(rng, 0.5) for k in contrasts)
@@ -117,7 +119,7 @@ class PairGenerator(Dataset[Pair]):
             lesion = draw_lesion(rng, self.shapes, classes, start)
         acquisition = c.draw_acquisition(rng)
         images, healthy, means = [], [], []
-        for contrast in contrasts:
+        for contrast in contrasts if self.config.images else ():
             clean, low, high, tissue_values = self._render(rng, subject, classes, t1w, contrast)
             noise_seed = integer(rng, 2**31)
             painted = paint_lesion(rng, clean, lesion, contrast)
@@ -133,6 +135,9 @@ class PairGenerator(Dataset[Pair]):
         if keep_rim and all(c.rim_is_csf(k) for k in contrasts):
             tissue[classes == RIM] = 1
         tissue[~brain] = 0
+        if not self.config.images:
+            images = healthy = [torch.zeros(0)]
+            means = [torch.zeros(0)]
         return Pair(
             image=torch.stack(images)[:, None],
             healthy=torch.stack(healthy)[:, None],
