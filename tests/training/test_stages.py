@@ -5,7 +5,7 @@ import torch
 from torch.utils.data import default_collate
 
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.stages import AnatomyStage, RestorationStage, pair_context
+from anatomaly.training.stages import AnatomyStage, EdgeStage, RestorationStage, pair_context
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 
 
@@ -107,3 +107,23 @@ def test_targets_show_no_lesion(model, batch):
         after = RestorationStage(model).step(with_lesion, 1)
     assert before["first"] != after["first"]
     assert before["code"] == after["code"]
+
+
+def test_edge_stage_trains_the_restorer_alone_and_needs_no_image(model, drawn, shapes, batch):
+    config = GeneratorConfig(patch=(32, 32, 32), seed=1, images=False)
+    pairs = PairGenerator([drawn], shapes, config)
+    blind = default_collate([pairs[i] for i in range(2)])
+    assert blind["image"].numel() == blind["healthy"].numel() == 0
+    for data in (blind, batch):
+        losses = EdgeStage(model).step(data, 2)
+        assert set(losses) == {"code"}
+        losses["code"].backward()
+        assert gradients(model) == {"anatomy_restorer"}
+
+
+def test_edge_stage_asks_for_the_code_of_the_healthy_map(model, batch, monkeypatch):
+    answer = torch.zeros(2, 8, 32, 32, 32)
+    monkeypatch.setattr(model.anatomy_restorer, "logits", lambda edges, context: answer)
+    found = EdgeStage(model).step(batch, 0)["code"].item()
+    voxels = batch["brain"].sum().item()
+    assert found == pytest.approx(2.0794415 * voxels / (voxels + 1), rel=1e-4)  # ln 8
