@@ -10,12 +10,15 @@ saw (seeded); the healthy ones are drawn the same way without a lesion. `--run` 
 from __future__ import annotations
 
 import argparse
+from collections import defaultdict
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 from environment import RESULTS, ROOT, data_folder, describe_run
 
+from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import load_cohort, prepare_scans
@@ -28,8 +31,10 @@ from anatomaly.training.validation import (
     rebuild_scan,
     score_scan,
 )
-from anatomaly.types import SEQUENCES
+from anatomaly.types import SEQUENCES, Route
 from anatomaly.weights import load_weights
+
+ROUTES: tuple[Route, ...] = get_args(Route)
 
 
 def main() -> None:
@@ -50,21 +55,28 @@ def main() -> None:
     model = PseudoHealthyModel()
     model.load_state_dict(state)
     model.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
     thresholds = {}
     for sequence in SEQUENCES:
-        found[sequence] = {name: [] for name in VARIANTS}
         for scan in draw_validation(people, shapes, sequence, arguments.count):
-            rebuilt = rebuild_scan(model, scan)
-            for name, variant in VARIANTS.items():
-                score = score_scan(rebuilt, scan, variant)
-                found[sequence][name].append(average_precision(score, scan.lesion, scan.brain_mask))
-        healthy = [
-            score_scan(rebuild_scan(model, scan), scan, VARIANTS["default"])
-            for scan in draw_validation(people, shapes, sequence, arguments.count, healthy=True)
-        ]
-        thresholds[sequence] = round(healthy_threshold(healthy, 0.001), 4)
-        print(sequence, thresholds[sequence], flush=True)
+            threshold = intensity_score(scan.image, scan.brain_mask, sequence)
+            ap = average_precision(threshold, scan.lesion, scan.brain_mask)
+            found[sequence, "intensity threshold"].append(ap)
+            for route in ROUTES:
+                rebuilt = rebuild_scan(model, scan, route)
+                for name, variant in VARIANTS.items():
+                    score = score_scan(rebuilt, scan, variant)
+                    ap = average_precision(score, scan.lesion, scan.brain_mask)
+                    found[sequence, f"{route}: {name}"].append(ap)
+        healthy = list(draw_validation(people, shapes, sequence, arguments.count, healthy=True))
+        for route in ROUTES:
+            maps = [
+                score_scan(rebuild_scan(model, scan, route), scan, VARIANTS["default"])
+                for scan in healthy
+            ]
+            thresholds[sequence, route] = round(healthy_threshold(maps, 0.001), 4)
+        print({k: round(float(np.mean(v)), 3) for k, v in found.items() if k[0] == sequence})
+        print(sequence, thresholds, flush=True)
     lines = [
         "# Choices on validation",
         "",
@@ -75,13 +87,13 @@ def main() -> None:
         "| score | " + " | ".join(SEQUENCES) + " |",
         "|---|" + "---:|" * len(SEQUENCES),
     ]
-    for name in VARIANTS:
-        cells = (f"{np.mean(found[sequence][name]):.3f}" for sequence in SEQUENCES)
+    for name in dict.fromkeys(name for _, name in found):
+        cells = (f"{np.mean(found[sequence, name]):.3f}" for sequence in SEQUENCES)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     lines += [
         "",
         "Thresholds at which half of the drawn healthy brains have at most 1 mL above it and 95 %",
-        "at most 5 mL: " + ", ".join(f"{k} {v}" for k, v in thresholds.items()) + ".",
+        "at most 5 mL: " + ", ".join(f"{s} {r} {v}" for (s, r), v in thresholds.items()) + ".",
         "",
         describe_run("python benchmarks/validation.py", VALIDATION_SEED),
         "",

@@ -74,6 +74,8 @@ class DetectConfig:
         sequence: T1w, T2w, FLAIR, or `auto` (file name, then the image itself).
         device: `auto` takes CUDA, then Apple's MPS, then the CPU.
         threads: CPU threads of the networks; 0 leaves torch's choice.
+        route: how the healthy anatomy is rebuilt: from `edges` (the method), from the
+            `tissue_map` (the ablation without edges), or what the weights were validated with.
         weights: name of bundled weights, or a folder with `model.safetensors` and `card.json`.
         atlas: label image in MNI152 space that names regions; None leaves the column empty.
 
@@ -84,6 +86,7 @@ class DetectConfig:
     sequence: SequenceOption = "auto"
     device: DeviceOption = "auto"
     threads: int = 0
+    route: Literal["auto", "edges", "tissue_map"] = "auto"
     weights: str = "default"
     atlas: Path | None = None
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)

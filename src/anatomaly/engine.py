@@ -14,7 +14,7 @@ from torch import Tensor
 from anatomaly.config import DeviceOption
 from anatomaly.errors import ConfigError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.types import BoolArray, FloatArray
+from anatomaly.types import BoolArray, FloatArray, Route
 
 
 class RebuiltScan(NamedTuple):
@@ -77,7 +77,11 @@ def half_precision(device: torch.device) -> torch.dtype | None:
 
 @torch.inference_mode()
 def rebuild(
-    model: PseudoHealthyModel, image: FloatArray, brain_mask: BoolArray, device: torch.device
+    model: PseudoHealthyModel,
+    image: FloatArray,
+    brain_mask: BoolArray,
+    device: torch.device,
+    route: Route = "edges",
 ) -> RebuiltScan:
     """Run all networks on one prepared image.
 
@@ -86,12 +90,13 @@ def rebuild(
         image: (160, 192, 160) in [0, 1], 0 outside the brain.
         brain_mask: (160, 192, 160).
         device: of the model.
+        route: see `PseudoHealthyModel.forward`.
     """
     x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None].to(device)
     mask = torch.from_numpy(np.ascontiguousarray(brain_mask, dtype=np.float32))[None, None]
     half = half_precision(device)
     with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
-        rebuilt = model(x, mask.to(device))
+        rebuilt = model(x, mask.to(device), route)
     tissue = rebuilt.tissue_map[0].argmax(0) * (mask[0, 0] > 0).to(device)
     return RebuiltScan(
         x,

@@ -123,6 +123,7 @@ class Detector:
         self.config = config or DetectConfig()
         self.device = choose_device(self.config.device)
         state, self.card = load_weights(self.config.weights)
+        self.route = self.card.route if self.config.route == "auto" else self.config.route
         self.model = PseudoHealthyModel()
         try:
             self.model.load_state_dict(state)
@@ -149,7 +150,7 @@ class Detector:
             prepared = prepare(scan, config.preprocess, config.sequence)
         with clock.stage("rebuild"), limit_threads(config.threads):
             rebuilt = rebuild(
-                self.model, prepared.image.data, prepared.brain_mask.data, self.device
+                self.model, prepared.image.data, prepared.brain_mask.data, self.device, self.route
             )
         with clock.stage("score"):
             anomaly = _score(rebuilt, prepared, config.anomaly)

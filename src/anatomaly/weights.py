@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
 from anatomaly.preprocess.normalise import HIGH_PERCENTILE, LOW_PERCENTILE
+from anatomaly.types import Route
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +39,7 @@ class WeightsCard:
         sha256: of `model.safetensors`.
         preparation: hash of the preparation the weights expect (`preparation_hash`).
         thresholds: default threshold on the anomaly map for each sequence.
+        route: that did best on validation, and that the thresholds belong to.
         licence: of the weights.
         training_data: what they saw, with licence and origin.
         recipe: commands that make them again.
@@ -52,6 +54,7 @@ class WeightsCard:
     sha256: str
     preparation: str
     thresholds: dict[str, float]
+    route: Route = "edges"
     licence: str = ""
     training_data: list[str] = field(default_factory=list)
     recipe: list[str] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -103,6 +103,14 @@ PolarityChoice = Annotated[
     typer.Option(
         rich_help_panel=WHAT,
         help="Which differences count; auto: darker in T1w, brighter in T2w and FLAIR.",
+    ),
+]
+RouteChoice = Annotated[
+    Literal["auto", "edges", "tissue_map"],
+    typer.Option(
+        rich_help_panel=WHAT,
+        help="Rebuild from edges (the method), from the tissue map (its ablation), or by what "
+        "the weights were validated with.",
     ),
 ]
 MinLesion = Annotated[

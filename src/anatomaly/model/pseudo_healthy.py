@@ -15,6 +15,7 @@ from anatomaly.model.anatomy_restorer import AnatomyRestorer
 from anatomaly.model.modality_extractor import ModalityExtractor
 from anatomaly.model.representation_combiner import RepresentationCombiner
 from anatomaly.model.template_context import TemplateContext
+from anatomaly.types import Route
 
 
 class Rebuilt(NamedTuple):
@@ -49,18 +50,23 @@ class PseudoHealthyModel(nn.Module):
         self.modality_extractor = ModalityExtractor()
         self.representation_combiner = RepresentationCombiner()
 
-    def forward(self, image: Tensor, brain_mask: Tensor) -> Rebuilt:
+    def forward(self, image: Tensor, brain_mask: Tensor, route: Route = "edges") -> Rebuilt:
         """Rebuild a whole prepared image as if it were healthy.
 
         Args:
             image: (B, 1, 160, 192, 160) in [0, 1], 0 outside the brain.
             brain_mask: (B, 1, 160, 192, 160), 1 inside.
+            route: `edges` restores the anatomical code from edges alone (the method);
+                `tissue_map` encodes the extractor's tissue map instead (the ablation).
         """
         context = self.context(size=TEMPLATE_SHAPE)
         means = tissue_means(image, context)
         anatomical_image, tissue_map, _ = self.anatomy_extractor(image, context, means)
         edges = anatomy_edges(tissue_map)
-        anatomical_code = self.anatomy_restorer(edges, context)
+        if route == "edges":
+            anatomical_code = self.anatomy_restorer(edges, context)
+        else:
+            anatomical_code = self.anatomy_encoder(tissue_map, context)
         modality_code = self.modality_extractor(image, tissue_map)
         pseudo_healthy = self.representation_combiner(anatomical_code, modality_code)
         return Rebuilt(

@@ -23,7 +23,7 @@ from anatomaly.preprocess.checks import (
     doubts_about_registration,
     doubts_about_volume,
 )
-from anatomaly.preprocess.normalise import normalise_intensity
+from anatomaly.preprocess.normalise import Normalisation, normalise_intensity
 from anatomaly.preprocess.register import (
     Registration,
     nearest_rotation,
@@ -31,7 +31,7 @@ from anatomaly.preprocess.register import (
 )
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.resample import empty_grid, resample_to_template
-from anatomaly.preprocess.sequence import guess_sequence
+from anatomaly.preprocess.sequence import choose_sequence
 from anatomaly.preprocess.trace import Step, Trace
 from anatomaly.types import Affine, Sequence, SequenceOption
 from anatomaly.volume import Scan, Volume
@@ -44,8 +44,6 @@ MOST_TURN_DEGREES = 40.0
 
 MUCH_TRIMMED = 0.02
 """Share of the mask whose loss makes a second registration worth its five seconds."""
-
-LEAST_CONFIDENCE = 0.2
 
 
 @dataclass(frozen=True)
@@ -94,17 +92,13 @@ def prepare(
     log.warnings += brain.extraction.warnings
     log.refuse(doubts_about_registration(registration), config.force)
     log.refuse(doubts_about_volume(brain.extraction.volume_ml), config.force)
-    affine = registration.scanner_to_template
-    with log.step("resampling"):
-        resampled = resample_to_template(brain.corrected, affine)
-        weight = brain.mask.with_data(brain.mask.data.astype(np.float32))
-        mask_template = resampled.with_data(resample_to_template(weight, affine).data > 0.5)
-    with log.step("normalisation") as record:
-        image, normalisation = normalise_intensity(resampled, mask_template)
-        record |= {"low": normalisation.low, "high": normalisation.high}
+    image, mask_template, normalisation = _bring_to_template(brain, log)
     with log.step("sequence") as record:
-        chosen, confidence = _choose_sequence(scan, sequence, image, mask_template, log)
+        chosen, confidence, doubt = choose_sequence(
+            sequence, scan.sequence_hint, image, mask_template
+        )
         record |= {"sequence": chosen, "confidence": round(confidence, 3)}
+        log.warnings += [doubt] if doubt else []
     trace = Trace(
         steps=tuple(log.steps),
         scan_grid=empty_grid(scan.volume.shape, scan.volume.affine),
@@ -210,6 +204,19 @@ def _trim_brain(brain: _Brain, log: _Log) -> _Brain:
     return replace(brain, mask=mask, extraction=extraction, registration=registration)
 
 
+def _bring_to_template(brain: _Brain, log: _Log) -> tuple[Volume, Volume, Normalisation]:
+    """Resample image and mask onto the working grid, and normalise the image inside the mask."""
+    affine = brain.registration.scanner_to_template
+    with log.step("resampling"):
+        resampled = resample_to_template(brain.corrected, affine)
+        weight = brain.mask.with_data(brain.mask.data.astype(np.float32))
+        mask = resampled.with_data(resample_to_template(weight, affine).data > 0.5)
+    with log.step("normalisation") as record:
+        image, normalisation = normalise_intensity(resampled, mask)
+        record |= {"low": normalisation.low, "high": normalisation.high}
+    return image, mask, normalisation
+
+
 @dataclass
 class _Log:
     """Steps and warnings while the chain runs."""
@@ -232,25 +239,3 @@ class _Log:
         if not force:
             raise PreparationError(doubt)
         self.warnings.append(doubt)
-
-
-def _choose_sequence(
-    scan: Scan, told: SequenceOption, image: Volume, mask: Volume, log: _Log
-) -> tuple[Sequence, float]:
-    """Return what the user told, else the hint, else the guess; say where they disagree."""
-    guess, confidence = guess_sequence(image, mask)
-    hint = told if told != "auto" else scan.sequence_hint
-    if hint is None:
-        if confidence < LEAST_CONFIDENCE:
-            log.warnings.append(
-                f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
-                "tell it with --sequence"
-            )
-        return guess, confidence
-    if hint != guess and confidence >= LEAST_CONFIDENCE:
-        source = "the option" if told != "auto" else "the file's name or description"
-        log.warnings.append(
-            f"{source} says {hint}, the image looks like {guess} (confidence {confidence:.2f}); "
-            f"{hint} was used"
-        )
-    return hint, confidence

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from anatomaly.preprocess.template import load_template
-from anatomaly.types import BoolArray, FloatArray, Sequence
+from anatomaly.types import BoolArray, FloatArray, Sequence, SequenceOption
 from anatomaly.volume import Volume
 
 GREY_TO_WHITE = 0.13
 """(white - grey) / (white - CSF): T1w scans have 0.22 to 0.5, FLAIR scans 0.05 or less."""
+
+LEAST_CONFIDENCE = 0.2
+"""Below, a guess is reported as a weak one."""
 
 
 def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
@@ -37,6 +40,38 @@ def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
     contrast = (white - grey) / max(white - fluid, 1e-6)
     certain = min(_confidence(-above, 0.1), _confidence(contrast - GREY_TO_WHITE, 0.08))
     return ("T1w" if contrast > GREY_TO_WHITE else "FLAIR"), certain
+
+
+def choose_sequence(
+    told: SequenceOption, hint: Sequence | None, image: Volume, brain_mask: Volume
+) -> tuple[Sequence, float, str | None]:
+    """Return what the user told, else the file's hint, else the guess.
+
+    Args:
+        told: the option.
+        hint: what the file's name or description says.
+        image: (160, 192, 160) in [0, 1], working grid.
+        brain_mask: bool, same grid.
+
+    Returns:
+        The sequence, the confidence of the guess, and a warning where the guess disagrees with
+        what was said, or where nothing was said and the guess is a weak one.
+    """
+    guess, confidence = guess_sequence(image, brain_mask)
+    said = told if told != "auto" else hint
+    doubt = None
+    if said is None and confidence < LEAST_CONFIDENCE:
+        doubt = (
+            f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
+            "tell it with --sequence"
+        )
+    elif said not in (None, guess) and confidence >= LEAST_CONFIDENCE:
+        source = "the option" if told != "auto" else "the file's name or description"
+        doubt = (
+            f"{source} says {said}, the image looks like {guess} (confidence {confidence:.2f}); "
+            f"{said} was used"
+        )
+    return said or guess, confidence, doubt
 
 
 def _confidence(distance: float, sure: float) -> float:

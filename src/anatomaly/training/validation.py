@@ -22,7 +22,7 @@ from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesions import LesionShape
-from anatomaly.types import BoolArray, FloatArray
+from anatomaly.types import BoolArray, FloatArray, Route
 from anatomaly.types import Sequence as SequenceName
 
 VALIDATION_SEED = 990_001
@@ -130,10 +130,12 @@ def score_scan(rebuilt: RebuiltScan, scan: ValidationScan, variant: ScoreVariant
     )
 
 
-def rebuild_scan(model: PseudoHealthyModel, scan: ValidationScan) -> RebuiltScan:
+def rebuild_scan(
+    model: PseudoHealthyModel, scan: ValidationScan, route: Route = "edges"
+) -> RebuiltScan:
     """Run the networks on one validation scan, where the model lies."""
     device = next(model.parameters()).device
-    return rebuild(model, scan.image, scan.brain_mask, device)
+    return rebuild(model, scan.image, scan.brain_mask, device, route)
 
 
 def healthy_threshold(
