@@ -7,8 +7,9 @@ from scipy import ndimage
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import PreparationError
+from anatomaly.geometry import apply_affine
 from anatomaly.preprocess import brain_extraction
-from anatomaly.preprocess.brain_extraction import extract_brain, read_brain_mask
+from anatomaly.preprocess.brain_extraction import extract_brain, read_brain_mask, trim_to_template
 from anatomaly.preprocess.quality import mask_dice
 from anatomaly.volume import Volume
 
@@ -89,6 +90,16 @@ def test_generous_mask_counts_as_stripped_only_if_deepbet_agrees(make_phantom, m
     small = ndimage.binary_erosion(mask.data, iterations=6)
     monkeypatch.setattr(brain_extraction, "run_deepbet", lambda _: small)
     assert extract_brain(generous, PreprocessConfig())[1].method == "deepbet"
+
+
+def test_trimming_cuts_eyes_and_keeps_the_brain(make_phantom):
+    _, mask = make_phantom("T1w")
+    places = apply_affine(mask.affine, np.stack(np.indices(mask.shape), axis=-1))
+    eye = np.linalg.norm(places - (30, 62, -40), axis=-1) < 14
+    found = trim_to_template(mask.with_data(mask.data | eye), np.eye(4))
+    assert (eye & ~mask.data).sum() > 500
+    assert (found.data & eye & ~mask.data).sum() < 0.3 * (eye & ~mask.data).sum()
+    np.testing.assert_array_equal(found.data & mask.data, mask.data)
 
 
 def test_real_head_against_its_parcellation(data_folder):

@@ -72,7 +72,11 @@ NO_BIAS = PreprocessConfig(bias_field=False)
 
 @pytest.mark.parametrize(
     ("found", "said"),
-    [({"dice": 0.7}, r"Dice\) 0\.70, at least 0\.85"), ({"margin": 1.0}, r"1\.00 times as well")],
+    [
+        ({"dice": 0.7}, r"Dice\) 0\.70, at least 0\.85"),
+        ({"margin": 1.0}, r"1\.00 times as well"),
+        ({"correlation": 0.1}, "agreement 0.10"),
+    ],
 )
 def test_poor_fit_stops_unless_forced(make_phantom, monkeypatch, found, said):
     volume, _ = make_phantom("T1w")
@@ -91,6 +95,26 @@ def test_part_of_a_brain_is_refused_by_its_volume(make_phantom, monkeypatch):
     assert 250 < mask.data[:, :, 51:].sum() * volume.voxel_volume_mm3 / 1000 < 600
     with pytest.raises(PreparationError, match=r"holds \d+ mL, a brain 600 to 2300 mL"):
         prepare(Scan(part, "phantom"), NO_BIAS)
+
+
+def test_far_too_large_mask_of_ours_is_refused_only_after_the_head_was_tried_upright(
+    make_phantom, monkeypatch
+):
+    volume, mask = make_phantom("T1w")
+    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
+    millilitres = iter([2800.0, 1500.0])
+
+    def extract(given, _):
+        found = given.with_data(reorient(mask)[0].data)
+        return found, chain.BrainExtraction("deepbet", next(millilitres), False)
+
+    monkeypatch.setattr(chain, "extract_brain", extract)
+    monkeypatch.setattr(chain, "trim_to_template", lambda given, _: given)
+    scores = iter([0.5, 0.6])
+    monkeypatch.setattr(
+        chain, "register_to_template", lambda *_: Registration(turn, 0.9, next(scores), 2.0)
+    )
+    assert prepare(Scan(volume, "phantom"), NO_BIAS).trace.quality["brain_ml"] == 1500
 
 
 @pytest.mark.parametrize("told", ["option", "hint"])
@@ -129,6 +153,7 @@ def test_head_that_lies_turned_is_extracted_again_upright(make_phantom, monkeypa
     monkeypatch.setattr(
         chain, "register_to_template", lambda *_: Registration(turn, 0.95, 0.6, 2.0)
     )
+    monkeypatch.setattr(chain, "trim_to_template", lambda given, _: given)
     found = prepare(Scan(volume, "phantom"), NO_BIAS)
     np.testing.assert_allclose(shown[1], turn @ shown[0])
     assert any("turned by 90°" in warning for warning in found.trace.warnings)
