@@ -54,7 +54,7 @@ def test_half_precision_only_where_the_processor_has_it(monkeypatch, has, expect
 class FakeModel(torch.nn.Module):
     """White matter everywhere but in the first slab; remembers what it saw."""
 
-    def forward(self, image, brain_mask):
+    def forward(self, image, brain_mask, route="edges"):
         self.seen = image, brain_mask
         self.autocast = torch.is_autocast_enabled("cpu")
         self.gradient = torch.is_grad_enabled()
