@@ -1,10 +1,11 @@
 """The restorer: shares that sum to one, and no way in for intensities."""
 
+import numpy as np
 import torch
 
 from anatomaly.model.anatomy_edges import anatomy_edges
 from anatomaly.model.anatomy_extractor import AnatomyExtractor
-from anatomaly.model.anatomy_restorer import AnatomyRestorer
+from anatomaly.model.anatomy_restorer import AnatomyRestorer, spread_shares
 from anatomaly.model.one_hot import one_hot_levels
 
 CONTEXT = torch.rand(1, 6, 12, 12, 12, generator=torch.Generator().manual_seed(5))
@@ -65,3 +66,41 @@ def test_no_gradient_flows_from_the_answer_to_the_image():
     )
     code.square().sum().backward()
     assert image.grad is None
+
+
+def walk_and_average(edges, shares, steps):
+    """The spreading of shares voxel by voxel, as its docstring says it."""
+    shape = edges.shape
+    values = np.where(edges[None] > 0, 0.0, shares)
+    for step in range(steps):
+        last, out = step == steps - 1, np.zeros_like(values)
+        for place in np.ndindex(shape):
+            if edges[place] and not last:
+                continue
+            moves = [(0, 0, 0), *(tuple(s * row) for row in np.eye(3, dtype=int) for s in (1, -1))]
+            near = [tuple(np.add(place, move)) for move in moves]
+            near = [p for p in near if all(0 <= a < n for a, n in zip(p, shape, strict=True))]
+            near = [p for p in near if not edges[p]]
+            if near:
+                out[(slice(None), *place)] = np.mean([values[(slice(None), *p)] for p in near], 0)
+        values = out
+    return values
+
+
+def test_shares_spread_by_brute_force():
+    rng = np.random.default_rng(0)
+    edges = (rng.random((6, 8, 4)) < 0.3).astype(np.float32)
+    shares = rng.random((3, 3, 4, 2)).astype(np.float32)
+    whole = shares.repeat(2, 1).repeat(2, 2).repeat(2, 3)
+    found = spread_shares(torch.tensor(edges)[None, None], torch.tensor(shares)[None], steps=4)
+    np.testing.assert_allclose(found[0].numpy(), walk_and_average(edges, whole, 4), atol=1e-5)
+
+
+def test_shares_never_cross_an_edge():
+    edges = torch.zeros(1, 1, 16, 8, 8)
+    edges[:, :, 8] = 1
+    shares = torch.zeros(1, 3, 8, 4, 4)
+    shares[:, 2, 5:] = 0.9  # white matter behind the wall alone
+    found = spread_shares(edges, shares)
+    assert found[:, :, :8].max() == 0
+    assert found[:, 2, 9:].min() > 0.2

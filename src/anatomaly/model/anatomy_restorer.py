@@ -4,25 +4,61 @@ The restorer never sees an intensity: abnormal voxels have no way in but through
 they leave among the edges, and it is trained with false outlines whose answer is healthy.
 
 Source: Yang et al. 2026, doi:10.1016/j.media.2025.103922 (edge-to-image restoration module). What
-differs: the place in the template, with the tissue shares of healthy people there, is given.
+differs: the place in the template is given, and the tissue shares that healthy people have there
+are spread between the edges first, so that each region starts from what usually fills it.
 """
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anatomaly.model.anatomy_encoder import CODE_CHANNELS
 from anatomaly.model.template_context import TemplateContext
 from anatomaly.model.unet import UNet3d
 
+SPREAD_STEPS = 20
+"""Rounds of averaging between the edges: shares travel about 6 mm."""
+
+
+def spread_shares(edges: Tensor, shares: Tensor, steps: int = SPREAD_STEPS) -> Tensor:
+    """Average tissue shares over neighbours again and again, but never across an edge.
+
+    Args:
+        edges: (B, 1, I, J, K) in {0, 1}.
+        shares: (B or 1, 3, I/2, J/2, K/2) of `TemplateContext`.
+        steps: rounds of averaging over a voxel and its six neighbours.
+
+    Returns:
+        (B, 3, I, J, K) in [0, 1]; edge voxels hold the mean of their open neighbours.
+    """
+    start = F.interpolate(shares.float(), scale_factor=2, mode="nearest")
+    start = start.expand(len(edges), -1, -1, -1, -1)
+    is_open = 1 - edges.float()
+    weight = 1 / _cross_sum(is_open).clamp(min=1.0)
+    spread = start * is_open
+    for _ in range(steps - 1):
+        spread = _cross_sum(spread) * (weight * is_open)
+    return _cross_sum(spread) * weight
+
+
+def _cross_sum(values: Tensor) -> Tensor:
+    """Sum of each voxel and its six neighbours; nothing outside."""
+    total = values.clone()
+    for axis in (2, 3, 4):
+        n = values.shape[axis] - 1
+        total.narrow(axis, 1, n).add_(values.narrow(axis, 0, n))
+        total.narrow(axis, 0, n).add_(values.narrow(axis, 1, n))
+    return total
+
 
 class AnatomyRestorer(nn.Module):
-    """U-Net from edges to the anatomical code."""
+    """U-Net from edges, with healthy tissue shares spread between them, to the anatomical code."""
 
     def __init__(self, channels: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()
-        self.unet = UNet3d(1, CODE_CHANNELS, channels, context=TemplateContext.channels)
+        self.unet = UNet3d(4, CODE_CHANNELS, channels, context=TemplateContext.channels)
 
     def forward(self, edges: Tensor, context: Tensor) -> Tensor:
         """(B, 1, I, J, K) edges to an anatomical code (B, 8, I, J, K), channels sum to 1."""
@@ -30,5 +66,7 @@ class AnatomyRestorer(nn.Module):
 
     def logits(self, edges: Tensor, context: Tensor) -> Tensor:
         """Logits of the code, (B, 8, I, J, K)."""
-        out: Tensor = self.unet(edges, context)
+        with torch.no_grad(), torch.autocast(edges.device.type, enabled=False):
+            spread = spread_shares(edges, context[:, 3:])
+        out: Tensor = self.unet(torch.cat([edges, spread], dim=1), context)
         return out
