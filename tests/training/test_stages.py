@@ -61,7 +61,7 @@ def test_anatomy_stage_compares_members_of_one_pair(model, batch):
 def test_restoration_stage_trains_its_four_parts(model, batch, share):
     stage = RestorationStage(model, extractor_share=share)
     losses = stage.step(batch, 3)
-    assert set(losses) == {"first", "second", "restored", "code", "cycle"}
+    assert set(losses) >= {"first", "second", "restored", "code", "cycle"}
     assert all(torch.isfinite(v) and v >= 0 for v in losses.values())
     sum(losses.values()).backward()
     assert gradients(model) == {
