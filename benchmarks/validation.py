@@ -26,6 +26,7 @@ from anatomaly.training.synthesis.lesions import load_shapes
 from anatomaly.training.validation import (
     VALIDATION_SEED,
     VARIANTS,
+    cached_validation,
     draw_validation,
     healthy_threshold,
     rebuild_scan,
@@ -34,6 +35,7 @@ from anatomaly.training.validation import (
 from anatomaly.types import SEQUENCES, Route
 from anatomaly.weights import load_weights
 
+PEOPLE = 10
 ROUTES: tuple[Route, ...] = get_args(Route)
 
 
@@ -42,12 +44,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="default")
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
-    parser.add_argument("--count", type=int, default=6, help="scans a sequence, of each kind")
+    parser.add_argument("--count", type=int, default=5, help="scans a sequence, of each kind")
     arguments = parser.parse_args()
     cache = arguments.run / "cache"
     scans = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))
     pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in scans]
-    for _ in prepare_scans(pairs[: 2 * arguments.count], cache / "validation"):
+    for _ in prepare_scans(pairs[:PEOPLE], cache / "validation"):
         pass
     people = load_cohort(cache / "validation")
     shapes = load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
@@ -58,7 +60,9 @@ def main() -> None:
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     thresholds = {}
     for sequence in SEQUENCES:
-        for scan in draw_validation(people, shapes, sequence, arguments.count):
+        draw = draw_validation(people, shapes, sequence, arguments.count)
+        cached = cache / "validation_scans"
+        for scan in cached_validation(cached, draw, sequence, arguments.count, "lesion"):
             threshold = intensity_score(scan.image, scan.brain_mask, sequence)
             ap = average_precision(threshold, scan.lesion, scan.brain_mask)
             found[sequence, "intensity threshold"].append(ap)
@@ -68,7 +72,8 @@ def main() -> None:
                     score = score_scan(rebuilt, scan, variant)
                     ap = average_precision(score, scan.lesion, scan.brain_mask)
                     found[sequence, f"{route}: {name}"].append(ap)
-        healthy = list(draw_validation(people, shapes, sequence, arguments.count, healthy=True))
+        draw = draw_validation(people, shapes, sequence, arguments.count, healthy=True)
+        healthy = list(cached_validation(cached, draw, sequence, arguments.count, "healthy"))
         for route in ROUTES:
             maps = [
                 score_scan(rebuild_scan(model, scan, route), scan, VARIANTS["default"])

@@ -124,8 +124,8 @@ def canny_3d(
     """
     with torch.autocast(image.device.type, enabled=False):  # half precision breaks the thresholds
         slope = gradient(smooth(image.float(), sigma_voxels))
-    magnitude = slope.pow(2).sum(1, keepdim=True).sqrt()
-    weak = suppress_non_maxima(magnitude, slope, low)
+        magnitude = slope.pow(2).sum(1, keepdim=True).sqrt()
+        weak = suppress_non_maxima(magnitude, slope, low)
     return hysteresis(weak, weak & (magnitude > high)).float()
 
 

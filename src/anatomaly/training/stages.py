@@ -94,6 +94,9 @@ class EdgeStage(nn.Module):
 class RestorationStage(nn.Module):
     """Encoder, E_M, R_D and R_E: self- and cross-reconstruction, modality cycle, edges to code.
 
+    `straight` trains the route without edges: the code of the map as it was seen, lesion and all,
+    must decode to the healthy image too.
+
     Args:
         model: all parts.
         extractor_share: share of batches whose edges come from E_A's own map of the image with
@@ -132,11 +135,13 @@ class RestorationStage(nn.Module):
         combine = model.representation_combiner
         rebuilt = [combine(small_code, modality[n]) * mask for n in (0, 1)]
         restored_image = combine(restored[window], modality[0]) * mask
+        straight = combine(model.anatomy_encoder(seen_map, context)[window], modality[0]) * mask
         again = model.modality_extractor(rebuilt[1], healthy_map[window])
         return {
             "first": losses.reconstruction_loss(rebuilt[0], target[0], mask),
             "second": losses.absolute_loss(rebuilt[1], target[1], mask),
             "restored": losses.reconstruction_loss(restored_image, target[0], mask),
+            "straight": losses.reconstruction_loss(straight, target[0], mask),
             "code": 0.3 * losses.code_loss(restored_logits, code.detach(), brain),
             "cycle": 0.01 * losses.modality_loss(again, modality[1].detach()),
         }

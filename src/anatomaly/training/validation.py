@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -81,6 +82,34 @@ def draw_validation(
         drawn += 1
         brain_mask = pair["brain"][0].numpy() > 0
         yield ValidationScan(sequence, pair["image"][0, 0].numpy(), brain_mask, lesion)
+
+
+def cached_validation(
+    folder: Path, draw: Iterator[ValidationScan], sequence: SequenceName, count: int, kind: str
+) -> Iterator[ValidationScan]:
+    """Yield drawn scans, from disk where they were drawn before.
+
+    Args:
+        folder: of the cache.
+        draw: of `draw_validation`; consumed only if a scan is missing.
+        sequence: of all scans.
+        count: how many.
+        kind: names the files, for example healthy.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{sequence}_{kind}_{n:02d}.npz" for n in range(count)]
+    if not all(path.is_file() for path in paths):
+        for path, scan in zip(paths, draw, strict=True):
+            np.savez_compressed(
+                path,
+                image=scan.image.astype(np.float16),
+                brain_mask=scan.brain_mask,
+                lesion=scan.lesion,
+            )
+    for path in paths:
+        with np.load(path) as file:
+            image = file["image"].astype(np.float32)
+            yield ValidationScan(sequence, image, file["brain_mask"], file["lesion"])
 
 
 @dataclass(frozen=True)
