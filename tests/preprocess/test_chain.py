@@ -73,7 +73,7 @@ NO_BIAS = PreprocessConfig(bias_field=False)
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ({"dice": 0.7}, r"Dice\) 0\.70, at least 0\.85"),
+        ({"dice": 0.7}, r"Dice\) 0\.70, at least 0\.88"),
         ({"margin": 1.0}, r"1\.00 times as well"),
         ({"correlation": 0.1}, "agreement 0.10"),
     ],

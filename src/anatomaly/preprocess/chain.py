@@ -42,6 +42,9 @@ MADE_BY_US = ("deepbet", "atlas")
 MOST_TURN_DEGREES = 40.0
 """Heads tilt by 20° or so in their header's frame; beyond, the header is wrong."""
 
+MOST_TURNS = 2
+"""A mask found in a turned head can be poor enough to hide by how much it is turned."""
+
 MUCH_TRIMMED = 0.02
 """Share of the mask whose loss makes a second registration worth its five seconds."""
 
@@ -173,17 +176,20 @@ def _find_brain(
 def _find_turned_brain(
     volume: Volume, first: _Brain, config: PreprocessConfig, log: _Log
 ) -> _Brain:
-    """Extract the brain again, with the head put upright; keep the better of the two."""
-    turn = first.registration.turn_degrees
-    upright = np.eye(4)
-    upright[:3, :3] = nearest_rotation(first.registration.scanner_to_template)
-    second = _find_brain(volume, config, log, upright)
-    better = max(first, second, key=lambda brain: brain.registration.score)
+    """Extract the brain again with the head put upright, twice if need be; keep the best."""
+    best = current = first
+    for _ in range(MOST_TURNS):
+        upright = np.eye(4)
+        upright[:3, :3] = nearest_rotation(current.registration.scanner_to_template)
+        current = _find_brain(volume, config, log, upright)
+        best = max(best, current, key=lambda brain: brain.registration.score)
+        if best.registration.is_good:
+            break
     log.warnings.append(
-        f"the head lies turned by {turn:.0f}° from what the header says; it was put upright, but "
-        "check that left and right are as you expect"
+        f"the head lies turned by {best.registration.turn_degrees:.0f}° from what the header says; "
+        "it was put upright, but check that left and right are as you expect"
     )
-    return better
+    return best
 
 
 def _trim_brain(brain: _Brain, log: _Log) -> _Brain:
