@@ -2,8 +2,10 @@
 
     ANATOMALY_DATA=/path/to/data python benchmarks/preparation.py [--ixi 4]
 
-Each scan is prepared in a process of its own, so that peak memory (this process, and the largest
-child, niimath) belongs to it alone. Time includes loading deepbet and the template once. Nothing
+Each scan is prepared in a process of its own, so that peak memory (the largest of this
+process and of niimath) belongs to it alone. Wall time includes loading deepbet and the template
+once; `cpu s`, user and system time of this process and niimath, is what to compare on a machine
+that others use too. Nothing
 is told about the sequence: the column `guess` is read from the image.
 Writes benchmarks/results/preparation.{csv,md}.
 """
@@ -37,8 +39,7 @@ def prepare_one(path: Path) -> dict[str, object]:
     seconds = {step.name: 0.0 for step in found.trace.steps}
     for step in found.trace.steps:
         seconds[step.name] += step.seconds
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "scan": f"{path.parent.name}/{path.name.removesuffix('.nii.gz')}",
         "guess": found.sequence,
@@ -47,8 +48,8 @@ def prepare_one(path: Path) -> dict[str, object]:
         "attempts": found.trace.registration.attempts,
         **{f"{name} s": round(seconds.get(name, 0.0), 1) for name in STAGES},
         "total s": round(sum(seconds.values()), 1),
-        "peak MB": round(own),
-        "niimath MB": round(child),
+        "cpu s": round(sum(one.ru_utime + one.ru_stime for one in used), 1),
+        "peak MB": round(max(one.ru_maxrss for one in used) / 1024),
         "warnings": len(found.trace.warnings),
     }
 

@@ -41,3 +41,9 @@ def test_a_run_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(subprocess, "run", hang)
     with pytest.raises(PreparationError, match="did not finish within 2 s"):
         run_niimath(["a.nii", "-mul", "3", "b.nii"], tmp_path, timeout_seconds=2)
+
+
+def test_unwritable_temporary_folder_says_what_to_do(tmp_path):
+    volume = Volume(np.zeros((2, 3, 4), dtype=np.float32), np.eye(4))
+    with pytest.raises(PreparationError, match="TMPDIR"):
+        write_nifti(tmp_path / "gone" / "in.nii", volume)

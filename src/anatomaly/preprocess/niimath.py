@@ -69,11 +69,21 @@ def run_niimath(
 
 
 def write_nifti(path: Path, volume: Volume) -> None:
-    """Write a volume for niimath: float32, or uint8 for a mask."""
+    """Write a volume for niimath: float32, or uint8 for a mask.
+
+    Raises:
+        PreparationError: the temporary folder cannot be written (full disk?).
+    """
     import nibabel as nib
 
     dtype = np.uint8 if volume.data.dtype == np.bool_ else np.float32
-    nib.save(nib.Nifti1Image(volume.data.astype(dtype), volume.affine), path)
+    try:
+        nib.save(nib.Nifti1Image(volume.data.astype(dtype), volume.affine), path)
+    except OSError as error:
+        raise PreparationError(
+            f"the temporary folder {path.parent} cannot be written ({error}); free some space, or "
+            "set TMPDIR to another folder"
+        ) from error
 
 
 def read_nifti(path: Path) -> FloatArray:
