@@ -74,7 +74,7 @@ def test_names_of_the_weights_are_a_contract(model):
         "modality_extractor",
         "representation_combiner",
     }
-    assert len(model.state_dict()) == 124
+    assert len(model.state_dict()) == 132
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from anatomaly.model.unet import UNet3d, fold, lay_channels_last, unfold
+from anatomaly.model.unet import Refinement, UNet3d, fold, lay_channels_last, unfold
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5])
@@ -68,3 +68,15 @@ def test_layout_changes_strides_but_not_values():
     assert weight.is_contiguous(memory_format=torch.channels_last_3d)
     assert not weight.is_contiguous()
     torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-4)
+
+
+def test_refinement_starts_at_zero_and_serves_every_voxel_alike():
+    """No correction before training; afterwards a shifted input gives a shifted output."""
+    torch.manual_seed(0)
+    refinement = Refinement(3, 2)
+    x = torch.rand(1, 3, 13, 12, 11)
+    assert torch.equal(refinement(x), torch.zeros(1, 2, 13, 12, 11))
+    torch.nn.init.normal_(refinement[2].weight)
+    shifted = refinement(x.roll(1, dims=2))
+    assert torch.allclose(shifted[:, :, 4:-3], refinement(x).roll(1, dims=2)[:, :, 4:-3], atol=1e-5)
+    assert refinement(x).abs().max() > 0.01

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from anatomaly.model.one_hot import LEVELS, one_hot_levels
 from anatomaly.model.template_context import TemplateContext
-from anatomaly.model.unet import UNet3d
+from anatomaly.model.unet import Refinement, UNet3d
 
 SHARPNESS = 4.0
 
@@ -74,6 +74,7 @@ class AnatomyExtractor(nn.Module):
     def __init__(self, channels: tuple[int, ...] = (32, 48, 96, 128)) -> None:
         super().__init__()
         self.unet = UNet3d(1, len(LEVELS), channels, context=TemplateContext.channels + 3)
+        self.refinement = Refinement(len(LEVELS) + 4, len(LEVELS))
 
     def forward(self, image: Tensor, context: Tensor, means: Tensor) -> Anatomy:
         """Extract anatomy.
@@ -89,10 +90,11 @@ class AnatomyExtractor(nn.Module):
 
     def logits(self, image: Tensor, context: Tensor, means: Tensor) -> Tensor:
         """Tissue logits (B, 4, I, J, K); arguments as in `forward`."""
-        difference = F.avg_pool3d(image, 2) - means.view(-1, 3, 1, 1, 1)
+        difference = image - means.view(-1, 3, 1, 1, 1)
         context = context.expand(len(image), -1, -1, -1, -1)
-        out: Tensor = self.unet(image, torch.cat([context, difference], dim=1))
-        return out
+        coarse: Tensor = self.unet(image, torch.cat([context, F.avg_pool3d(difference, 2)], dim=1))
+        correction: Tensor = self.refinement(torch.cat([coarse, image, difference], dim=1))
+        return coarse + correction
 
     @staticmethod
     def anatomical_image(logits: Tensor) -> Tensor:

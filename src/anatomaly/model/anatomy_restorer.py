@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from anatomaly.model.anatomy_encoder import CODE_CHANNELS
 from anatomaly.model.template_context import TemplateContext
-from anatomaly.model.unet import UNet3d
+from anatomaly.model.unet import Refinement, UNet3d
 
 SPREAD_STEPS = 20
 """Rounds of averaging between the edges: shares travel about 6 mm."""
@@ -59,6 +59,7 @@ class AnatomyRestorer(nn.Module):
     def __init__(self, channels: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()
         self.unet = UNet3d(4, CODE_CHANNELS, channels, context=TemplateContext.channels)
+        self.refinement = Refinement(CODE_CHANNELS + 4, CODE_CHANNELS)
 
     def forward(self, edges: Tensor, context: Tensor) -> Tensor:
         """(B, 1, I, J, K) edges to an anatomical code (B, 8, I, J, K), channels sum to 1."""
@@ -68,5 +69,7 @@ class AnatomyRestorer(nn.Module):
         """Logits of the code, (B, 8, I, J, K)."""
         with torch.no_grad(), torch.autocast(edges.device.type, enabled=False):
             spread = spread_shares(edges, context[:, 3:])
-        out: Tensor = self.unet(torch.cat([edges, spread], dim=1), context)
-        return out
+        seen = torch.cat([edges, spread], dim=1)
+        coarse: Tensor = self.unet(seen, context)
+        correction: Tensor = self.refinement(torch.cat([coarse, seen], dim=1))
+        return coarse + correction
