@@ -23,6 +23,10 @@ class AnatomyEncoder(nn.Module):
 
     def forward(self, tissue_map: Tensor, context: Tensor) -> Tensor:
         """(B, 4, I, J, K) one-hot to an anatomical code (B, 8, I, J, K), channels sum to 1."""
-        logits = self.unet(tissue_map, context).float()
+        return torch.softmax(self.logits(tissue_map, context), dim=1)
+
+    def logits(self, tissue_map: Tensor, context: Tensor) -> Tensor:
+        """Logits of the code, (B, 8, I, J, K)."""
         tissue = torch.nn.functional.pad(tissue_map, (0,) * 7 + (CODE_CHANNELS - 4,))
-        return torch.softmax(logits + TISSUE_LOGIT * tissue, dim=1)
+        out: Tensor = self.unet(tissue_map, context).float() + TISSUE_LOGIT * tissue
+        return out

@@ -157,3 +157,38 @@ class RestorationStage(nn.Module):
                 )
             return anatomy.tissue_map
         return corrupt_tissue(healthy_map, batch["lesion"], rng)
+
+
+class StraightStage(RestorationStage):
+    """The route without edges: encoder, E_M and R_D on the tissue map that E_A finds.
+
+    The code of the map as it was seen, lesion and all, must be the code of the healthy map and
+    decode to the healthy image. Lesions are few voxels, so they count six times in the code.
+    """
+
+    def __init__(self, model: PseudoHealthyModel, extractor_share: float = 0.85) -> None:
+        super().__init__(model, extractor_share)
+        self.trained = nn.ModuleList(
+            [model.anatomy_encoder, model.modality_extractor, model.representation_combiner]
+        )
+
+    def step(self, batch: Pair, step: int = 0) -> Losses:
+        """Losses of one batch of pairs; `step` seeds the corruption."""
+        model = self.model
+        rng = torch.Generator().manual_seed(7_919 * step + 31)
+        context = pair_context(model, batch)
+        healthy_map = nn.functional.one_hot(batch["tissue"], 4).permute(0, 4, 1, 2, 3).float()
+        seen_map = self._seen_map(batch, healthy_map, context, rng)
+        with torch.no_grad():
+            healthy_code = model.anatomy_encoder(healthy_map, context)
+        logits = model.anatomy_encoder.logits(seen_map, context)
+        modality = model.modality_extractor(batch["image"][:, 0], seen_map)
+        window = _random_window(batch["brain"].shape[2:], rng)
+        mask = batch["brain"][window]
+        code = torch.softmax(logits[window].float(), dim=1)
+        rebuilt = model.representation_combiner(code, modality) * mask
+        weight = batch["brain"] * (1 + 5 * batch["lesion"])
+        return {
+            "straight": losses.reconstruction_loss(rebuilt, batch["healthy"][:, 0][window], mask),
+            "code": 0.5 * losses.code_loss(logits, healthy_code, weight),
+        }

@@ -20,7 +20,7 @@ from anatomaly.model.template_context import PRIOR_STEP
 from anatomaly.training.checkpoint import read_checkpoint
 from anatomaly.training.cohort import Subject, load_cohort, prepare_label_maps, prepare_scans
 from anatomaly.training.loop import LoopConfig, Progress, train_stage
-from anatomaly.training.stages import AnatomyStage, EdgeStage, RestorationStage
+from anatomaly.training.stages import AnatomyStage, EdgeStage, RestorationStage, StraightStage
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
 from anatomaly.training.synthesis.lesions import load_shapes
@@ -56,10 +56,11 @@ def _joint(model: PseudoHealthyModel) -> Stage:
 
 
 STAGES: tuple[StagePlan, ...] = (
-    StagePlan("anatomy", AnatomyStage, (), 2400, 1.5e-3, 1),
+    StagePlan("anatomy", AnatomyStage, (), 4000, 2.5e-3, 1),
     StagePlan("restoration", RestorationStage, (), 480, 1.5e-3, 2),
-    StagePlan("edges", EdgeStage, ("restoration",), 4000, 1.5e-3, 4, images=False),
-    StagePlan("joint", _joint, ("anatomy", "restoration", "edges"), 1200, 6e-4, 3),
+    StagePlan("edges", EdgeStage, ("restoration",), 6000, 4e-3, 4, images=False),
+    StagePlan("straight", StraightStage, ("anatomy", "restoration", "edges"), 1500, 2e-3, 7),
+    StagePlan("joint", _joint, ("anatomy", "restoration", "edges", "straight"), 1200, 6e-4, 3),
 )
 """The recipe, in order: later stages go on from the weights of those they name. `anatomy` shares
 nothing with `restoration` and `edges`: they may run side by side."""
