@@ -5,7 +5,13 @@ import torch
 from torch.utils.data import default_collate
 
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.stages import AnatomyStage, EdgeStage, RestorationStage, pair_context
+from anatomaly.training.stages import (
+    AnatomyStage,
+    EdgeStage,
+    RestorationStage,
+    StraightStage,
+    pair_context,
+)
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 
 
@@ -127,3 +133,20 @@ def test_edge_stage_asks_for_the_code_of_the_healthy_map(model, batch, monkeypat
     found = EdgeStage(model).step(batch, 0)["code"].item()
     voxels = batch["brain"].sum().item()
     assert found == pytest.approx(2.0794415 * voxels / (voxels + 1), rel=1e-4)  # ln 8
+
+
+def test_straight_stage_trains_the_route_without_edges(model, batch):
+    losses = StraightStage(model).step(batch, 1)
+    assert set(losses) == {"straight", "code"}
+    sum(losses.values()).backward()
+    parts = {"anatomy_encoder", "modality_extractor", "representation_combiner"}
+    assert gradients(model) == parts
+
+
+def test_straight_stage_weighs_lesions(model, batch):
+    """A lesion voxel counts six times, so another lesion gives another loss of the code."""
+    stage = StraightStage(model, extractor_share=1.0)
+    moved = dict(batch, lesion=batch["brain"] * torch.rand_like(batch["brain"]).round())
+    with torch.no_grad():
+        assert stage.step(batch, 1)["code"] != stage.step(moved, 1)["code"]
+        assert stage.step(batch, 1)["straight"] == stage.step(moved, 1)["straight"]
