@@ -75,11 +75,14 @@ def main() -> None:
         draw = draw_validation(people, shapes, sequence, arguments.count, healthy=True)
         healthy = list(cached_validation(cached, draw, sequence, arguments.count, "healthy"))
         for route in ROUTES:
-            maps = [
-                score_scan(rebuild_scan(model, scan, route), scan, VARIANTS["default"])
-                for scan in healthy
-            ]
-            thresholds[sequence, route] = round(healthy_threshold(maps, 0.001), 4)
+            rebuilt_all = [rebuild_scan(model, scan, route) for scan in healthy]
+            for name in ("hybrid", "residual"):
+                maps = [
+                    score_scan(rebuilt, scan, VARIANTS[name])
+                    for rebuilt, scan in zip(rebuilt_all, healthy, strict=True)
+                ]
+                budget = round(healthy_threshold(maps, 0.001), 4)
+                thresholds[sequence, f"{route}: {name}"] = budget
         print({k: round(float(np.mean(v)), 3) for k, v in found.items() if k[0] == sequence})
         print(sequence, thresholds, flush=True)
     lines = [
@@ -98,7 +101,7 @@ def main() -> None:
     lines += [
         "",
         "Thresholds at which half of the drawn healthy brains have at most 1 mL above it and 95 %",
-        "at most 5 mL: " + ", ".join(f"{s} {r} {v}" for (s, r), v in thresholds.items()) + ".",
+        "at most 5 mL: " + "; ".join(f"{s} {r} {v}" for (s, r), v in thresholds.items()) + ".",
         "",
         describe_run("python benchmarks/validation.py", VALIDATION_SEED),
         "",

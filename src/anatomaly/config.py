@@ -36,6 +36,8 @@ class AnomalyConfig:
 
     Attributes:
         polarity: which residuals count; `auto` is brighter for T2w and FLAIR, darker for T1w.
+        score: `hybrid` is the paper's, residual times structural difference; `residual` leaves the
+            latter out; `auto` is what the weights were validated with.
         threshold: on the anomaly map; None takes the weights' threshold for the sequence.
         min_lesion_mm3: smaller components of the mask are removed; at least 0.
         erosion_mm: rim of the brain mask that is not scored; at least 0.
@@ -47,6 +49,7 @@ class AnomalyConfig:
     """
 
     polarity: Polarity = "auto"
+    score: Literal["auto", "hybrid", "residual"] = "auto"
     threshold: float | None = None
     min_lesion_mm3: float = 20.0
     erosion_mm: float = 3.0

@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 
 from anatomaly.anomaly.atlas import Atlas, load_atlas
-from anatomaly.anomaly.hybrid_score import hybrid_score, resolve_polarity
+from anatomaly.anomaly.hybrid_score import hybrid_score, resolve_polarity, signed_residual
 from anatomaly.anomaly.lesions import Lesion, tabulate_lesions, write_lesions_tsv
 from anatomaly.anomaly.postprocess import postprocess, threshold_map
 from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig
@@ -28,7 +28,7 @@ from anatomaly.report.manifest import software_versions, write_manifest
 from anatomaly.report.overview import write_overview
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
-from anatomaly.types import FloatArray, Sequence
+from anatomaly.types import FloatArray, Route, ScoreName, Sequence
 from anatomaly.volume import Scan, Volume
 from anatomaly.weights import WeightsCard, load_weights
 
@@ -123,7 +123,9 @@ class Detector:
         self.config = config or DetectConfig()
         self.device = choose_device(self.config.device)
         state, self.card = load_weights(self.config.weights)
-        self.route = self.card.route if self.config.route == "auto" else self.config.route
+        told = self.config.anomaly.score
+        self.score: ScoreName = self.card.score if told == "auto" else told
+        self.route: Route = self.card.route if self.config.route == "auto" else self.config.route
         self.model = PseudoHealthyModel()
         try:
             self.model.load_state_dict(state)
@@ -153,7 +155,7 @@ class Detector:
                 self.model, prepared.image.data, prepared.brain_mask.data, self.device, self.route
             )
         with clock.stage("score"):
-            anomaly = _score(rebuilt, prepared, config.anomaly)
+            anomaly = _score(rebuilt, prepared, config.anomaly, self.score)
         with clock.stage("return"):
             native = _return(anomaly, rebuilt, prepared, scan)
         with clock.stage("lesions"):
@@ -234,15 +236,19 @@ class _Native(NamedTuple):
     brain_mask: Volume
 
 
-def _score(rebuilt: RebuiltScan, prepared: Prepared, config: AnomalyConfig) -> FloatArray:
+def _score(
+    rebuilt: RebuiltScan, prepared: Prepared, config: AnomalyConfig, score: ScoreName
+) -> FloatArray:
     """Anomaly map on the working grid, whose voxels are 1 mm wide."""
-    raw_score = hybrid_score(
-        rebuilt.image,
-        rebuilt.pseudo_healthy,
-        data_range=1.0,
-        polarity=resolve_polarity(config.polarity, prepared.sequence),
-        sigma=config.ssim_sigma_mm,
-    )
+    image, pseudo_healthy = rebuilt.image, rebuilt.pseudo_healthy
+    polarity = resolve_polarity(config.polarity, prepared.sequence)
+    if score == "hybrid":
+        sigma = config.ssim_sigma_mm
+        raw_score = hybrid_score(
+            image, pseudo_healthy, data_range=1.0, polarity=polarity, sigma=sigma
+        )
+    else:
+        raw_score = signed_residual(image, pseudo_healthy, polarity)
     return postprocess(
         raw_score[0, 0].cpu().numpy(),
         prepared.brain_mask.data,

@@ -19,6 +19,7 @@ Affine: TypeAlias = NDArray[np.float64]
 Sequence: TypeAlias = Literal["T1w", "T2w", "FLAIR"]
 SequenceOption: TypeAlias = Literal["auto", "T1w", "T2w", "FLAIR"]
 Polarity: TypeAlias = Literal["auto", "both", "brighter", "darker"]
+ScoreName: TypeAlias = Literal["hybrid", "residual"]
 Route: TypeAlias = Literal["edges", "tissue_map"]
 
 SEQUENCES: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR")

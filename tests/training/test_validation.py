@@ -55,7 +55,7 @@ def test_variants_multiply_what_they_name(scan: ValidationScan):
     assert np.allclose(brighter, np.clip(scan.image - 0.5, 0, None), atol=1e-6)
     both = score_scan(rebuilt, scan, ScoreVariant(True, False, "both", 1, 0))
     assert np.allclose(both, np.abs(scan.image - 0.5), atol=1e-6)
-    assert (score_scan(rebuilt, scan, VARIANTS["default"])[:3] == 0).all()
+    assert (score_scan(rebuilt, scan, VARIANTS["hybrid"])[:3] == 0).all()
 
 
 def test_scans_are_drawn_once(tmp_path: Path, scan: ValidationScan):

@@ -31,6 +31,7 @@ def detect(
     threshold: options.Threshold = None,
     polarity: options.PolarityChoice = "auto",
     min_lesion_mm3: options.MinLesion = AnomalyConfig.min_lesion_mm3,
+    score: options.ScoreChoice = "auto",
     route: options.RouteChoice = "auto",
     atlas: options.AtlasFile = None,
     weights: options.Weights = "default",
@@ -62,7 +63,7 @@ def detect(
             atlas=atlas,
             preprocess=PreprocessConfig(bias_field, brain_extraction, brain_mask, force),
             anomaly=AnomalyConfig(
-                polarity=polarity, threshold=threshold, min_lesion_mm3=min_lesion_mm3
+                polarity=polarity, score=score, threshold=threshold, min_lesion_mm3=min_lesion_mm3
             ),
         )
     except ConfigError as error:

@@ -105,6 +105,13 @@ PolarityChoice = Annotated[
         help="Which differences count; auto: darker in T1w, brighter in T2w and FLAIR.",
     ),
 ]
+ScoreChoice = Annotated[
+    Literal["auto", "hybrid", "residual"],
+    typer.Option(
+        rich_help_panel=WHAT,
+        help="The paper's score, the residual alone, or what the weights were validated with.",
+    ),
+]
 RouteChoice = Annotated[
     Literal["auto", "edges", "tissue_map"],
     typer.Option(

@@ -41,7 +41,7 @@ class LoopConfig:
     learning_rate: float = 1e-3
     workers: int = 1
     threads: int = 1
-    checkpoint_seconds: float = 120.0
+    checkpoint_seconds: float = 60.0
     precision: str = "bf16"
     device: str = "cpu"
 

@@ -132,12 +132,12 @@ class ScoreVariant:
 
 
 VARIANTS: dict[str, ScoreVariant] = {
-    "default": ScoreVariant(),
+    "hybrid": ScoreVariant(),
     "both signs (paper)": ScoreVariant(polarity="both"),
-    "residual alone": ScoreVariant(structure=False),
+    "residual": ScoreVariant(structure=False),
+    "residual, both signs": ScoreVariant(structure=False, polarity="both"),
     "structure alone": ScoreVariant(residual=False),
     "median 3": ScoreVariant(median_voxels=3),
-    "no median": ScoreVariant(median_voxels=1),
     "rim 1 mm": ScoreVariant(erosion_voxels=1.0),
 }
 
