@@ -44,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="default")
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
-    parser.add_argument("--count", type=int, default=5, help="scans a sequence, of each kind")
+    parser.add_argument("--count", type=int, default=4, help="scans a sequence, of each kind")
     arguments = parser.parse_args()
     cache = arguments.run / "cache"
     scans = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))

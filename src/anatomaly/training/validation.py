@@ -135,10 +135,7 @@ VARIANTS: dict[str, ScoreVariant] = {
     "hybrid": ScoreVariant(),
     "both signs (paper)": ScoreVariant(polarity="both"),
     "residual": ScoreVariant(structure=False),
-    "residual, both signs": ScoreVariant(structure=False, polarity="both"),
     "structure alone": ScoreVariant(residual=False),
-    "median 3": ScoreVariant(median_voxels=3),
-    "rim 1 mm": ScoreVariant(erosion_voxels=1.0),
 }
 
 
