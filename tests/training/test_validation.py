@@ -15,6 +15,7 @@ from anatomaly.training.validation import (
     cached_validation,
     healthy_threshold,
     score_scan,
+    structural_difference,
 )
 
 
@@ -50,12 +51,13 @@ def test_variants_multiply_what_they_name(scan: ValidationScan):
         np.zeros(scan.image.shape, np.uint8),
         np.zeros(scan.image.shape, bool),
     )
+    structure = structural_difference(rebuilt)
     plain = ScoreVariant(structure=False, median_voxels=1, erosion_voxels=0)
-    brighter = score_scan(rebuilt, scan, plain)
+    brighter = score_scan(rebuilt, structure, scan, plain)
     assert np.allclose(brighter, np.clip(scan.image - 0.5, 0, None), atol=1e-6)
-    both = score_scan(rebuilt, scan, ScoreVariant(True, False, "both", 1, 0))
+    both = score_scan(rebuilt, structure, scan, ScoreVariant(True, False, "both", 1, 0))
     assert np.allclose(both, np.abs(scan.image - 0.5), atol=1e-6)
-    assert (score_scan(rebuilt, scan, VARIANTS["hybrid"])[:3] == 0).all()
+    assert (score_scan(rebuilt, structure, scan, VARIANTS["hybrid"])[:3] == 0).all()
 
 
 def test_scans_are_drawn_once(tmp_path: Path, scan: ValidationScan):

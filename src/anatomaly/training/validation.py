@@ -139,15 +139,22 @@ VARIANTS: dict[str, ScoreVariant] = {
 }
 
 
-def score_scan(rebuilt: RebuiltScan, scan: ValidationScan, variant: ScoreVariant) -> FloatArray:
+def structural_difference(rebuilt: RebuiltScan) -> torch.Tensor:
+    """1 − SSIM of a rebuilt scan, cut to [0, 1]; compute it once for all variants."""
+    likeness = ssim_map(rebuilt.image, rebuilt.pseudo_healthy, data_range=1.0)
+    return (1 - likeness).clamp(0, 1)
+
+
+def score_scan(
+    rebuilt: RebuiltScan, structure: torch.Tensor, scan: ValidationScan, variant: ScoreVariant
+) -> FloatArray:
     """Return the anomaly map (160, 192, 160) of one variant."""
     sign: ResidualPolarity = resolve_polarity(variant.polarity, scan.sequence)
     score = torch.ones_like(rebuilt.image)
     if variant.residual:
         score = score * signed_residual(rebuilt.image, rebuilt.pseudo_healthy, sign)
     if variant.structure:
-        likeness = ssim_map(rebuilt.image, rebuilt.pseudo_healthy, data_range=1.0)
-        score = score * (1 - likeness).clamp(0, 1)
+        score = score * structure
     return postprocess(
         score[0, 0].cpu().numpy(),
         scan.brain_mask,
