@@ -63,6 +63,14 @@ def synthetic(
             help="Healthy *_T1w.nii.gz, each with a *_dlmuse.nii.gz parcellation (MUSE numbers).",
         ),
     ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            show_default=False,
+            help="Go on from weights: `default`, a bundled name, or a folder.",
+        ),
+    ] = None,
     steps: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,6 +102,7 @@ def synthetic(
         label_maps=label_maps,
         cohort=cohort,
         lesions=lesions,
+        start_from=start_from,
         steps=dict(map(parse_steps, steps or ())),
         only=tuple(only or ()),
         loop=LoopConfig(

@@ -24,6 +24,7 @@ from anatomaly.training.stages import AnatomyStage, EdgeStage, RestorationStage,
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
 from anatomaly.training.synthesis.lesions import load_shapes
+from anatomaly.weights import load_weights
 
 Stage = AnatomyStage | RestorationStage | EdgeStage
 
@@ -81,6 +82,8 @@ class SyntheticConfig:
         label_maps: folder of whole-head label maps (FreeSurfer numbers), or None.
         cohort: folder of healthy `*_T1w.nii.gz` with `*_dlmuse.nii.gz` (MUSE numbers), or None.
         lesions: folder with lesion shapes in `stroke/` and `ms/`.
+        start_from: weights that every stage without a checkpoint starts from: a bundled name or
+            a folder; None starts from nothing.
         steps: stage name to length, instead of the recipe's.
         only: stages to train; empty for all.
         loop: speed; steps and learning rate come from the recipe.
@@ -91,6 +94,7 @@ class SyntheticConfig:
     label_maps: Path | None
     cohort: Path | None
     lesions: Path
+    start_from: str | None = None
     steps: dict[str, int] = field(default_factory=dict)
     only: tuple[str, ...] = ()
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=0))
@@ -122,12 +126,15 @@ def train_synthetic(
     subjects = prepare_subjects(config, say)
     shapes = load_shapes(config.lesions, config.output / "cache")
     model = PseudoHealthyModel()
+    if config.start_from:
+        model.load_state_dict(load_weights(config.start_from)[0])
     model.context.tissue_share.copy_(tissue_share(subjects, config.output / "cache"))
     for plan in STAGES:
         if config.only and plan.name not in config.only:
             continue
         for earlier in plan.after:
-            load_stage(model, config.output, earlier)
+            if not config.start_from or (config.output / earlier).is_dir():
+                load_stage(model, config.output, earlier)
         steps = config.steps.get(plan.name, plan.steps)
         say(f"{plan.name}: {steps} steps, {len(subjects)} anatomies, {len(shapes)} lesion shapes")
         generator = PairGenerator(
