@@ -126,7 +126,7 @@ def synthetic(
 
 @train_app.command()
 def export(
-    run: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Folder of the run.")],
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     output: Annotated[
         Path,
         typer.Option("--output", "-o", metavar="FOLDER", help="Weights; its name is their name."),
