@@ -44,6 +44,11 @@ def _random_window(grid: torch.Size, rng: torch.Generator) -> tuple[slice, ...]:
     return tuple(window)
 
 
+def healthy_tissue_map(batch: Pair) -> Tensor:
+    """One-hot tissue map (B, 4, I, J, K) of the healthy anatomy."""
+    return nn.functional.one_hot(batch["tissue"], 4).permute(0, 4, 1, 2, 3).float()
+
+
 class AnatomyStage(nn.Module):
     """E_A: tissue prior on both members of a pair, and their consistency."""
 
@@ -63,7 +68,7 @@ class AnatomyStage(nn.Module):
         weight = torch.tensor(CLASS_WEIGHT, device=image.device)
         return {
             "tissue": losses.tissue_loss(logits, tissue, weight),
-            "consistency": 1.0 * losses.consistency_loss(logits[0::2], logits[1::2]),
+            "consistency": losses.consistency_loss(logits[0::2], logits[1::2]),
         }
 
 
@@ -83,7 +88,7 @@ class EdgeStage(nn.Module):
         """Losses of one batch; `step` seeds the corruption."""
         rng = torch.Generator().manual_seed(7_919 * step + 29)
         context = pair_context(self.model, batch)
-        healthy_map = nn.functional.one_hot(batch["tissue"], 4).permute(0, 4, 1, 2, 3).float()
+        healthy_map = healthy_tissue_map(batch)
         seen_map = corrupt_tissue(healthy_map, batch["lesion"], rng)
         with torch.no_grad():
             code = self.model.anatomy_encoder(healthy_map, context)
@@ -121,7 +126,7 @@ class RestorationStage(nn.Module):
         model = self.model
         rng = torch.Generator().manual_seed(7_919 * step + 13)
         context = pair_context(model, batch)
-        healthy_map = nn.functional.one_hot(batch["tissue"], 4).permute(0, 4, 1, 2, 3).float()
+        healthy_map = healthy_tissue_map(batch)
         seen_map = self._seen_map(batch, healthy_map, context, rng)
         brain = batch["brain"]
         code = model.anatomy_encoder(healthy_map, context)
@@ -177,7 +182,7 @@ class StraightStage(RestorationStage):
         model = self.model
         rng = torch.Generator().manual_seed(7_919 * step + 31)
         context = pair_context(model, batch)
-        healthy_map = nn.functional.one_hot(batch["tissue"], 4).permute(0, 4, 1, 2, 3).float()
+        healthy_map = healthy_tissue_map(batch)
         seen_map = self._seen_map(batch, healthy_map, context, rng)
         with torch.no_grad():
             healthy_code = model.anatomy_encoder(healthy_map, context)
