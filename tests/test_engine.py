@@ -9,7 +9,7 @@ from anatomaly.engine import choose_device, half_precision, limit_threads, rebui
 from anatomaly.errors import ConfigError
 from anatomaly.model.pseudo_healthy import Rebuilt
 
-SHAPE = (6, 8, 4)
+SHAPE = (16, 24, 16)
 CPU = torch.device("cpu")
 
 
@@ -64,6 +64,7 @@ class FakeModel(torch.nn.Module):
         edges = torch.zeros(1, 1, *SHAPE)
         edges[..., 1] = 1
         code = torch.zeros(1, 8, *SHAPE)
+        code[:, 3] = 1
         return Rebuilt(image, tissue, edges, code, torch.zeros(1, 16), 0.5 * image * brain_mask)
 
 
@@ -92,6 +93,18 @@ def test_tissues_are_numbered_and_kept_inside_the_brain():
     np.testing.assert_array_equal(found.tissue_map, expected)
     assert found.edges.dtype == bool
     assert found.edges[..., 1].all() and found.edges.sum() == SHAPE[0] * SHAPE[1]
+
+
+@pytest.mark.parametrize("reuse", ["refined", "fitted"])
+def test_the_contrast_may_be_fitted_to_the_scan(reuse):
+    """White matter of .8, which the combiner made half as bright."""
+    mask = np.ones(SHAPE, bool)
+    image = np.full(SHAPE, 0.8)
+    image[2:5, 2:5, 2:5] = 0.1
+    found = rebuild(FakeModel(), image, mask, CPU, reuse=reuse).pseudo_healthy[0, 0].numpy()
+    assert np.median(found) == pytest.approx(0.8, abs=0.02)
+    if reuse == "fitted":
+        assert found.min() > 0.75  # the dark spot has no say
 
 
 @pytest.mark.parametrize("half", [torch.bfloat16, None])

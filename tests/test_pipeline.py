@@ -78,7 +78,7 @@ def fake_prepare(scan, config, sequence):
     return Prepared(image, mask, "FLAIR" if sequence == "auto" else sequence, trace)
 
 
-def fake_rebuild(model, image, brain_mask, device, route="edges"):
+def fake_rebuild(model, image, brain_mask, device, route="edges", reuse="learned"):
     """A healthy brain: what is brighter than a half becomes a quarter."""
     phi = np.where(image > 0.5, 0.25, image) * brain_mask
     tissue = np.where(brain_mask, np.where(image > 0.5, 1, 3), 0).astype(np.uint8)

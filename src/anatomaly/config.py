@@ -79,6 +79,9 @@ class DetectConfig:
         threads: CPU threads of the networks; 0 leaves torch's choice.
         route: how the healthy anatomy is rebuilt: from `edges` (the method), from the
             `tissue_map` (the ablation without edges), or what the weights were validated with.
+        reuse: how the scan's contrast is put back on it: `learned` (the method), `refined` (then
+            fitted to the scan), `fitted` (by that fit alone), or what the weights were validated
+            with.
         weights: name of bundled weights, or a folder with `model.safetensors` and `card.json`.
         atlas: label image in MNI152 space that names regions; None leaves the column empty.
 
@@ -90,6 +93,7 @@ class DetectConfig:
     device: DeviceOption = "auto"
     threads: int = 0
     route: Literal["auto", "edges", "tissue_map"] = "auto"
+    reuse: Literal["auto", "learned", "refined", "fitted"] = "auto"
     weights: str = "default"
     atlas: Path | None = None
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from anatomaly.config import DeviceOption
 from anatomaly.errors import ConfigError
+from anatomaly.model.intensity_agreement import agree
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.types import BoolArray, FloatArray, Route
+from anatomaly.types import BoolArray, FloatArray, Reuse, Route
 
 
 class RebuiltScan(NamedTuple):
@@ -82,6 +83,7 @@ def rebuild(
     brain_mask: BoolArray,
     device: torch.device,
     route: Route = "edges",
+    reuse: Reuse = "learned",
 ) -> RebuiltScan:
     """Run all networks on one prepared image.
 
@@ -91,16 +93,24 @@ def rebuild(
         brain_mask: (160, 192, 160).
         device: of the model.
         route: see `PseudoHealthyModel.forward`.
+        reuse: how the scan's contrast is put back on the restored anatomy: `learned` by the
+            combiner (the method), `refined` by the combiner and then a robust fit to the scan,
+            `fitted` by that fit alone.
     """
     x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None].to(device)
     mask = torch.from_numpy(np.ascontiguousarray(brain_mask, dtype=np.float32))[None, None]
+    mask = mask.to(device)
     half = half_precision(device)
     with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
-        rebuilt = model(x, mask.to(device), route)
-    tissue = rebuilt.tissue_map[0].argmax(0) * (mask[0, 0] > 0).to(device)
+        rebuilt = model(x, mask, route)
+    pseudo_healthy = rebuilt.pseudo_healthy
+    if reuse != "learned":
+        start = pseudo_healthy if reuse == "refined" else torch.zeros_like(pseudo_healthy)
+        pseudo_healthy = agree(x, start, rebuilt.anatomical_code, mask)
+    tissue = rebuilt.tissue_map[0].argmax(0) * (mask[0, 0] > 0)
     return RebuiltScan(
         x,
-        rebuilt.pseudo_healthy,
+        pseudo_healthy,
         tissue.to(torch.uint8).cpu().numpy(),
         (rebuilt.edges[0, 0] > 0).cpu().numpy(),
     )

@@ -28,7 +28,7 @@ from anatomaly.report.manifest import software_versions, write_manifest
 from anatomaly.report.overview import write_overview
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
-from anatomaly.types import FloatArray, Route, ScoreName, Sequence
+from anatomaly.types import FloatArray, Reuse, Route, ScoreName, Sequence
 from anatomaly.volume import Scan, Volume
 from anatomaly.weights import WeightsCard, load_weights
 
@@ -126,6 +126,7 @@ class Detector:
         told = self.config.anomaly.score
         self.score: ScoreName = self.card.score if told == "auto" else told
         self.route: Route = self.card.route if self.config.route == "auto" else self.config.route
+        self.reuse: Reuse = self.card.reuse if self.config.reuse == "auto" else self.config.reuse
         self.model = PseudoHealthyModel()
         try:
             self.model.load_state_dict(state)
@@ -152,7 +153,12 @@ class Detector:
             prepared = prepare(scan, config.preprocess, config.sequence)
         with clock.stage("rebuild"), limit_threads(config.threads):
             rebuilt = rebuild(
-                self.model, prepared.image.data, prepared.brain_mask.data, self.device, self.route
+                self.model,
+                prepared.image.data,
+                prepared.brain_mask.data,
+                self.device,
+                self.route,
+                self.reuse,
             )
         with clock.stage("score"):
             anomaly = _score(rebuilt, prepared, config.anomaly, self.score)

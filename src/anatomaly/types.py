@@ -21,5 +21,6 @@ SequenceOption: TypeAlias = Literal["auto", "T1w", "T2w", "FLAIR"]
 Polarity: TypeAlias = Literal["auto", "both", "brighter", "darker"]
 ScoreName: TypeAlias = Literal["hybrid", "residual"]
 Route: TypeAlias = Literal["edges", "tissue_map"]
+Reuse: TypeAlias = Literal["learned", "refined", "fitted"]
 
 SEQUENCES: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR")

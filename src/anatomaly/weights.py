@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
 from anatomaly.preprocess.normalise import HIGH_PERCENTILE, LOW_PERCENTILE
-from anatomaly.types import Route, ScoreName
+from anatomaly.types import Reuse, Route, ScoreName
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,8 @@ class WeightsCard:
         preparation: hash of the preparation the weights expect (`preparation_hash`).
         thresholds: default threshold on the anomaly map for each sequence.
         route: that did best on validation, and that the thresholds belong to.
-        score: that did best on validation, and that the thresholds belong to.
+        reuse: the same, see `engine.rebuild`.
+        score: the same.
         licence: of the weights.
         training_data: what they saw, with licence and origin.
         recipe: commands that make them again.
@@ -56,6 +57,7 @@ class WeightsCard:
     preparation: str
     thresholds: dict[str, float]
     route: Route = "edges"
+    reuse: Reuse = "learned"
     score: ScoreName = "hybrid"
     licence: str = ""
     training_data: list[str] = field(default_factory=list)

@@ -59,6 +59,19 @@ def test_round_trip(model, tmp_path):
     assert torch.equal(fresh.context.tissue_share, model.context.tissue_share.half().float())
 
 
+def test_stages_without_a_checkpoint_come_from_the_weights_the_run_went_on_from(model, tmp_path):
+    old = export_weights(model, tmp_path / "old", THRESHOLDS)
+    save_shares(tmp_path)
+    edges = save_stage(tmp_path, "edges", 3, 20)
+    joined, steps = assemble(tmp_path, str(old))
+    assert steps == {"edges": 20}
+    expected = load_weights(str(old))[0]
+    for name, tensor in joined.state_dict().items():
+        source = edges.state_dict() if name.startswith("anatomy_restorer") else expected
+        if not name.startswith("context"):
+            assert torch.equal(tensor, source[name]), name
+
+
 def test_half_the_size(model, tmp_path):
     folder = export_weights(model, tmp_path / "mine", THRESHOLDS)
     numbers = sum(t.numel() for t in model.state_dict().values())

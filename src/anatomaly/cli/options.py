@@ -120,6 +120,14 @@ RouteChoice = Annotated[
         "the weights were validated with.",
     ),
 ]
+ReuseChoice = Annotated[
+    Literal["auto", "learned", "refined", "fitted"],
+    typer.Option(
+        rich_help_panel=WHAT,
+        help="How the scan's contrast is put back: by the network (the method), by it and then a "
+        "robust fit to the scan, by that fit alone, or by what the weights were validated with.",
+    ),
+]
 MinLesion = Annotated[
     float,
     typer.Option(

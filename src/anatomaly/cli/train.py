@@ -83,6 +83,9 @@ def synthetic(
             metavar="STAGE", show_default=False, help="Train this stage alone; may be repeated."
         ),
     ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the samples: another one to go on from weights.")
+    ] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Pairs a step.")] = 1,
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw samples.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the networks.")] = 1,
@@ -105,6 +108,7 @@ def synthetic(
         start_from=start_from,
         steps=dict(map(parse_steps, steps or ())),
         only=tuple(only or ()),
+        seed=seed,
         loop=LoopConfig(
             steps=0,
             batch=batch,
@@ -138,6 +142,14 @@ def export(
             help="Default threshold of T1w, T2w and FLAIR, from healthy scans; once for each.",
         ),
     ],
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WEIGHTS",
+            show_default=False,
+            help="What the run went on from: stages that it did not train come from there.",
+        ),
+    ] = None,
     card: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="JSON with further entries of the card."),
@@ -158,7 +170,7 @@ def export(
         raise typer.BadParameter(f"--threshold is needed for each of {', '.join(SEQUENCES)}")
     try:
         more = json.loads(card.read_text(encoding="utf-8")) if card else {}
-        model, steps = assemble(run)
+        model, steps = assemble(run, start_from)
         export_weights(model, output, thresholds, **{"steps": steps, **more})
     except (AnatomalyError, json.JSONDecodeError) as error:
         typer.echo(f"{type(error).__name__}: {error}", err=True)

@@ -16,11 +16,17 @@ from safetensors.torch import save_file
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.synthetic import STAGES, load_stage
-from anatomaly.weights import CARD_FILE, TENSOR_FILE, preparation_hash
+from anatomaly.weights import CARD_FILE, TENSOR_FILE, load_weights, preparation_hash
 
 
-def assemble(output: Path) -> tuple[PseudoHealthyModel, dict[str, int]]:
+def assemble(
+    output: Path, start_from: str | None = None
+) -> tuple[PseudoHealthyModel, dict[str, int]]:
     """Join the checkpoints of a run, later stages over earlier ones.
+
+    Args:
+        output: folder of the run.
+        start_from: weights that stages without a checkpoint keep: those the run went on from.
 
     Returns:
         The model and the steps of each stage that was found.
@@ -32,6 +38,8 @@ def assemble(output: Path) -> tuple[PseudoHealthyModel, dict[str, int]]:
     share = output / "cache" / "tissue_share.npy"
     if not share.is_file():
         raise TrainingError(f"{share} is missing: train first")
+    if start_from:
+        model.load_state_dict(load_weights(start_from)[0])
     model.context.tissue_share.copy_(torch.from_numpy(np.load(share))[None])
     for plan in STAGES:
         if (output / plan.name / "checkpoint.safetensors").is_file():

@@ -9,17 +9,26 @@ from torch import Tensor
 from anatomaly.anomaly.ssim import ssim_map
 
 
-def tissue_loss(logits: Tensor, tissue: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Tissue prior: mean cross-entropy plus 1 − mean soft Dice over the four classes.
+def tissue_loss(
+    logits: Tensor,
+    tissue: Tensor,
+    weight: Tensor | None = None,
+    voxel_weight: Tensor | float = 1.0,
+) -> Tensor:
+    """Tissue prior: weighted mean cross-entropy plus 1 − mean soft Dice over the four classes.
 
     Dice_k = (2 Σ p_k t_k + 1) / (Σ p_k + Σ t_k + 1); it keeps a rare class (CSF) alive.
 
     Args:
         logits: (B, 4, I, J, K).
         tissue: (B, I, J, K) int64.
-        weight: (4,) class weights of the cross-entropy.
+        weight: (4,) class weights of the cross-entropy; None for 1.
+        voxel_weight: (B, I, J, K), further weight of each voxel in the cross-entropy.
     """
-    cross_entropy = F.cross_entropy(logits.float(), tissue, weight=weight)
+    share = torch.ones(logits.shape[1], device=logits.device) if weight is None else weight
+    share = share[tissue] * voxel_weight
+    surprise = F.cross_entropy(logits.float(), tissue, reduction="none")
+    cross_entropy = (share * surprise).sum() / share.sum()
     shares = torch.softmax(logits.float(), dim=1).flatten(2)
     truth = F.one_hot(tissue, logits.shape[1]).flatten(1, 3).transpose(1, 2).to(shares.dtype)
     overlap = 2 * (shares * truth).sum((0, 2)) + 1

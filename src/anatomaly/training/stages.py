@@ -30,6 +30,15 @@ def pair_context(model: PseudoHealthyModel, batch: Pair) -> Tensor:
     return context
 
 
+LESION_WEIGHT = 6.0
+"""Lesions are few voxels: one of theirs counts as much as this many others."""
+
+
+def lesion_weight(lesion: Tensor) -> Tensor:
+    """Weight of each voxel of a lesion mask: 1 outside, `LESION_WEIGHT` inside."""
+    return 1 + (LESION_WEIGHT - 1) * lesion
+
+
 WINDOW = 48
 """Side of the part of a patch whose intensities are compared, voxels."""
 
@@ -65,9 +74,10 @@ class AnatomyStage(nn.Module):
         means = batch["tissue_means"].flatten(0, 1)
         logits = self.model.anatomy_extractor.logits(image, context, means)
         tissue = batch["tissue"].repeat_interleave(2, dim=0)
+        lesion = batch["lesion"][:, 0].repeat_interleave(2, dim=0)
         weight = torch.tensor(CLASS_WEIGHT, device=image.device)
         return {
-            "tissue": losses.tissue_loss(logits, tissue, weight),
+            "tissue": losses.tissue_loss(logits, tissue, weight, lesion_weight(lesion)),
             "consistency": losses.consistency_loss(logits[0::2], logits[1::2]),
         }
 
@@ -168,7 +178,7 @@ class StraightStage(RestorationStage):
     """The route without edges: encoder, E_M and R_D on the tissue map that E_A finds.
 
     The code of the map as it was seen, lesion and all, must be the code of the healthy map and
-    decode to the healthy image. Lesions are few voxels, so they count six times in the code.
+    decode to the healthy image; voxels of lesions count more, as in `AnatomyStage`.
     """
 
     def __init__(self, model: PseudoHealthyModel, extractor_share: float = 0.85) -> None:
@@ -192,7 +202,7 @@ class StraightStage(RestorationStage):
         mask = batch["brain"][window]
         code = torch.softmax(logits[window].float(), dim=1)
         rebuilt = model.representation_combiner(code, modality) * mask
-        weight = batch["brain"] * (1 + 5 * batch["lesion"])
+        weight = batch["brain"] * lesion_weight(batch["lesion"])
         return {
             "straight": losses.reconstruction_loss(rebuilt, batch["healthy"][:, 0][window], mask),
             "code": 0.5 * losses.code_loss(logits, healthy_code, weight),

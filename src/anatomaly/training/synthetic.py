@@ -88,6 +88,7 @@ class SyntheticConfig:
         only: stages to train; empty for all.
         loop: speed; steps and learning rate come from the recipe.
         patch: side lengths of a sample.
+        seed: another one draws other samples: for a run that goes on from weights.
     """
 
     output: Path
@@ -99,6 +100,7 @@ class SyntheticConfig:
     only: tuple[str, ...] = ()
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=0))
     patch: tuple[int, int, int] = (80, 80, 80)
+    seed: int = 0
 
 
 def train_synthetic(
@@ -140,7 +142,9 @@ def train_synthetic(
         generator = PairGenerator(
             subjects,
             shapes,
-            GeneratorConfig(patch=config.patch, seed=plan.seed, images=plan.images),
+            GeneratorConfig(
+                patch=config.patch, seed=plan.seed + 1000 * config.seed, images=plan.images
+            ),
         )
         loop = replace(config.loop, steps=steps, learning_rate=plan.learning_rate)
         train_stage(

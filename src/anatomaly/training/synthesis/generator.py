@@ -20,6 +20,7 @@ from anatomaly.training.synthesis import contrast as c
 from anatomaly.training.synthesis.deform import random_deformation, read_linear, read_nearest
 from anatomaly.training.synthesis.label_maps import RIM, TISSUE_OF_CLASS
 from anatomaly.training.synthesis.lesions import (
+    Lesion,
     LesionShape,
     draw_lesion,
     no_lesion,
@@ -120,9 +121,10 @@ class PairGenerator(Dataset[Pair]):
         acquisition = c.draw_acquisition(rng)
         images, healthy, means = [], [], []
         for contrast in contrasts if self.config.images else ():
-            clean, low, high, tissue_values = self._render(rng, subject, classes, t1w, contrast)
+            clean, values, tissue_values = self._render(rng, subject, classes, t1w, contrast)
             noise_seed = integer(rng, 2**31)
             painted = paint_lesion(rng, clean, lesion, contrast)
+            low, high = _percentiles(torch.cat([values, self._lesion_values(painted, lesion)]))
             low_high = (low, high - low)
             target = c.acquire(clean, acquisition)
             noise = torch.Generator().manual_seed(noise_seed)
@@ -149,6 +151,13 @@ class PairGenerator(Dataset[Pair]):
             tissue_means=torch.stack(means),
         )
 
+    def _lesion_values(self, painted: Tensor, lesion: Lesion) -> Tensor:
+        """Values inside the lesion, as thinly read as those of the brain in `_render`.
+
+        A large bright lesion sets the upper percentile of a scan, and so darkens all the rest.
+        """
+        return painted[lesion.alpha > 0.5][:: self.config._coarse_step**3]
+
     def _draw_start(self, rng: Generator) -> tuple[int, int, int]:
         """First voxel of the patch, uniform over the grid on even voxels (the nets fold by two)."""
         i, j, k = (
@@ -172,8 +181,8 @@ class PairGenerator(Dataset[Pair]):
         classes: Tensor,
         t1w: Tensor | None,
         contrast: c.Contrast,
-    ) -> tuple[Tensor, float, float, Tensor]:
-        """Draw one healthy image; also percentiles and tissue intensities of its whole brain."""
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw one healthy image; also values all over its brain, and its tissue intensities."""
         step = self.config._coarse_step
         coarse = torch.from_numpy(np.ascontiguousarray(subject.labels[::step, ::step, ::step]))
         inside = (coarse > 0) & (coarse != RIM)
@@ -187,11 +196,11 @@ class PairGenerator(Dataset[Pair]):
                 rim = classes == RIM
                 image[rim] = contrast.means[RIM]
                 values = c.remap(grey[inside].float(), curve)
-                return image, *_percentiles(values), _medians(values, tissue)
+                return image, values, _medians(values, tissue)
         image = c.render_classes(rng, classes, contrast)
         values = contrast.means[coarse[inside].long()]
         values = values + 0.03 * torch.randn(values.shape, generator=rng)
-        return image, *_percentiles(values), _medians(values, tissue)
+        return image, values, _medians(values, tissue)
 
 
 def _read_crop(volume: np.ndarray, coordinates: Tensor) -> Tensor:
