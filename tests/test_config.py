@@ -29,8 +29,9 @@ def test_detect_config(wrong, named):
         {"min_lesion_mm3": -1},
         {"erosion_mm": -1},
         {"ssim_sigma_mm": 0},
-        {"median_mm": 4},
-        {"median_mm": -1},
+        {"ssim_sigma_mm": 11},
+        {"smooth_sigma_mm": -1},
+        {"smooth_sigma_mm": 11},
     ],
 )
 def test_anomaly_config(wrong):
@@ -39,6 +40,7 @@ def test_anomaly_config(wrong):
 
 
 def test_ends_of_the_ranges_are_allowed():
-    AnomalyConfig(threshold=0.0, min_lesion_mm3=0, erosion_mm=0, median_mm=1)
-    AnomalyConfig(threshold=1.0)
-    DetectConfig(sequence="FLAIR", device="cpu", threads=0)
+    config = AnomalyConfig(threshold=0.0, min_lesion_mm3=0, erosion_mm=0, smooth_sigma_mm=0)
+    assert (config.threshold, config.erosion_mm, config.smooth_sigma_mm) == (0, 0, 0)
+    assert AnomalyConfig(threshold=1.0).threshold == 1
+    assert DetectConfig(sequence="FLAIR", device="cpu", threads=0).threads == 0

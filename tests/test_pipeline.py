@@ -112,7 +112,7 @@ def fixture_found(faked, path):
     return Detector(DetectConfig(device="cpu")).detect(path)
 
 
-QUICK = AnomalyConfig(median_mm=1)
+QUICK = AnomalyConfig(smooth_sigma_mm=0)
 VOLUMES = ("anomaly_map", "anomaly_mask", "pseudo_healthy", "tissue_map", "brain_mask")
 
 
@@ -174,7 +174,7 @@ def test_what_is_written_down(found, path):
     assert run["scan"]["name"] == "sub-01_FLAIR"
     assert run["weights"]["name"] == "fake" and run["sequence"] == "FLAIR"
     assert run["polarity"] == "brighter" and run["threshold"] == 0.2 and run["lesions"] == 1
-    assert run["config"]["anomaly"]["median_mm"] == 5
+    assert run["config"]["anomaly"]["smooth_sigma_mm"] == 1.0
     assert "doubt of the preparation" in found.warnings
     assert "doubt of the preparation" in run["warnings"]
 

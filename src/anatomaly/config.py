@@ -37,24 +37,25 @@ class AnomalyConfig:
     Attributes:
         polarity: which residuals count; `auto` is brighter for T2w and FLAIR, darker for T1w.
         score: `hybrid` is the paper's, residual times structural difference; `residual` leaves the
-            latter out; `auto` is what the weights were validated with.
+            latter out; `normalised` weighs the residual by how small it is in healthy people at
+            that place; `auto` is what the weights were validated with.
         threshold: on the anomaly map; None takes the weights' threshold for the sequence.
         min_lesion_mm3: smaller components of the mask are removed; at least 0.
         erosion_mm: rim of the brain mask that is not scored; at least 0.
-        ssim_sigma_mm: σ of the Gaussian window of the SSIM map, in mm; above 0.
-        median_mm: side of the cubic median filter in mm (odd number of voxels); 1 switches it off.
+        ssim_sigma_mm: σ of the Gaussian window of the SSIM map, in mm; above 0, at most 10.
+        smooth_sigma_mm: σ of the Gaussian that smooths the score, in mm; 0 switches it off.
 
     Raises:
         ConfigError: a value is out of its range.
     """
 
     polarity: Polarity = "auto"
-    score: Literal["auto", "hybrid", "residual"] = "auto"
+    score: Literal["auto", "hybrid", "residual", "normalised"] = "auto"
     threshold: float | None = None
     min_lesion_mm3: float = 20.0
     erosion_mm: float = 3.0
     ssim_sigma_mm: float = 1.5
-    median_mm: int = 5
+    smooth_sigma_mm: float = 1.0
 
     def __post_init__(self) -> None:
         if self.polarity not in ("auto", "both", "brighter", "darker"):
@@ -63,10 +64,12 @@ class AnomalyConfig:
             )
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold must lie in [0, 1], got {self.threshold}")
-        if self.min_lesion_mm3 < 0 or self.erosion_mm < 0 or self.ssim_sigma_mm <= 0:
-            raise ConfigError("min_lesion_mm3 and erosion_mm must be >= 0, ssim_sigma_mm > 0")
-        if self.median_mm < 1 or self.median_mm % 2 == 0:
-            raise ConfigError(f"median_mm must be an odd number >= 1, got {self.median_mm}")
+        if self.min_lesion_mm3 < 0 or self.erosion_mm < 0:
+            raise ConfigError("min_lesion_mm3 and erosion_mm must be >= 0")
+        if not 0 < self.ssim_sigma_mm <= 10:
+            raise ConfigError(f"ssim_sigma_mm must lie in (0, 10], got {self.ssim_sigma_mm}")
+        if not 0 <= self.smooth_sigma_mm <= 10:
+            raise ConfigError(f"smooth_sigma_mm must lie in [0, 10], got {self.smooth_sigma_mm}")
 
 
 @dataclass(frozen=True)

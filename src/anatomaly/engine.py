@@ -14,7 +14,7 @@ from torch import Tensor
 from anatomaly.config import DeviceOption
 from anatomaly.errors import ConfigError
 from anatomaly.model.intensity_agreement import agree
-from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel, Rebuilt
 from anatomaly.types import BoolArray, FloatArray, Reuse, Route
 
 
@@ -93,9 +93,7 @@ def rebuild(
         brain_mask: (160, 192, 160).
         device: of the model.
         route: see `PseudoHealthyModel.forward`.
-        reuse: how the scan's contrast is put back on the restored anatomy: `learned` by the
-            combiner (the method), `refined` by the combiner and then a robust fit to the scan,
-            `fitted` by that fit alone.
+        reuse: see `put_contrast_back`.
     """
     x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None].to(device)
     mask = torch.from_numpy(np.ascontiguousarray(brain_mask, dtype=np.float32))[None, None]
@@ -103,10 +101,7 @@ def rebuild(
     half = half_precision(device)
     with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
         rebuilt = model(x, mask, route)
-    pseudo_healthy = rebuilt.pseudo_healthy
-    if reuse != "learned":
-        start = pseudo_healthy if reuse == "refined" else torch.zeros_like(pseudo_healthy)
-        pseudo_healthy = agree(x, start, rebuilt.anatomical_code, mask)
+    pseudo_healthy = put_contrast_back(x, rebuilt, mask, reuse)
     tissue = rebuilt.tissue_map[0].argmax(0) * (mask[0, 0] > 0)
     return RebuiltScan(
         x,
@@ -114,3 +109,23 @@ def rebuild(
         tissue.to(torch.uint8).cpu().numpy(),
         (rebuilt.edges[0, 0] > 0).cpu().numpy(),
     )
+
+
+def put_contrast_back(image: Tensor, rebuilt: Rebuilt, mask: Tensor, reuse: Reuse) -> Tensor:
+    """Give the restored anatomy the contrast of the scan.
+
+    Args:
+        image: (1, 1, I, J, K) in [0, 1].
+        rebuilt: of the networks.
+        mask: (1, 1, I, J, K), 1 inside the brain.
+        reuse: `learned` by the combiner (the method), `refined` by the combiner and then a robust
+            fit to the scan, `fitted` by that fit alone.
+
+    Returns:
+        The pseudo-healthy image, (1, 1, I, J, K) in [0, 1].
+    """
+    learned = rebuilt.pseudo_healthy
+    if reuse == "learned":
+        return learned
+    start = learned if reuse == "refined" else torch.zeros_like(learned)
+    return agree(image, start, rebuilt.anatomical_code, mask)

@@ -14,9 +14,10 @@ import nibabel as nib
 import numpy as np
 
 from anatomaly.anomaly.atlas import Atlas, load_atlas
-from anatomaly.anomaly.hybrid_score import hybrid_score, resolve_polarity, signed_residual
+from anatomaly.anomaly.hybrid_score import resolve_polarity
 from anatomaly.anomaly.lesions import Lesion, tabulate_lesions, write_lesions_tsv
-from anatomaly.anomaly.postprocess import postprocess, threshold_map
+from anatomaly.anomaly.postprocess import threshold_map
+from anatomaly.anomaly.score import anomaly_map
 from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig
 from anatomaly.engine import RebuiltScan, choose_device, limit_threads, rebuild
 from anatomaly.errors import ConfigError, WeightsError
@@ -30,7 +31,7 @@ from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
 from anatomaly.types import FloatArray, Reuse, Route, ScoreName, Sequence
 from anatomaly.volume import Scan, Volume
-from anatomaly.weights import WeightsCard, load_weights
+from anatomaly.weights import SIGNS, WeightsCard, healthy_key, load_healthy_residual, load_weights
 
 Image = str | Path | Volume | nib.spatialimages.SpatialImage
 _stage_logger = logging.getLogger("anatomaly.stage")
@@ -127,6 +128,7 @@ class Detector:
         self.score: ScoreName = self.card.score if told == "auto" else told
         self.route: Route = self.card.route if self.config.route == "auto" else self.config.route
         self.reuse: Reuse = self.card.reuse if self.config.reuse == "auto" else self.config.reuse
+        self.healthy_residual = load_healthy_residual(self.card, self.config.weights)
         self.model = PseudoHealthyModel()
         try:
             self.model.load_state_dict(state)
@@ -135,6 +137,25 @@ class Detector:
         lay_channels_last(self.model)
         self.model.eval().to(self.device)
         self.atlas: Atlas | None = load_atlas(self.config.atlas) if self.config.atlas else None
+
+    def healthy_residual_for(self, sequence: Sequence) -> FloatArray | None:
+        """Return what healthy people score at each place, (40, 48, 40), if the score needs it.
+
+        Raises:
+            WeightsError: the weights were not calibrated for this sequence.
+        """
+        if self.score != "normalised":
+            return None
+        polarity = resolve_polarity(self.config.anomaly.polarity, sequence)
+        signs = SIGNS if polarity == "both" else (polarity,)
+        try:
+            maps = [self.healthy_residual[healthy_key(sequence, sign)] for sign in signs]
+        except KeyError as error:
+            raise WeightsError(
+                f"{self.card.name}: not calibrated for {sequence}; use --score residual, or "
+                "`anatomaly train calibrate`"
+            ) from error
+        return np.sum(maps, axis=0)  # type: ignore[no-any-return]
 
     def detect(self, image: Image) -> Detection:
         """Find what is abnormal in one scan.
@@ -161,7 +182,15 @@ class Detector:
                 self.reuse,
             )
         with clock.stage("score"):
-            anomaly = _score(rebuilt, prepared, config.anomaly, self.score)
+            healthy = self.healthy_residual_for(prepared.sequence)
+            anomaly = anomaly_map(
+                rebuilt.image,
+                rebuilt.pseudo_healthy,
+                prepared.brain_mask.data,
+                prepared.sequence,
+                replace(config.anomaly, score=self.score),
+                healthy,
+            )
         with clock.stage("return"):
             native = _return(anomaly, rebuilt, prepared, scan)
         with clock.stage("lesions"):
@@ -240,27 +269,6 @@ class _Native(NamedTuple):
     pseudo_healthy: Volume
     tissue_map: Volume
     brain_mask: Volume
-
-
-def _score(
-    rebuilt: RebuiltScan, prepared: Prepared, config: AnomalyConfig, score: ScoreName
-) -> FloatArray:
-    """Anomaly map on the working grid, whose voxels are 1 mm wide."""
-    image, pseudo_healthy = rebuilt.image, rebuilt.pseudo_healthy
-    polarity = resolve_polarity(config.polarity, prepared.sequence)
-    if score == "hybrid":
-        sigma = config.ssim_sigma_mm
-        raw_score = hybrid_score(
-            image, pseudo_healthy, data_range=1.0, polarity=polarity, sigma=sigma
-        )
-    else:
-        raw_score = signed_residual(image, pseudo_healthy, polarity)
-    return postprocess(
-        raw_score[0, 0].cpu().numpy(),
-        prepared.brain_mask.data,
-        median_voxels=config.median_mm,
-        erosion_voxels=config.erosion_mm,
-    )
 
 
 def _return(anomaly: FloatArray, rebuilt: RebuiltScan, prepared: Prepared, scan: Scan) -> _Native:

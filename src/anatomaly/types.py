@@ -19,7 +19,7 @@ Affine: TypeAlias = NDArray[np.float64]
 Sequence: TypeAlias = Literal["T1w", "T2w", "FLAIR"]
 SequenceOption: TypeAlias = Literal["auto", "T1w", "T2w", "FLAIR"]
 Polarity: TypeAlias = Literal["auto", "both", "brighter", "darker"]
-ScoreName: TypeAlias = Literal["hybrid", "residual"]
+ScoreName: TypeAlias = Literal["hybrid", "residual", "normalised"]
 Route: TypeAlias = Literal["edges", "tissue_map"]
 Reuse: TypeAlias = Literal["learned", "refined", "fitted"]
 

@@ -13,20 +13,26 @@ import json
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
 from anatomaly.preprocess.normalise import HIGH_PERCENTILE, LOW_PERCENTILE
-from anatomaly.types import Reuse, Route, ScoreName
+from anatomaly.types import Reuse, Route, ScoreName, Sequence
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
+
+Sign: TypeAlias = Literal["brighter", "darker"]
 
 DEFAULT_WEIGHTS = "synthetic-1"
 """What `default` stands for."""
 
 CARD_FILE, TENSOR_FILE = "card.json", "model.safetensors"
+HEALTHY_FILE = "healthy_residual.safetensors"
+"""Beside them, if the weights were calibrated: `healthy_key` to what healthy people score."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class WeightsCard:
         route: that did best on validation, and that the thresholds belong to.
         reuse: the same, see `engine.rebuild`.
         score: the same.
+        healthy_sha256: of `healthy_residual.safetensors`; empty without one.
         licence: of the weights.
         training_data: what they saw, with licence and origin.
         recipe: commands that make them again.
@@ -59,6 +66,7 @@ class WeightsCard:
     route: Route = "edges"
     reuse: Reuse = "learned"
     score: ScoreName = "hybrid"
+    healthy_sha256: str = ""
     licence: str = ""
     training_data: list[str] = field(default_factory=list)
     recipe: list[str] = field(default_factory=list)
@@ -134,17 +142,51 @@ def load_weights(name_or_folder: str) -> tuple[dict[str, Tensor], WeightsCard]:
     """
     folder = find_weights(name_or_folder)
     card = read_card(folder)
-    path = folder / TENSOR_FILE
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != card.sha256:
-        raise WeightsError(
-            f"{path}: SHA-256 {found[:12]}… is not the card's {card.sha256[:12]}…: the file is "
-            "damaged or was replaced; install the package again"
-        )
+    tensors = _load_tensors(folder / TENSOR_FILE, card.sha256)
     if card.preparation != preparation_hash():
         raise WeightsError(
             f"{card.name}: made for preparation {card.preparation}, this version prepares as "
             f"{preparation_hash()}: use the version of anatomaly that the weights came with"
+        )
+    return tensors, card
+
+
+SIGNS: tuple[Sign, ...] = ("brighter", "darker")
+"""Kinds of maps in `healthy_residual.safetensors`."""
+
+
+def healthy_key(sequence: Sequence, sign: Sign) -> str:
+    """Name of a map in `healthy_residual.safetensors`."""
+    return f"{sequence}.{sign}"
+
+
+def load_healthy_residual(card: WeightsCard, name_or_folder: str) -> dict[str, NDArray[np.float32]]:
+    """Load what healthy people score at each place, by `healthy_key`; empty if not calibrated.
+
+    Args:
+        card: of these weights.
+        name_or_folder: as in `find_weights`.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    if not card.healthy_sha256:
+        return {}
+    path = find_weights(name_or_folder) / HEALTHY_FILE
+    tensors = _load_tensors(path, card.healthy_sha256)
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _load_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
+    """Read a safetensors file as float32 after checking its hash."""
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error}") from error
+    if found != sha256:
+        raise WeightsError(
+            f"{path}: SHA-256 {found[:12]}… is not the card's {sha256[:12]}…: the file is "
+            "damaged or was replaced; install the package again"
         )
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -153,4 +195,4 @@ def load_weights(name_or_folder: str) -> tuple[dict[str, Tensor], WeightsCard]:
         tensors = load_file(path)
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a safetensors file: {error}") from error
-    return {name: tensor.float() for name, tensor in tensors.items()}, card
+    return {name: tensor.float() for name, tensor in tensors.items()}

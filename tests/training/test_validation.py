@@ -52,10 +52,10 @@ def test_variants_multiply_what_they_name(scan: ValidationScan):
         np.zeros(scan.image.shape, bool),
     )
     structure = structural_difference(rebuilt)
-    plain = ScoreVariant(structure=False, median_voxels=1, erosion_voxels=0)
+    plain = ScoreVariant(structure=False, sigma_voxels=0, erosion_voxels=0)
     brighter = score_scan(rebuilt, structure, scan, plain)
     assert np.allclose(brighter, np.clip(scan.image - 0.5, 0, None), atol=1e-6)
-    both = score_scan(rebuilt, structure, scan, ScoreVariant(True, False, "both", 1, 0))
+    both = score_scan(rebuilt, structure, scan, ScoreVariant(True, False, "both", False, 0, 0))
     assert np.allclose(both, np.abs(scan.image - 0.5), atol=1e-6)
     assert (score_scan(rebuilt, structure, scan, VARIANTS["hybrid"])[:3] == 0).all()
 

@@ -1,1 +1,1 @@
-"""Stage 4, SCORE: `ssim` → `hybrid_score` → `postprocess` → `lesions`."""
+"""Stage 4, SCORE: `score` → `postprocess` → `lesions`."""

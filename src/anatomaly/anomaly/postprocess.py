@@ -12,14 +12,14 @@ from anatomaly.volume import Volume
 
 
 def postprocess(
-    raw_score: FloatArray, brain_mask: BoolArray, *, median_voxels: int, erosion_voxels: float
+    raw_score: FloatArray, brain_mask: BoolArray, *, sigma_voxels: float, erosion_voxels: float
 ) -> NDArray[np.float32]:
-    """Smooth the score with a median filter and drop the rim of the brain.
+    """Smooth the score with a Gaussian and drop the rim of the brain.
 
     Args:
         raw_score: (I, J, K), >= 0.
         brain_mask: (I, J, K) bool.
-        median_voxels: side of the cubic window; 1 leaves the score as it is.
+        sigma_voxels: σ of the Gaussian; 0 leaves the score as it is.
         erosion_voxels: depth of the rim that is set to 0.
 
     Returns:
@@ -28,18 +28,35 @@ def postprocess(
     Raises:
         GeometryError: shapes differ.
     """
-    if raw_score.shape != brain_mask.shape:
-        raise GeometryError(f"score {raw_score.shape} and mask {brain_mask.shape} differ in shape")
-    out = np.zeros(raw_score.shape, dtype=np.float32)
+    smooth = ndimage.gaussian_filter(raw_score.astype(np.float32), sigma_voxels)
+    return drop_rim(smooth, brain_mask, erosion_voxels)
+
+
+def drop_rim(
+    score: FloatArray, brain_mask: BoolArray, erosion_voxels: float
+) -> NDArray[np.float32]:
+    """Set the score to 0 outside the brain and in its rim.
+
+    Args:
+        score: (I, J, K).
+        brain_mask: (I, J, K) bool.
+        erosion_voxels: depth of the rim.
+
+    Returns:
+        (I, J, K) float32, 0 outside the eroded mask.
+
+    Raises:
+        GeometryError: shapes differ.
+    """
+    if score.shape != brain_mask.shape:
+        raise GeometryError(f"score {score.shape} and mask {brain_mask.shape} differ in shape")
+    out = np.zeros(score.shape, dtype=np.float32)
     if not brain_mask.any():
         return out
     box = ndimage.find_objects(brain_mask.astype(np.uint8))[0]
-    score = raw_score[box].astype(np.float32)
-    if median_voxels > 1:
-        score = ndimage.median_filter(score, size=median_voxels)
     inside = np.pad(brain_mask[box], 1)
     depth = ndimage.distance_transform_edt(inside)[1:-1, 1:-1, 1:-1]
-    out[box] = np.where(depth > erosion_voxels, score, 0)
+    out[box] = np.where(depth > erosion_voxels, score[box], 0)
     return out
 
 

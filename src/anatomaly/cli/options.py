@@ -109,7 +109,8 @@ ScoreChoice = Annotated[
     Literal["auto", "hybrid", "residual"],
     typer.Option(
         rich_help_panel=WHAT,
-        help="The paper's score, the residual alone, or what the weights were validated with.",
+        help="The paper's score, the residual alone, the residual by what healthy people have "
+        "there, or what the weights were validated with.",
     ),
 ]
 RouteChoice = Annotated[

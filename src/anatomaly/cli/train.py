@@ -178,6 +178,52 @@ def export(
     typer.echo(f"{output}: {', '.join(f'{name} {count} steps' for name, count in steps.items())}")
 
 
+@train_app.command()
+def calibrate(
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, file_okay=False, help="Folder of the weights; its card is updated."
+        ),
+    ],
+    run: Annotated[
+        Path,
+        typer.Option(exists=True, file_okay=False, help="Folder of the run, for its people."),
+    ],
+    controls: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Healthy *_T1w.nii.gz with parcellations that training did not see, for the "
+            "thresholds.",
+        ),
+    ],
+    count: Annotated[int, typer.Option(min=1, help="Scans a sequence, for the maps.")] = 16,
+    controls_count: Annotated[
+        int, typer.Option(min=1, help="Scans a sequence, for the thresholds.")
+    ] = 8,
+    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, mps.")] = "cpu",
+) -> None:
+    """Measure what healthy people score, and choose thresholds that keep half of them below 1 mL.
+
+    - `anatomaly train calibrate my-weights --run runs/first --controls healthy-others`
+    """
+    from anatomaly.training.calibration import CalibrationConfig
+    from anatomaly.training.calibration import calibrate as measure
+    from anatomaly.training.synthetic import prepare_cohort
+
+    try:
+        held_out = run / "cache" / "validation"
+        prepare_cohort(controls, held_out, typer.echo)
+        people = (run / "cache" / "train", run / "cache" / "labels")
+        config = CalibrationConfig(weights, people, held_out, count, controls_count, device)
+        measure(config, typer.echo)
+    except AnatomalyError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
 def parse_threshold(text: str) -> tuple[str, float]:
     """Read one `SEQUENCE=SCORE`.
 

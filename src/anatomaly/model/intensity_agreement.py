@@ -86,4 +86,6 @@ def _local_offsets(left: Tensor, shares: Tensor, weight: Tensor) -> Tensor:
     ridge = RIDGE / CELL**3 / (2 * torch.pi * REACH**2) ** 1.5
     normal += ridge * torch.eye(channels, device=sums.device)
     offset = torch.linalg.solve(normal, sums[:, len(first) :])
-    return offset.T.reshape(1, channels, *(n // CELL for n in left.shape[2:]))
+    cells_shape = [n // CELL for n in left.shape[2:]]
+    field: Tensor = offset.T.reshape(1, channels, *cells_shape)
+    return field

@@ -62,7 +62,8 @@ def rate_at(step: int, config: LoopConfig) -> float:
     return config.learning_rate * warm * (0.05 + 0.95 * cosine)
 
 
-def _single_thread(_: int) -> None:
+def single_thread(_: int) -> None:
+    """Keep a process that draws samples to one thread."""
     torch.set_num_threads(1)
 
 
@@ -128,7 +129,7 @@ def _batches(data: Dataset[Pair], config: LoopConfig, done: int) -> Iterator[tup
         batch_size=config.batch,
         num_workers=config.workers,
         prefetch_factor=4 if config.workers else None,
-        worker_init_fn=_single_thread,
+        worker_init_fn=single_thread,
     )
     yield from enumerate(loader, start=done)
 

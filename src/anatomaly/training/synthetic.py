@@ -167,13 +167,22 @@ def prepare_subjects(config: SyntheticConfig, say: Callable[[str], None]) -> lis
         _say_all(prepare_label_maps(_files(config.label_maps, "*.nii.gz"), cache / "labels"), say)
         subjects += LABEL_MAP_REPEATS * load_cohort(cache / "labels")
     if config.cohort:
-        scans = _files(config.cohort, "*_T1w.nii.gz")
-        pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in scans]
-        _say_all(prepare_scans([p for p in pairs if p[1].is_file()], cache / "train"), say)
+        prepare_cohort(config.cohort, cache / "train", say)
         subjects += load_cohort(cache / "train")
     if not subjects:
         raise TrainingError("nothing to train on: give --label-maps, --cohort or both")
     return subjects
+
+
+def prepare_cohort(folder: Path, cache: Path, say: Callable[[str], None]) -> None:
+    """Cache healthy `*_T1w.nii.gz` with their `*_dlmuse.nii.gz`, where they are not cached yet.
+
+    Raises:
+        TrainingError: the folder holds none.
+    """
+    scans = _files(folder, "*_T1w.nii.gz")
+    pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in scans]
+    _say_all(prepare_scans([p for p in pairs if p[1].is_file()], cache), say)
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:

@@ -12,18 +12,22 @@ from typing import Literal
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
+from anatomaly.anomaly.healthy_residual import normalise_residual
 from anatomaly.anomaly.hybrid_score import ResidualPolarity, resolve_polarity, signed_residual
 from anatomaly.anomaly.postprocess import postprocess
 from anatomaly.anomaly.ssim import ssim_map
 from anatomaly.engine import RebuiltScan, rebuild
+from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject
+from anatomaly.training.loop import single_thread
 from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesions import LesionShape
-from anatomaly.types import BoolArray, FloatArray, Route
+from anatomaly.types import BoolArray, FloatArray, Reuse, Route
 from anatomaly.types import Sequence as SequenceName
 
 VALIDATION_SEED = 990_001
@@ -55,6 +59,7 @@ def draw_validation(
     count: int,
     *,
     healthy: bool = False,
+    seed: int = VALIDATION_SEED,
 ) -> Iterator[ValidationScan]:
     """Draw whole brains, one after the other, each from the next person.
 
@@ -64,18 +69,25 @@ def draw_validation(
         sequence: of all scans.
         count: how many.
         healthy: without lesions.
+        seed: of the draws.
     """
     shares = tuple(float(name == sequence) for name in CONTRASTS)
     config = GeneratorConfig(
         patch=TEMPLATE_SHAPE,
-        seed=VALIDATION_SEED + CONTRASTS.index(sequence),
+        seed=seed + CONTRASTS.index(sequence),
         sequence_shares=(shares[0], shares[1], shares[2], shares[3]),
         lesions=not healthy,
     )
-    drawn = index = 0
-    while drawn < count:
-        pair = PairGenerator(subjects, shapes, config)[index]
-        index += 1
+    drawn = 0
+    pairs = DataLoader(
+        PairGenerator(subjects, shapes, config),
+        batch_size=None,
+        num_workers=1,
+        worker_init_fn=single_thread,
+    )
+    for pair in pairs:
+        if drawn == count:
+            return
         lesion = pair["lesion"][0].numpy() >= LESION_SHARE
         if not healthy and lesion.sum() < 50:  # 0.05 mL: no lesion was drawn
             continue
@@ -120,14 +132,16 @@ class ScoreVariant:
         residual: multiply by the residual.
         structure: multiply by 1 − SSIM.
         polarity: of the residual; `auto` by sequence.
-        median_voxels: side of the median filter.
+        normalised: by what healthy people have at that place.
+        sigma_voxels: σ of the smoothing.
         erosion_voxels: rim that is not scored.
     """
 
     residual: bool = True
     structure: bool = True
     polarity: Literal["auto", "both"] = "auto"
-    median_voxels: int = 5
+    normalised: bool = False
+    sigma_voxels: float = 1.0
     erosion_voxels: float = 3.0
 
 
@@ -135,6 +149,7 @@ VARIANTS: dict[str, ScoreVariant] = {
     "hybrid": ScoreVariant(),
     "both signs (paper)": ScoreVariant(polarity="both"),
     "residual": ScoreVariant(structure=False),
+    "normalised": ScoreVariant(structure=False, normalised=True),
     "structure alone": ScoreVariant(residual=False),
 }
 
@@ -146,29 +161,44 @@ def structural_difference(rebuilt: RebuiltScan) -> torch.Tensor:
 
 
 def score_scan(
-    rebuilt: RebuiltScan, structure: torch.Tensor, scan: ValidationScan, variant: ScoreVariant
+    rebuilt: RebuiltScan,
+    structure: torch.Tensor,
+    scan: ValidationScan,
+    variant: ScoreVariant,
+    healthy: FloatArray | None = None,
 ) -> FloatArray:
-    """Return the anomaly map (160, 192, 160) of one variant."""
+    """Return the anomaly map (160, 192, 160) of one variant.
+
+    `healthy`, what healthy people score at each place, is needed by normalised variants.
+    """
     sign: ResidualPolarity = resolve_polarity(variant.polarity, scan.sequence)
     score = torch.ones_like(rebuilt.image)
     if variant.residual:
         score = score * signed_residual(rebuilt.image, rebuilt.pseudo_healthy, sign)
     if variant.structure:
         score = score * structure
-    return postprocess(
+    anomaly_map = postprocess(
         score[0, 0].cpu().numpy(),
         scan.brain_mask,
-        median_voxels=variant.median_voxels,
+        sigma_voxels=variant.sigma_voxels,
         erosion_voxels=variant.erosion_voxels,
     )
+    if not variant.normalised:
+        return anomaly_map
+    if healthy is None:
+        raise TrainingError("a normalised score needs the residual of healthy people")
+    return normalise_residual(anomaly_map, healthy)
 
 
 def rebuild_scan(
-    model: PseudoHealthyModel, scan: ValidationScan, route: Route = "edges"
+    model: PseudoHealthyModel,
+    scan: ValidationScan,
+    route: Route = "edges",
+    reuse: Reuse = "learned",
 ) -> RebuiltScan:
     """Run the networks on one validation scan, where the model lies."""
     device = next(model.parameters()).device
-    return rebuild(model, scan.image, scan.brain_mask, device, route)
+    return rebuild(model, scan.image, scan.brain_mask, device, route, reuse)
 
 
 def healthy_threshold(

@@ -1,16 +1,17 @@
 """Baseline number one: the histogram-equalised intensity itself is the score.
 
-Source: Meissen et al. 2021, arXiv:2109.06023, for FLAIR. What differs: T1w is inverted, and the
-score is smoothed and its rim dropped as for every other method.
+Source: Meissen et al. 2021, arXiv:2109.06023, for FLAIR. What differs: T1w is inverted, the
+score goes through a median filter, and its rim is dropped as for every other method.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.stats import rankdata
 
-from anatomaly.anomaly.postprocess import postprocess
+from anatomaly.anomaly.postprocess import drop_rim
 from anatomaly.types import BoolArray, FloatArray, Sequence
 
 
@@ -39,6 +40,6 @@ def intensity_score(
     if values.size:
         rank = rankdata(-values if sequence == "T1w" else values) / values.size
         score[brain_mask] = rank
-    return postprocess(
-        score, brain_mask, median_voxels=median_voxels, erosion_voxels=erosion_voxels
-    )
+        box = ndimage.find_objects(brain_mask.astype(np.uint8))[0]
+        score[box] = ndimage.median_filter(score[box], size=median_voxels)
+    return drop_rim(score, brain_mask, erosion_voxels)
