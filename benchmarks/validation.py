@@ -1,24 +1,26 @@
-"""Choices on validation: AP of score variants, and thresholds from healthy brains.
+"""Choices on validation: route, contrast and score, and thresholds from healthy brains.
 
     ANATOMALY_DATA=/path/to/data python benchmarks/validation.py [--weights NAME] [--run runs/first]
 
 Whole brains of the validation people, drawn by the generator with lesion shapes that training never
 saw (seeded); the healthy ones are drawn the same way without a lesion. `--run` names a folder whose
-`cache/` is used. Writes benchmarks/results/validation.md and prints thresholds.
+`cache/` is used. Writes benchmarks/results/validation.md.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
 from environment import RESULTS, ROOT, data_folder, describe_run
 
+from anatomaly.anomaly.healthy_residual import cells_of, measure_healthy_residual
+from anatomaly.config import AnomalyConfig
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
@@ -33,47 +35,54 @@ from anatomaly.training.validation import (
     healthy_threshold,
     rebuild_scan,
     score_scan,
-    structural_difference,
 )
-from anatomaly.types import SEQUENCES, FloatArray, Route
+from anatomaly.types import SEQUENCES, FloatArray, Reuse, Route
 from anatomaly.weights import load_weights
 
 PEOPLE = 10
 ROUTES: tuple[Route, ...] = get_args(Route)
+REUSES: tuple[Reuse, ...] = get_args(Reuse)
 
 
-def measure_ap(
-    model: PseudoHealthyModel,
-    scans: Iterator[ValidationScan],
-    found: dict[tuple[str, str], list[float]],
-) -> None:
-    """Append the AP of the intensity threshold and of every route and variant."""
-    for scan in scans:
-        baseline = intensity_score(scan.image, scan.brain_mask, scan.sequence)
-        ap = average_precision(baseline, scan.lesion, scan.brain_mask)
-        found[scan.sequence, "intensity threshold"].append(ap)
-        for route in ROUTES:
-            rebuilt = rebuild_scan(model, scan, route)
-            structure = structural_difference(rebuilt)
-            for name, variant in VARIANTS.items():
-                score = score_scan(rebuilt, structure, scan, variant)
-                ap = average_precision(score, scan.lesion, scan.brain_mask)
-                found[scan.sequence, f"{route}: {name}"].append(ap)
+class Candidate(NamedTuple):
+    """One way to rebuild and score."""
+
+    route: Route
+    reuse: Reuse
+    score: str
+
+    def __str__(self) -> str:
+        """Row of the table."""
+        return f"{self.route} | {self.reuse} | {self.score}"
 
 
-def find_thresholds(model: PseudoHealthyModel, healthy: list[ValidationScan]) -> dict[str, float]:
-    """Return the threshold of each route and score that keeps the false-positive budget."""
-    thresholds = {}
+def score_all(
+    model: PseudoHealthyModel, scan: ValidationScan, healthy: dict[Candidate, FloatArray] | None
+) -> Iterator[tuple[Candidate, FloatArray]]:
+    """Yield every candidate's map; the plain residual without rim alone if `healthy` is None."""
     for route in ROUTES:
-        maps: dict[str, list[FloatArray]] = defaultdict(list)
-        for scan in healthy:
-            rebuilt = rebuild_scan(model, scan, route)
-            structure = structural_difference(rebuilt)
-            for name in ("hybrid", "residual"):
-                maps[name].append(score_scan(rebuilt, structure, scan, VARIANTS[name]))
-        for name, found in maps.items():
-            thresholds[f"{route}: {name}"] = round(healthy_threshold(found, 0.001), 4)
-    return thresholds
+        for reuse, phi in zip(REUSES, rebuild_scan(model, scan, route, REUSES), strict=True):
+            plain = Candidate(route, reuse, "residual")
+            if healthy is None:
+                yield plain, score_scan(scan, phi, AnomalyConfig(score="residual", erosion_mm=0))
+                continue
+            for name, variant in VARIANTS.items():
+                if variant.score != "hybrid" or reuse != "refined":  # SSIM is slow
+                    yield (
+                        Candidate(route, reuse, name),
+                        score_scan(scan, phi, variant, healthy[plain]),
+                    )
+
+
+def healthy_residuals(
+    model: PseudoHealthyModel, people: Iterable[ValidationScan]
+) -> dict[Candidate, FloatArray]:
+    """Return what healthy training people score at each place, for every candidate."""
+    cells: dict[Candidate, list[FloatArray]] = defaultdict(list)
+    for scan in people:
+        for candidate, residual in score_all(model, scan, None):
+            cells[candidate].append(cells_of(residual, scan.brain_mask))
+    return {candidate: measure_healthy_residual(found) for candidate, found in cells.items()}
 
 
 def main() -> None:
@@ -89,48 +98,58 @@ def main() -> None:
     pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in scans]
     for _ in prepare_scans(pairs[:PEOPLE], cache / "validation"):
         pass
-    people = load_cohort(cache / "validation")
+    people, training = load_cohort(cache / "validation"), load_cohort(cache / "train")
     shapes = load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
     state, card = load_weights(arguments.weights)
     model = PseudoHealthyModel()
     model.load_state_dict(state)
     model.eval().to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    thresholds: dict[tuple[str, str], float] = {}
     count, cached = arguments.count, cache / "validation_scans"
+    table: dict[str, dict[str, str]] = defaultdict(dict)
     sequences = [name for name in SEQUENCES if name in arguments.sequence]
     for sequence in sequences:
-        lesioned = cached_validation(
-            cached, draw_validation(people, shapes, sequence, count), sequence, count, "lesion"
-        )
-        measure_ap(model, lesioned, found)
-        draw = draw_validation(people, shapes, sequence, count, healthy=True)
-        healthy = list(cached_validation(cached, draw, sequence, count, "healthy"))
-        for name, threshold in find_thresholds(model, healthy).items():
-            thresholds[sequence, name] = threshold
-        print({k: round(float(np.mean(v)), 3) for k, v in found.items() if k[0] == sequence})
-        print(sequence, thresholds, flush=True)
+        draws = {
+            "person": draw_validation(training, [], sequence, count, healthy=True, seed=970_001),
+            "lesion": draw_validation(people, shapes, sequence, count),
+            "healthy": draw_validation(people, [], sequence, count, healthy=True),
+        }
+        scans = {
+            kind: cached_validation(cached, draw, sequence, count, kind)
+            for kind, draw in draws.items()
+        }
+        healthy = healthy_residuals(model, scans["person"])
+        found: dict[str, list[float]] = defaultdict(list)
+        for scan in scans["lesion"]:
+            baseline = intensity_score(scan.image, scan.brain_mask, sequence)
+            ap = average_precision(baseline, scan.lesion, scan.brain_mask)
+            found["intensity threshold | | "].append(ap)
+            for candidate, score in score_all(model, scan, healthy):
+                ap = average_precision(score, scan.lesion, scan.brain_mask)
+                found[str(candidate)].append(ap)
+        quiet: dict[str, list[FloatArray]] = defaultdict(list)
+        for scan in scans["healthy"]:
+            for candidate, score in score_all(model, scan, healthy):
+                quiet[str(candidate)].append(score)
+        for name, values in found.items():
+            cell = f"{np.mean(values):.3f}"
+            if name in quiet:
+                cell += f" ({healthy_threshold(quiet[name], 0.001):.3f})"
+            table[name][sequence] = cell
+            print(sequence, name, cell, np.round(values, 3), flush=True)
     lines = [
         "# Choices on validation",
         "",
-        f"Mean AP over {count} drawn scans a sequence (people and lesion shapes that",
-        "training never saw), on the working grid. Weights "
+        f"Mean AP over {count} drawn scans a sequence (people and lesion shapes new to training)",
+        "on the working grid; in brackets the threshold at which half of as many drawn",
+        "healthy brains have at most 1 mL above it and 95 % at most 5 mL. Weights "
         f"{card.name}, SHA-256 {card.sha256[:16]}….",
         "",
-        "| score | " + " | ".join(sequences) + " |",
-        "|---|" + "---:|" * len(sequences),
+        "| route | reuse | score | " + " | ".join(sequences) + " |",
+        "|---|---|---|" + "---:|" * len(sequences),
     ]
-    for name in dict.fromkeys(name for _, name in found):
-        cells = (f"{np.mean(found[sequence, name]):.3f}" for sequence in sequences)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    lines += [
-        "",
-        "Thresholds at which half of the drawn healthy brains have at most 1 mL above it and 95 %",
-        "at most 5 mL: " + "; ".join(f"{s} {r} {v}" for (s, r), v in thresholds.items()) + ".",
-        "",
-        describe_run("python benchmarks/validation.py", VALIDATION_SEED),
-        "",
-    ]
+    for name, cells in table.items():
+        lines.append(f"| {name} | " + " | ".join(cells[s] for s in sequences) + " |")
+    lines += ["", describe_run("python benchmarks/validation.py", VALIDATION_SEED), ""]
     (RESULTS / "validation.md").write_text("\n".join(lines), encoding="utf-8")
 
 

@@ -98,9 +98,7 @@ def rebuild(
     x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None].to(device)
     mask = torch.from_numpy(np.ascontiguousarray(brain_mask, dtype=np.float32))[None, None]
     mask = mask.to(device)
-    half = half_precision(device)
-    with torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None):
-        rebuilt = model(x, mask, route)
+    rebuilt = run_networks(model, x, mask, route)
     pseudo_healthy = put_contrast_back(x, rebuilt, mask, reuse)
     tissue = rebuilt.tissue_map[0].argmax(0) * (mask[0, 0] > 0)
     return RebuiltScan(
@@ -111,6 +109,23 @@ def rebuild(
     )
 
 
+@torch.inference_mode()
+def run_networks(model: PseudoHealthyModel, image: Tensor, mask: Tensor, route: Route) -> Rebuilt:
+    """Run the networks in half precision where the device has it.
+
+    Args:
+        model: in evaluation mode, on the device of image and mask.
+        image: (1, 1, 160, 192, 160) in [0, 1], 0 outside the brain.
+        mask: the same shape, 1 inside the brain.
+        route: see `PseudoHealthyModel.forward`.
+    """
+    kind, half = image.device.type, half_precision(image.device)
+    with torch.autocast(kind, dtype=half or torch.bfloat16, enabled=half is not None):
+        rebuilt: Rebuilt = model(image, mask, route)
+    return rebuilt
+
+
+@torch.inference_mode()
 def put_contrast_back(image: Tensor, rebuilt: Rebuilt, mask: Tensor, reuse: Reuse) -> Tensor:
     """Give the restored anatomy the contrast of the scan.
 

@@ -1,21 +1,20 @@
 """Thresholds from healthy brains by hand, score variants, and scans that are drawn once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from anatomaly.engine import RebuiltScan
+from anatomaly.config import AnomalyConfig
 from anatomaly.training.validation import (
     VARIANTS,
-    ScoreVariant,
     ValidationScan,
     cached_validation,
     healthy_threshold,
     score_scan,
-    structural_difference,
 )
 
 
@@ -43,21 +42,19 @@ def fixture_scan() -> ValidationScan:
     return ValidationScan("T2w", image, np.ones(image.shape, bool), image > 0.99)
 
 
-def test_variants_multiply_what_they_name(scan: ValidationScan):
+def test_scores_of_the_variants(scan: ValidationScan):
     phi = torch.full((1, 1, *scan.image.shape), 0.5)
-    rebuilt = RebuiltScan(
-        torch.from_numpy(scan.image)[None, None],
-        phi,
-        np.zeros(scan.image.shape, np.uint8),
-        np.zeros(scan.image.shape, bool),
-    )
-    structure = structural_difference(rebuilt)
-    plain = ScoreVariant(structure=False, sigma_voxels=0, erosion_voxels=0)
-    brighter = score_scan(rebuilt, structure, scan, plain)
+    plain = AnomalyConfig(score="residual", smooth_sigma_mm=0, erosion_mm=0)
+    brighter = score_scan(scan, phi, plain)
     assert np.allclose(brighter, np.clip(scan.image - 0.5, 0, None), atol=1e-6)
-    both = score_scan(rebuilt, structure, scan, ScoreVariant(True, False, "both", False, 0, 0))
+    both = score_scan(scan, phi, replace(plain, polarity="both"))
     assert np.allclose(both, np.abs(scan.image - 0.5), atol=1e-6)
-    assert (score_scan(rebuilt, structure, scan, VARIANTS["hybrid"])[:3] == 0).all()
+    healthy = np.full((5, 5, 6), 0.02, np.float32)
+    halved = score_scan(scan, phi, replace(plain, score="normalised"), healthy)
+    assert np.allclose(halved, brighter / 2, atol=1e-6)
+    with pytest.raises(ValueError, match="healthy people"):
+        score_scan(scan, phi, VARIANTS["normalised"])
+    assert (score_scan(scan, phi, VARIANTS["hybrid"])[:3] == 0).all()
 
 
 def test_scans_are_drawn_once(tmp_path: Path, scan: ValidationScan):

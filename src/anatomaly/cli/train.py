@@ -216,7 +216,8 @@ def calibrate(
     try:
         held_out = run / "cache" / "validation"
         prepare_cohort(controls, held_out, typer.echo)
-        people = (run / "cache" / "train", run / "cache" / "labels")
+        caches = (run / "cache" / "train", run / "cache" / "labels")
+        people = tuple(folder for folder in caches if folder.is_dir())
         config = CalibrationConfig(weights, people, held_out, count, controls_count, device)
         measure(config, typer.echo)
     except AnatomalyError as error:

@@ -18,9 +18,7 @@ from torch import Tensor
 
 from anatomaly.anomaly.healthy_residual import cells_of, measure_healthy_residual
 from anatomaly.anomaly.hybrid_score import AUTO_POLARITY
-from anatomaly.anomaly.score import anomaly_map
 from anatomaly.config import AnomalyConfig
-from anatomaly.engine import RebuiltScan
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.model.unet import lay_channels_last
@@ -30,6 +28,7 @@ from anatomaly.training.validation import (
     draw_validation,
     healthy_threshold,
     rebuild_scan,
+    score_scan,
 )
 from anatomaly.types import SEQUENCES, FloatArray, Sequence
 from anatomaly.weights import (
@@ -92,10 +91,10 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
     maps, thresholds = dict[str, Tensor](), dict[str, float]()
     for sequence in SEQUENCES:
         cells: dict[Sign, list[FloatArray]] = {sign: [] for sign in SIGNS}
-        for scan, rebuilt in _rebuilt(model, card, people, sequence, config.people_count, 0):
+        for scan, phi in _rebuilt(model, card, people, sequence, config.people_count, 0):
             for sign in SIGNS:
                 every = AnomalyConfig(polarity=sign, score="residual", erosion_mm=0.0)
-                cells[sign].append(cells_of(_score(scan, rebuilt, every), scan.brain_mask))
+                cells[sign].append(cells_of(score_scan(scan, phi, every), scan.brain_mask))
         for sign in SIGNS:
             healthy = torch.from_numpy(measure_healthy_residual(cells[sign])).half()
             maps[healthy_key(sequence, sign)] = healthy
@@ -104,8 +103,7 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
         expected = torch.stack(kept).sum(0).numpy()
         found = _rebuilt(model, card, controls, sequence, config.controls_count, 500)
         scored = [
-            _score(scan, rebuilt, AnomalyConfig(score=card.score), expected)
-            for scan, rebuilt in found
+            score_scan(scan, phi, AnomalyConfig(score=card.score), expected) for scan, phi in found
         ]
         thresholds[sequence] = round(healthy_threshold(scored, VOXEL_ML), 4)
         say(f"{sequence}: threshold {thresholds[sequence]}")
@@ -119,27 +117,11 @@ def _rebuilt(
     sequence: Sequence,
     count: int,
     seed: int,
-) -> Iterator[tuple[ValidationScan, RebuiltScan]]:
-    """Healthy scans and how the weights rebuild them."""
+) -> Iterator[tuple[ValidationScan, Tensor]]:
+    """Healthy scans and their pseudo-healthy images."""
     scans = draw_validation(people, [], sequence, count, healthy=True, seed=CALIBRATION_SEED + seed)
     for scan in scans:
-        yield scan, rebuild_scan(model, scan, card.route, card.reuse)
-
-
-def _score(
-    scan: ValidationScan,
-    rebuilt: RebuiltScan,
-    config: AnomalyConfig,
-    healthy: FloatArray | None = None,
-) -> FloatArray:
-    return anomaly_map(
-        rebuilt.image,
-        rebuilt.pseudo_healthy,
-        scan.brain_mask,
-        scan.sequence,
-        config,
-        healthy,
-    )
+        yield scan, rebuild_scan(model, scan, card.route, [card.reuse])[0]
 
 
 def _write(folder: Path, maps: dict[str, Tensor], card: WeightsCard) -> None:

@@ -5,21 +5,18 @@ Every choice (score, filter, threshold, checkpoint) is made here, never on the t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from anatomaly.anomaly.healthy_residual import normalise_residual
-from anatomaly.anomaly.hybrid_score import ResidualPolarity, resolve_polarity, signed_residual
-from anatomaly.anomaly.postprocess import postprocess
-from anatomaly.anomaly.ssim import ssim_map
-from anatomaly.engine import RebuiltScan, rebuild
-from anatomaly.errors import TrainingError
+from anatomaly.anomaly.score import anomaly_map
+from anatomaly.config import AnomalyConfig
+from anatomaly.engine import put_contrast_back, run_networks
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject
@@ -124,81 +121,39 @@ def cached_validation(
             yield ValidationScan(sequence, image, file["brain_mask"], file["lesion"])
 
 
-@dataclass(frozen=True)
-class ScoreVariant:
-    """One way to turn a rebuilt scan into an anomaly map.
-
-    Attributes:
-        residual: multiply by the residual.
-        structure: multiply by 1 − SSIM.
-        polarity: of the residual; `auto` by sequence.
-        normalised: by what healthy people have at that place.
-        sigma_voxels: σ of the smoothing.
-        erosion_voxels: rim that is not scored.
-    """
-
-    residual: bool = True
-    structure: bool = True
-    polarity: Literal["auto", "both"] = "auto"
-    normalised: bool = False
-    sigma_voxels: float = 1.0
-    erosion_voxels: float = 3.0
-
-
-VARIANTS: dict[str, ScoreVariant] = {
-    "hybrid": ScoreVariant(),
-    "both signs (paper)": ScoreVariant(polarity="both"),
-    "residual": ScoreVariant(structure=False),
-    "normalised": ScoreVariant(structure=False, normalised=True),
-    "structure alone": ScoreVariant(residual=False),
+VARIANTS: dict[str, AnomalyConfig] = {
+    "hybrid": AnomalyConfig(score="hybrid"),
+    "hybrid, both signs (paper)": AnomalyConfig(score="hybrid", polarity="both"),
+    "residual": AnomalyConfig(score="residual"),
+    "normalised": AnomalyConfig(score="normalised"),
 }
-
-
-def structural_difference(rebuilt: RebuiltScan) -> torch.Tensor:
-    """1 − SSIM of a rebuilt scan, cut to [0, 1]; compute it once for all variants."""
-    likeness = ssim_map(rebuilt.image, rebuilt.pseudo_healthy, data_range=1.0)
-    return (1 - likeness).clamp(0, 1)
+"""Scores that validation compares."""
 
 
 def score_scan(
-    rebuilt: RebuiltScan,
-    structure: torch.Tensor,
     scan: ValidationScan,
-    variant: ScoreVariant,
+    pseudo_healthy: Tensor,
+    config: AnomalyConfig,
     healthy: FloatArray | None = None,
 ) -> FloatArray:
-    """Return the anomaly map (160, 192, 160) of one variant.
-
-    `healthy`, what healthy people score at each place, is needed by normalised variants.
-    """
-    sign: ResidualPolarity = resolve_polarity(variant.polarity, scan.sequence)
-    score = torch.ones_like(rebuilt.image)
-    if variant.residual:
-        score = score * signed_residual(rebuilt.image, rebuilt.pseudo_healthy, sign)
-    if variant.structure:
-        score = score * structure
-    anomaly_map = postprocess(
-        score[0, 0].cpu().numpy(),
-        scan.brain_mask,
-        sigma_voxels=variant.sigma_voxels,
-        erosion_voxels=variant.erosion_voxels,
-    )
-    if not variant.normalised:
-        return anomaly_map
-    if healthy is None:
-        raise TrainingError("a normalised score needs the residual of healthy people")
-    return normalise_residual(anomaly_map, healthy)
+    """Return the anomaly map (160, 192, 160); arguments as of `anomaly.score.anomaly_map`."""
+    image = torch.from_numpy(scan.image)[None, None].to(pseudo_healthy.device)
+    return anomaly_map(image, pseudo_healthy, scan.brain_mask, scan.sequence, config, healthy)
 
 
 def rebuild_scan(
-    model: PseudoHealthyModel,
-    scan: ValidationScan,
-    route: Route = "edges",
-    reuse: Reuse = "learned",
-) -> RebuiltScan:
-    """Run the networks on one validation scan, where the model lies."""
+    model: PseudoHealthyModel, scan: ValidationScan, route: Route, reuses: Iterable[Reuse]
+) -> list[Tensor]:
+    """Rebuild one validation scan where the model lies; the networks run once.
+
+    Returns:
+        Pseudo-healthy images, (1, 1, 160, 192, 160), one for each way to put the contrast back.
+    """
     device = next(model.parameters()).device
-    return rebuild(model, scan.image, scan.brain_mask, device, route, reuse)
+    image = torch.from_numpy(scan.image)[None, None].to(device)
+    mask = torch.from_numpy(scan.brain_mask).float()[None, None].to(device)
+    rebuilt = run_networks(model, image, mask, route)
+    return [put_contrast_back(image, rebuilt, mask, reuse) for reuse in reuses]
 
 
 def healthy_threshold(

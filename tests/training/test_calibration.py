@@ -1,0 +1,86 @@
+"""Calibration: maps from some people, thresholds from others, both in what the loader reads."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from anatomaly.errors import TrainingError, WeightsError
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.training import calibration
+from anatomaly.training.calibration import CalibrationConfig, calibrate
+from anatomaly.training.export import export_weights
+from anatomaly.training.validation import ValidationScan
+from anatomaly.weights import HEALTHY_FILE, load_healthy_residual, load_weights
+
+SHAPE = (40, 48, 40)
+
+
+def scan_of(sequence, residual):
+    """A brain whose scan is brighter by `residual`, in T1w darker by half of it."""
+    phi = np.full(SHAPE, 0.5, np.float32)
+    image = phi + (-residual / 2 if sequence == "T1w" else residual)
+    mask = np.ones(SHAPE, bool)
+    scan = ValidationScan(sequence, image.astype(np.float32), mask, np.zeros(SHAPE, bool))
+    return scan, torch.from_numpy(phi)[None, None]
+
+
+@pytest.fixture(name="weights", scope="module")
+def fixture_weights(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights") / "mine"
+    thresholds = {"T1w": 0.9, "T2w": 0.9, "FLAIR": 0.9}
+    export_weights(PseudoHealthyModel(), folder, thresholds, score="normalised", limits=["small"])
+
+    def rebuilt(model, card, people, sequence, count, seed):
+        for _ in range(count):
+            yield scan_of(sequence, 0.04 if people == ["person"] else 0.4)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(calibration, "_rebuilt", rebuilt)
+        patch.setattr(
+            calibration, "load_cohort", lambda p: ["control" if p.name == "c" else "person"]
+        )
+        lines = []
+        calibrate(CalibrationConfig(folder, (Path("p"),), Path("c"), 3, 2), lines.append)
+    assert [line.split(":")[0] for line in lines] == ["T1w", "T2w", "FLAIR"]
+    return folder
+
+
+def test_maps_are_those_of_the_people(weights):
+    maps = load_healthy_residual(load_weights(str(weights))[1], str(weights))
+    assert len(maps) == 6
+    expected = {"T1w.brighter": 0, "T1w.darker": 0.02, "T2w.brighter": 0.04, "FLAIR.darker": 0}
+    for key, value in expected.items():
+        assert maps[key].shape == (10, 12, 10)
+        np.testing.assert_allclose(maps[key], value, atol=1e-3)
+
+
+def test_thresholds_are_those_of_the_controls_in_the_default_score(weights):
+    """Controls are ten times as bright as people: .4 · .02 / (.02 + .04), or .2 · .02 / .04."""
+    _, card = load_weights(str(weights))
+    assert card.thresholds["T2w"] == pytest.approx(0.4 / 3, abs=0.01)
+    assert card.thresholds["FLAIR"] == pytest.approx(0.4 / 3, abs=0.01)
+    assert card.thresholds["T1w"] == pytest.approx(0.2 / 2, abs=0.01)
+    assert card.limits == ["small"] and card.score == "normalised"
+
+
+def test_a_damaged_map_is_refused(weights, tmp_path):
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    for path in weights.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    card = load_weights(str(copy))[1]
+    (copy / HEALTHY_FILE).write_bytes(b"x")
+    with pytest.raises(WeightsError, match="SHA-256"):
+        load_healthy_residual(card, str(copy))
+    (copy / HEALTHY_FILE).unlink()
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_healthy_residual(card, str(copy))
+
+
+def test_without_people_nothing_is_calibrated(weights, tmp_path):
+    before = (weights / "card.json").read_bytes()
+    with pytest.raises(TrainingError):
+        calibrate(CalibrationConfig(weights, (tmp_path,), tmp_path))
+    assert (weights / "card.json").read_bytes() == before
