@@ -286,3 +286,25 @@ def test_a_save_that_fails_keeps_the_older_result(found, tmp_path, monkeypatch):
         found.save(folder, {"anomaly_mask", "lesions"})
     assert names(tmp_path) == {"result"}
     assert names(folder) == {"lesions.tsv", "run.json"}
+
+
+def test_the_normalised_score_needs_calibrated_weights(path):
+    config = DetectConfig(device="cpu", anomaly=AnomalyConfig(score="normalised"))
+    with pytest.raises(WeightsError, match="not calibrated for FLAIR"):
+        Detector(config).detect(path)
+
+
+@pytest.mark.parametrize(("polarity", "share"), [("auto", 0.5), ("both", 0.25)])
+def test_a_residual_is_weighed_by_that_of_healthy_people(monkeypatch, path, polarity, share):
+    """Healthy people have .02 more than expected and .04 less: a / (a + .02), a / (a + .06)."""
+    healthy = {"FLAIR.brighter": 0.02, "FLAIR.darker": 0.04}
+    shape = tuple(n // 4 for n in TEMPLATE_SHAPE)
+    maps = {name: np.full(shape, value, np.float32) for name, value in healthy.items()}
+    monkeypatch.setattr(pipeline, "load_healthy_residual", lambda card, name: maps)
+
+    def found(score):
+        anomaly = AnomalyConfig(score=score, polarity=polarity)
+        return Detector(DetectConfig(device="cpu", anomaly=anomaly)).detect(path).anomaly_map.data
+
+    np.testing.assert_allclose(found("normalised"), share * found("residual"), atol=1e-6)
+    assert found("residual").max() > 0.1

@@ -1,9 +1,9 @@
-"""`anatomaly train synthetic` hands its options over and reports what comes back."""
+"""`anatomaly train` hands its options over and reports what comes back."""
 
 import pytest
 
 from anatomaly.errors import TrainingError
-from anatomaly.training import synthetic
+from anatomaly.training import calibration, synthetic
 from anatomaly.training.loop import Progress
 
 
@@ -55,3 +55,28 @@ def test_failed_training_is_1_and_wrong_usage_is_2(run, asked, tmp_path):
     assert run(*base, "--steps", "joint=0").exit_code == 2
     assert run(*base, "--cohort", tmp_path / "none").exit_code == 2
     assert run("train", "synthetic", "-o", tmp_path / "run").exit_code == 2
+
+
+def test_calibrate_hands_people_and_controls_over(run, monkeypatch, tmp_path):
+    asked, prepared = [], []
+    monkeypatch.setattr(calibration, "calibrate", lambda config, say: asked.append(config))
+    monkeypatch.setattr(
+        synthetic, "prepare_cohort", lambda folder, cache, say: prepared.append((folder, cache))
+    )
+    (tmp_path / "cache" / "train").mkdir(parents=True)
+    controls = tmp_path / "controls"
+    controls.mkdir()
+    base = ("train", "calibrate", tmp_path, "--run", tmp_path, "--controls", controls)
+    assert run(*base, "--count", "7", "--controls-count", "3").exit_code == 0
+    assert prepared == [(controls, tmp_path / "cache" / "validation")]
+    config = asked[0]
+    assert config.people == (tmp_path / "cache" / "train",)  # there are no label maps
+    assert (config.people_count, config.controls_count) == (7, 3)
+
+    def fail(config, say):
+        raise TrainingError("nobody there")
+
+    monkeypatch.setattr(calibration, "calibrate", fail)
+    failed = run(*base)
+    assert failed.exit_code == 1
+    assert "nobody there" in failed.stderr
