@@ -35,8 +35,8 @@ def test_tissue_intensities_and_their_slope_are_found(guess):
     assert found.shape == image.shape
     assert bool((found[mask == 0] == 0).all())
     error = (found - truth).abs()[mask > 0]
-    assert float(error.mean()) < 0.02
-    assert float(error.mean()) < 0.6 * max(0.03, float((guessed - truth).abs()[mask > 0].mean()))
+    assert float(error.mean()) < 0.02  # the slope alone makes .03
+    assert float(error.mean()) < 0.75 * float((guessed - truth).abs()[mask > 0].mean())
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])

@@ -18,18 +18,22 @@ from torch import Tensor
 
 from anatomaly.model.anatomy_edges import smooth
 
-TUKEY = 4.685
-"""Residuals beyond so many robust standard deviations count for nothing."""
+TUKEY = 2.5
+"""Residuals beyond so many robust standard deviations count for nothing. Tight: a large lesion in a
+FLAIR scan lies four of them away from its tissue."""
 
 ROUNDS = 8
 CELL = 4
 """Offsets vary on cells of so many places of 2 mm."""
 
-REACH = 2.5
+REACH = 3.5
 """σ of the neighbourhood that an offset is fitted in, cells."""
 
 RIDGE = 30.0
-"""Weight of 'no offset', in places of 2 mm."""
+"""Weight of 'no offset' for the whole brain, in places of 2 mm."""
+
+LOCAL_RIDGE = 300.0
+"""Weight of 'no further offset' in a neighbourhood, in places of 2 mm."""
 
 
 def agree(image: Tensor, pseudo_healthy: Tensor, code: Tensor, brain_mask: Tensor) -> Tensor:
@@ -83,7 +87,7 @@ def _local_offsets(left: Tensor, shares: Tensor, weight: Tensor) -> Tensor:
     normal = torch.zeros(len(sums), channels, channels, device=sums.device)
     normal[:, first, second] = sums[:, : len(first)]
     normal[:, second, first] = sums[:, : len(first)]
-    ridge = RIDGE / CELL**3 / (2 * torch.pi * REACH**2) ** 1.5
+    ridge = LOCAL_RIDGE / CELL**3 / (2 * torch.pi * REACH**2) ** 1.5
     normal += ridge * torch.eye(channels, device=sums.device)
     offset = torch.linalg.solve(normal, sums[:, len(first) :])
     cells_shape = [n // CELL for n in left.shape[2:]]
