@@ -2,7 +2,8 @@
 
     ANATOMALY_DATA=/path/to/data python benchmarks/healthy.py [--weights NAME] [--count 20]
 
-T1w heads with skull, of people that training never saw. Writes benchmarks/results/healthy.md.
+T1w heads with skull, of people that training never saw; half of them, in drawn contrasts, also gave
+validation scans and thresholds. Writes benchmarks/results/healthy.md.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ def test_detect_config(wrong, named):
     "wrong",
     [
         {"polarity": "up"},
+        {"score": "normalized"},
         {"threshold": 1.1},
         {"threshold": -0.1},
         {"min_lesion_mm3": -1},

@@ -92,8 +92,8 @@ CARD = WeightsCard("fake", "2026-01-02", "ab" * 32, "p", {"T1w": 0.9, "FLAIR": 0
 @pytest.fixture(name="faked", autouse=True, scope="module")
 def fixture_faked():
     with pytest.MonkeyPatch.context() as patch:
-        state = PseudoHealthyModel().state_dict()
-        patch.setattr(pipeline, "load_weights", lambda name: (state, CARD))
+        model = PseudoHealthyModel()
+        patch.setattr(pipeline, "load_model", lambda name: (model, CARD))
         patch.setattr(pipeline, "prepare", fake_prepare)
         patch.setattr(pipeline, "rebuild", fake_rebuild)
         yield
@@ -216,12 +216,6 @@ def test_unknown_option():
         detect("scan.nii.gz", sequence="PD")
 
 
-def test_weights_of_another_model(monkeypatch):
-    monkeypatch.setattr(pipeline, "load_weights", lambda _: ({"x": torch.zeros(1)}, CARD))
-    with pytest.raises(WeightsError, match="fake: weights of another model"):
-        Detector(DetectConfig(device="cpu"))
-
-
 FILES = {
     "anomaly_map": "anomaly_map.nii.gz",
     "anomaly_mask": "anomaly_mask.nii.gz",
@@ -288,12 +282,6 @@ def test_a_save_that_fails_keeps_the_older_result(found, tmp_path, monkeypatch):
     assert names(folder) == {"lesions.tsv", "run.json"}
 
 
-def test_the_normalised_score_needs_calibrated_weights(path):
-    config = DetectConfig(device="cpu", anomaly=AnomalyConfig(score="normalised"))
-    with pytest.raises(WeightsError, match="not calibrated for FLAIR"):
-        Detector(config).detect(path)
-
-
 @pytest.mark.parametrize(("polarity", "share"), [("auto", 0.5), ("both", 0.25)])
 def test_a_residual_is_weighed_by_that_of_healthy_people(monkeypatch, path, polarity, share):
     """Healthy people have .02 more than expected and .04 less: a / (a + .02), a / (a + .06)."""
@@ -308,3 +296,10 @@ def test_a_residual_is_weighed_by_that_of_healthy_people(monkeypatch, path, pola
 
     np.testing.assert_allclose(found("normalised"), share * found("residual"), atol=1e-6)
     assert found("residual").max() > 0.1
+
+
+def test_the_run_says_what_was_settled(found):
+    """Not `auto`: the card's route, contrast and score."""
+    config = found.run["config"]
+    assert (config["route"], config["reuse"]) == ("edges", "learned")
+    assert config["anomaly"]["score"] == "hybrid"

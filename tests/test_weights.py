@@ -16,6 +16,7 @@ from anatomaly.weights import (
     WeightsCard,
     find_weights,
     list_weights,
+    load_model,
     load_weights,
     preparation_hash,
     read_card,
@@ -53,6 +54,12 @@ def test_a_folder_of_ones_own(tmp_path):
     assert card.thresholds["FLAIR"] == 0.3
     assert {t.dtype for t in tensors.values()} == {torch.float32}
     assert torch.equal(tensors["a.weight"], torch.arange(6.0).reshape(2, 3))
+
+
+@pytest.mark.usefixtures("bundled")
+def test_weights_of_another_model(tmp_path):
+    with pytest.raises(WeightsError, match="mine: weights of another model"):
+        load_model(str(write(tmp_path / "mine")))
 
 
 def test_bundled_ones_by_name_and_by_default(bundled):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from anatomaly.errors import ConfigError
-from anatomaly.types import Polarity, SequenceOption
+from anatomaly.types import Polarity, Reuse, Route, ScoreName, SequenceOption
 
 BrainExtractionMethod = Literal["auto", "deepbet", "atlas", "stripped"]
 DeviceOption = Literal["auto", "cpu", "cuda", "mps"]
@@ -62,6 +62,8 @@ class AnomalyConfig:
             raise ConfigError(
                 f"polarity must be auto, both, brighter or darker, got {self.polarity}"
             )
+        if self.score not in ("auto", *get_args(ScoreName)):
+            raise ConfigError(f"score must be auto or in {get_args(ScoreName)}, got {self.score}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold must lie in [0, 1], got {self.threshold}")
         if self.min_lesion_mm3 < 0 or self.erosion_mm < 0:
@@ -107,6 +109,10 @@ class DetectConfig:
             raise ConfigError(f"sequence must be auto, T1w, T2w or FLAIR, got {self.sequence}")
         if self.device not in get_args(DeviceOption):
             raise ConfigError(f"device must be auto, cpu, cuda or mps, got {self.device}")
+        if self.route not in ("auto", *get_args(Route)):
+            raise ConfigError(f"route must be auto or in {get_args(Route)}, got {self.route}")
+        if self.reuse not in ("auto", *get_args(Reuse)):
+            raise ConfigError(f"reuse must be auto or in {get_args(Reuse)}, got {self.reuse}")
         if self.threads < 0:
             raise ConfigError(f"threads must be >= 0, got {self.threads}")
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from anatomaly.config import DeviceOption
 from anatomaly.errors import ConfigError
-from anatomaly.model.intensity_agreement import agree
+from anatomaly.model.intensity_agreement import fit_intensities
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel, Rebuilt
 from anatomaly.types import BoolArray, FloatArray, Reuse, Route
 
@@ -143,4 +143,4 @@ def put_contrast_back(image: Tensor, rebuilt: Rebuilt, mask: Tensor, reuse: Reus
     if reuse == "learned":
         return learned
     start = learned if reuse == "refined" else torch.zeros_like(learned)
-    return agree(image, start, rebuilt.anatomical_code, mask)
+    return fit_intensities(image, start, rebuilt.anatomical_code, mask)

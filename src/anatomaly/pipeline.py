@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,17 +21,20 @@ from anatomaly.anomaly.score import anomaly_map
 from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig
 from anatomaly.engine import RebuiltScan, choose_device, limit_threads, rebuild
 from anatomaly.errors import ConfigError, WeightsError
-from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.model.unet import lay_channels_last
 from anatomaly.native import brain_mask_native, pseudo_healthy_to_native, to_native
 from anatomaly.preprocess.chain import Prepared, prepare
 from anatomaly.report.manifest import software_versions, write_manifest
 from anatomaly.report.overview import write_overview
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
-from anatomaly.types import FloatArray, Reuse, Route, ScoreName, Sequence
+from anatomaly.types import FloatArray, Reuse, Route, Sequence
 from anatomaly.volume import Scan, Volume
-from anatomaly.weights import SIGNS, WeightsCard, healthy_key, load_healthy_residual, load_weights
+from anatomaly.weights import (
+    WeightsCard,
+    healthy_residual_of,
+    load_healthy_residual,
+    load_model,
+)
 
 Image = str | Path | Volume | nib.spatialimages.SpatialImage
 _stage_logger = logging.getLogger("anatomaly.stage")
@@ -121,41 +124,26 @@ class Detector:
     """
 
     def __init__(self, config: DetectConfig | None = None) -> None:
-        self.config = config or DetectConfig()
-        self.device = choose_device(self.config.device)
-        state, self.card = load_weights(self.config.weights)
-        told = self.config.anomaly.score
-        self.score: ScoreName = self.card.score if told == "auto" else told
-        self.route: Route = self.card.route if self.config.route == "auto" else self.config.route
-        self.reuse: Reuse = self.card.reuse if self.config.reuse == "auto" else self.config.reuse
-        self.healthy_residual = load_healthy_residual(self.card, self.config.weights)
-        self.model = PseudoHealthyModel()
-        try:
-            self.model.load_state_dict(state)
-        except RuntimeError as error:
-            raise WeightsError(f"{self.card.name}: weights of another model: {error}") from error
-        lay_channels_last(self.model)
-        self.model.eval().to(self.device)
+        config = config or DetectConfig()
+        self.device = choose_device(config.device)
+        self.model, self.card = load_model(config.weights)
+        self.model.to(self.device)
+        self.route: Route = self.card.route if config.route == "auto" else config.route
+        self.reuse: Reuse = self.card.reuse if config.reuse == "auto" else config.reuse
+        score = self.card.score if config.anomaly.score == "auto" else config.anomaly.score
+        anomaly = replace(config.anomaly, score=score)
+        self.config = replace(config, route=self.route, reuse=self.reuse, anomaly=anomaly)
+        self.healthy_residual: Mapping[str, FloatArray] | None = None
+        if score == "normalised":
+            self.healthy_residual = load_healthy_residual(self.card, config.weights)
         self.atlas: Atlas | None = load_atlas(self.config.atlas) if self.config.atlas else None
 
-    def healthy_residual_for(self, sequence: Sequence) -> FloatArray | None:
-        """Return what healthy people score at each place, (40, 48, 40), if the score needs it.
-
-        Raises:
-            WeightsError: the weights were not calibrated for this sequence.
-        """
-        if self.score != "normalised":
+    def _healthy_residual_for(self, sequence: Sequence) -> FloatArray | None:
+        """What healthy people score, (40, 48, 40), if the score needs it."""
+        if self.healthy_residual is None:
             return None
         polarity = resolve_polarity(self.config.anomaly.polarity, sequence)
-        signs = SIGNS if polarity == "both" else (polarity,)
-        try:
-            maps = [self.healthy_residual[healthy_key(sequence, sign)] for sign in signs]
-        except KeyError as error:
-            raise WeightsError(
-                f"{self.card.name}: not calibrated for {sequence}; use --score residual, or "
-                "`anatomaly train calibrate`"
-            ) from error
-        return np.sum(maps, axis=0)  # type: ignore[no-any-return]
+        return healthy_residual_of(self.healthy_residual, sequence, polarity)
 
     def detect(self, image: Image) -> Detection:
         """Find what is abnormal in one scan.
@@ -182,14 +170,13 @@ class Detector:
                 self.reuse,
             )
         with clock.stage("score"):
-            healthy = self.healthy_residual_for(prepared.sequence)
             anomaly = anomaly_map(
                 rebuilt.image,
                 rebuilt.pseudo_healthy,
                 prepared.brain_mask.data,
                 prepared.sequence,
-                replace(config.anomaly, score=self.score),
-                healthy,
+                config.anomaly,
+                self._healthy_residual_for(prepared.sequence),
             )
         with clock.stage("return"):
             native = _return(anomaly, rebuilt, prepared, scan)
@@ -309,7 +296,12 @@ def _manifest(
         "scan": {"name": scan.name, "source": scan.source, **scan.metadata},
         "sequence": prepared.sequence,
         "polarity": resolve_polarity(config.anomaly.polarity, prepared.sequence),
-        "weights": {"name": card.name, "sha256": card.sha256, "date": card.date},
+        "weights": {
+            "name": card.name,
+            "date": card.date,
+            "sha256": card.sha256,
+            "healthy_sha256": card.healthy_sha256,
+        },
         "config": asdict(config),
         "device": device,
         "seconds": seconds,

@@ -18,6 +18,8 @@ Affine: TypeAlias = NDArray[np.float64]
 
 Sequence: TypeAlias = Literal["T1w", "T2w", "FLAIR"]
 SequenceOption: TypeAlias = Literal["auto", "T1w", "T2w", "FLAIR"]
+Sign: TypeAlias = Literal["brighter", "darker"]
+ResidualPolarity: TypeAlias = Literal["both", "brighter", "darker"]
 Polarity: TypeAlias = Literal["auto", "both", "brighter", "darker"]
 ScoreName: TypeAlias = Literal["hybrid", "residual", "normalised"]
 Route: TypeAlias = Literal["edges", "tissue_map"]

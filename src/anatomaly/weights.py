@@ -10,22 +10,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, get_args
 
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
 from anatomaly.preprocess.normalise import HIGH_PERCENTILE, LOW_PERCENTILE
-from anatomaly.types import Reuse, Route, ScoreName, Sequence
+from anatomaly.types import ResidualPolarity, Reuse, Route, ScoreName, Sequence, Sign
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-Sign: TypeAlias = Literal["brighter", "darker"]
+    from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 
 DEFAULT_WEIGHTS = "synthetic-1"
 """What `default` stands for."""
@@ -46,7 +47,7 @@ class WeightsCard:
         preparation: hash of the preparation the weights expect (`preparation_hash`).
         thresholds: default threshold on the anomaly map for each sequence.
         route: that did best on validation, and that the thresholds belong to.
-        reuse: the same, see `engine.rebuild`.
+        reuse: the same, see `engine.put_contrast_back`.
         score: the same.
         healthy_sha256: of `healthy_residual.safetensors`; empty without one.
         licence: of the weights.
@@ -121,9 +122,23 @@ def read_card(folder: Path) -> WeightsCard:
     known = {f.name for f in fields(WeightsCard)}
     try:
         content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-        return WeightsCard(**{k: v for k, v in content.items() if k in known})
+        card = WeightsCard(**{k: v for k, v in content.items() if k in known})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder / CARD_FILE}: not a weights card: {error}") from error
+    for name, choices in (("route", Route), ("reuse", Reuse), ("score", ScoreName)):
+        if getattr(card, name) not in get_args(choices):
+            raise WeightsError(
+                f"{folder / CARD_FILE}: {name} must be one of {get_args(choices)}, "
+                f"found {getattr(card, name)!r}"
+            )
+    return card
+
+
+def write_card(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write the card of a set of weights, whole or not at all."""
+    temporary = folder / f".{CARD_FILE}.part"
+    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(folder / CARD_FILE)
 
 
 def list_weights() -> list[WeightsCard]:
@@ -155,26 +170,65 @@ SIGNS: tuple[Sign, ...] = ("brighter", "darker")
 """Kinds of maps in `healthy_residual.safetensors`."""
 
 
+def load_model(name_or_folder: str) -> tuple[PseudoHealthyModel, WeightsCard]:
+    """Load weights into a model in evaluation mode.
+
+    Raises:
+        WeightsError: as in `load_weights`, or the weights belong to another model.
+    """
+    from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+    from anatomaly.model.unet import lay_channels_last
+
+    state, card = load_weights(name_or_folder)
+    model = PseudoHealthyModel()
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{card.name}: weights of another model: {error}") from error
+    lay_channels_last(model)
+    return model.eval(), card
+
+
 def healthy_key(sequence: Sequence, sign: Sign) -> str:
     """Name of a map in `healthy_residual.safetensors`."""
     return f"{sequence}.{sign}"
 
 
 def load_healthy_residual(card: WeightsCard, name_or_folder: str) -> dict[str, NDArray[np.float32]]:
-    """Load what healthy people score at each place, by `healthy_key`; empty if not calibrated.
+    """Load what healthy people score at each place, by `healthy_key`.
 
     Args:
         card: of these weights.
         name_or_folder: as in `find_weights`.
 
     Raises:
-        WeightsError: the file is missing or damaged.
+        WeightsError: the weights were never calibrated, or the file is missing or damaged.
     """
     if not card.healthy_sha256:
-        return {}
+        raise WeightsError(
+            f"{card.name}: not calibrated, so it has no normalised score; use --score residual, "
+            "or `anatomaly train calibrate`"
+        )
     path = find_weights(name_or_folder) / HEALTHY_FILE
     tensors = _load_tensors(path, card.healthy_sha256)
     return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def healthy_residual_of(
+    maps: Mapping[str, NDArray[np.float32]], sequence: Sequence, polarity: ResidualPolarity
+) -> NDArray[np.float32]:
+    """Return what healthy people score at each place with a polarity; `both` is the sum.
+
+    Args:
+        maps: of `load_healthy_residual`.
+        sequence: of the scan.
+        polarity: of the score.
+    """
+    first, *others = SIGNS if polarity == "both" else (polarity,)
+    total = maps[healthy_key(sequence, first)]
+    for sign in others:
+        total = total + maps[healthy_key(sequence, sign)]
+    return total
 
 
 def _load_tensors(path: Path, sha256: str) -> dict[str, Tensor]:

@@ -5,9 +5,9 @@ import pytest
 
 from anatomaly.anomaly.healthy_residual import (
     ALLOWANCE,
-    cells_of,
     measure_healthy_residual,
     normalise_residual,
+    pool_cells,
 )
 from anatomaly.errors import GeometryError
 
@@ -22,7 +22,7 @@ def people(rng, count=3):
         mask = np.ones(SHAPE, bool)
         mask[:4], mask[-4:] = False, False
         residual[~mask] = 99.0
-        yield cells_of(residual + 0.01 * rng.standard_normal(SHAPE), mask)
+        yield pool_cells(residual + 0.01 * rng.standard_normal(SHAPE), mask)
 
 
 def test_means_of_places_and_nothing_from_outside_the_brain():
@@ -36,7 +36,7 @@ def test_means_of_places_and_nothing_from_outside_the_brain():
 def test_both_hemispheres_are_alike():
     residual = np.zeros(SHAPE, np.float32)
     residual[4:8, 8:16, 8:16] = 1
-    found = measure_healthy_residual([cells_of(residual, np.ones(SHAPE, bool))])
+    found = measure_healthy_residual([pool_cells(residual, np.ones(SHAPE, bool))])
     np.testing.assert_allclose(found, found[::-1], rtol=1e-5)
     assert found[1, 2:4, 2:4].mean() > 5 * found[4].mean()
 
@@ -55,4 +55,4 @@ def test_nobody_or_an_odd_grid_is_refused():
         measure_healthy_residual([])
     odd = np.zeros((30, 40, 24), np.float32)
     with pytest.raises(GeometryError, match="multiples of 4"):
-        cells_of(odd, odd > 0)
+        pool_cells(odd, odd > 0)

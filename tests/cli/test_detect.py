@@ -101,6 +101,7 @@ def test_every_option_reaches_its_field(run, fake, tmp_path):
     mask.touch()
     arguments = "--sequence FLAIR --device cpu --threads 3 --threshold 0.7 --polarity both"
     arguments += " --min-lesion-mm3 55 --brain-extraction atlas --no-bias-field --force"
+    arguments += " --score normalised --route edges --reuse fitted"
     arguments += f" --atlas {mask} --weights mine --brain-mask {mask}"
     result = run("detect", "x.nii.gz", "-o", tmp_path, *arguments.split())
     assert result.exit_code == 0, result.output
@@ -109,6 +110,7 @@ def test_every_option_reaches_its_field(run, fake, tmp_path):
     assert (config.weights, config.atlas) == ("mine", mask)
     assert (config.anomaly.threshold, config.anomaly.polarity) == (0.7, "both")
     assert config.anomaly.min_lesion_mm3 == 55
+    assert (config.anomaly.score, config.route, config.reuse) == ("normalised", "edges", "fitted")
     assert config.preprocess.brain_extraction == "atlas"
     assert (config.preprocess.bias_field, config.preprocess.force) == (False, True)
     assert config.preprocess.brain_mask == mask

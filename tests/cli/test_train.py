@@ -68,10 +68,10 @@ def test_calibrate_hands_people_and_controls_over(run, monkeypatch, tmp_path):
     controls.mkdir()
     base = ("train", "calibrate", tmp_path, "--run", tmp_path, "--controls", controls)
     assert run(*base, "--count", "7", "--controls-count", "3").exit_code == 0
-    assert prepared == [(controls, tmp_path / "cache" / "validation")]
+    assert prepared == [(controls, tmp_path / "cache" / "controls")]
     config = asked[0]
     assert config.people == (tmp_path / "cache" / "train",)  # there are no label maps
-    assert (config.people_count, config.controls_count) == (7, 3)
+    assert (config.count, config.controls_count) == (7, 3)
 
     def fail(config, say):
         raise TrainingError("nobody there")

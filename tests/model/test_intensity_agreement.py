@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from anatomaly.model.intensity_agreement import agree
+from anatomaly.model.intensity_agreement import fit_intensities
 
 SHAPE = (48, 48, 48)
 
@@ -31,7 +31,7 @@ def brain(lesion_value=None):
 def test_tissue_intensities_and_their_slope_are_found(guess):
     image, truth, code, mask, _ = brain()
     guessed = (code[:, :3] * torch.tensor(guess).view(1, 3, 1, 1, 1)).sum(1, keepdim=True) * mask
-    found = agree(image, guessed, code, mask)
+    found = fit_intensities(image, guessed, code, mask)
     assert found.shape == image.shape
     assert bool((found[mask == 0] == 0).all())
     error = (found - truth).abs()[mask > 0]
@@ -43,11 +43,11 @@ def test_tissue_intensities_and_their_slope_are_found(guess):
 def test_a_lesion_has_no_say(value):
     """The healthy intensity is rebuilt below a lesion, as if there were none."""
     image, truth, code, mask, lesion = brain(value)
-    found = agree(image, 0.9 * truth, code, mask)
+    found = fit_intensities(image, 0.9 * truth, code, mask)
     assert float((found - truth).abs()[lesion].mean()) < 0.03
     assert float((image - found).abs()[lesion].mean()) > 0.3
 
 
 def test_an_empty_mask_gives_an_empty_image():
     image, truth, code, mask, _ = brain()
-    assert not bool(agree(image, truth, code, 0 * mask).any())
+    assert not bool(fit_intensities(image, truth, code, 0 * mask).any())

@@ -10,6 +10,7 @@ from anatomaly.errors import TrainingError, WeightsError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import calibration
 from anatomaly.training.calibration import CalibrationConfig, calibrate
+from anatomaly.training.cohort import Subject
 from anatomaly.training.export import export_weights
 from anatomaly.training.validation import ValidationScan
 from anatomaly.weights import HEALTHY_FILE, load_healthy_residual, load_weights
@@ -34,12 +35,14 @@ def fixture_weights(tmp_path_factory):
 
     def rebuilt(model, card, people, sequence, count, seed):
         for _ in range(count):
-            yield scan_of(sequence, 0.04 if people == ["person"] else 0.4)
+            yield scan_of(sequence, 0.04 if people[0].name == "person" else 0.4)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibration, "_rebuilt", rebuilt)
+        patch.setattr(calibration, "_rebuild_drawn", rebuilt)
         patch.setattr(
-            calibration, "load_cohort", lambda p: ["control" if p.name == "c" else "person"]
+            calibration,
+            "load_cohort",
+            lambda p: [Subject("control" if p.name == "c" else "person", None, None)],
         )
         lines = []
         calibrate(CalibrationConfig(folder, (Path("p"),), Path("c"), 3, 2), lines.append)
@@ -84,3 +87,23 @@ def test_without_people_nothing_is_calibrated(weights, tmp_path):
     with pytest.raises(TrainingError):
         calibrate(CalibrationConfig(weights, (tmp_path,), tmp_path))
     assert (weights / "card.json").read_bytes() == before
+
+
+def test_people_that_training_saw_are_no_controls(weights, monkeypatch):
+    monkeypatch.setattr(calibration, "load_cohort", lambda _: [Subject("IXI001", None, None)])
+    with pytest.raises(TrainingError, match="trained on: IXI001"):
+        calibrate(CalibrationConfig(weights, (Path("p"),), Path("c")))
+
+
+def test_uncalibrated_weights_have_no_normalised_score(tmp_path):
+    thresholds = {"T1w": 0.9, "T2w": 0.9, "FLAIR": 0.9}
+    export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds)
+    with pytest.raises(WeightsError, match="not calibrated"):
+        load_healthy_residual(load_weights(str(tmp_path / "mine"))[1], str(tmp_path / "mine"))
+
+
+def test_a_word_that_the_card_cannot_mean_is_refused(tmp_path):
+    thresholds = {"T1w": 0.9, "T2w": 0.9, "FLAIR": 0.9}
+    export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, score="normalized")
+    with pytest.raises(WeightsError, match="score must be one of"):
+        load_weights(str(tmp_path / "mine"))

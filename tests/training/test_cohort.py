@@ -137,8 +137,11 @@ def test_what_is_cached_is_not_prepared_again(tmp_path, monkeypatch):
     assert list(prepare_label_maps(maps, tmp_path / "c")) == ["one: cached", "two: cached"]
     (tmp_path / "c" / "two" / "subject.json").unlink()  # killed before it was done
     assert list(prepare_label_maps(maps, tmp_path / "c")) == ["one: cached", "two: prepared"]
+    record = tmp_path / "c" / "one" / "subject.json"
+    record.write_text("{}")  # of a version that did not check the volume
+    assert list(prepare_label_maps(maps, tmp_path / "c")) == ["one: prepared", "two: cached"]
     assert list(prepare_scans(scans, tmp_path / "c")) == ["sub-1: prepared"]
-    assert calls == ["one", "two", "two", "sub-1"]
+    assert calls == ["one", "two", "two", "one", "sub-1"]
     people = load_cohort(tmp_path / "c")
     assert [p.name for p in people] == ["one", "sub-1", "two"]
     assert people[1].image is not None

@@ -47,6 +47,19 @@ def test_class_weights_are_those_of_a_weighted_mean():
     assert found.item() == pytest.approx(weighted - plain, abs=1e-5)
 
 
+def test_a_voxel_may_count_more():
+    """One wrong voxel of four weighs three times: half of the mean surprise is its own."""
+    tissue = torch.zeros(1, 1, 2, 2, dtype=torch.int64)
+    logits = torch.zeros(1, 4, 1, 2, 2)
+    logits[:, 1, 0, 0, 0] = 5.0
+    weight = torch.ones(1, 1, 2, 2)
+    weight[0, 0, 0, 0] = 3.0
+    even, wrong = math.log(4), math.log(math.exp(5) + 3)
+    found = tissue_loss(logits, tissue, None, weight) - tissue_loss(logits, tissue)
+    expected = (3 * even + 3 * wrong) / 6 - (3 * even + wrong) / 4
+    assert found.item() == pytest.approx(expected, abs=1e-5)
+
+
 def test_consistency_by_hand():
     a = torch.tensor([math.log(3), 0.0]).view(1, 2, 1, 1, 1)  # shares .75 and .25
     assert consistency_loss(a, a.flip(1)).item() == pytest.approx(0.5, abs=1e-6)

@@ -63,6 +63,14 @@ def test_anatomy_stage_compares_members_of_one_pair(model, batch):
         assert AnatomyStage(model).step(batch)["consistency"].item() > 1e-4
 
 
+def test_anatomy_stage_weighs_lesions(model, batch):
+    other = dict(batch, lesion=1 - (batch["lesion"] > 0).float())
+    with torch.no_grad():
+        first, second = (AnatomyStage(model).step(b) for b in (batch, other))
+    assert first["tissue"] != second["tissue"]
+    assert first["consistency"] == second["consistency"]
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_restoration_stage_trains_its_four_parts(model, batch, share):
     stage = RestorationStage(model, extractor_share=share)

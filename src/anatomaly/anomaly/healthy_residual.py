@@ -27,7 +27,7 @@ ALLOWANCE = 0.02
 """Residual that is taken for granted everywhere; chosen on validation."""
 
 
-def cells_of(residual: FloatArray, brain_mask: BoolArray) -> FloatArray:
+def pool_cells(residual: FloatArray, brain_mask: BoolArray) -> FloatArray:
     """Sum up one person.
 
     Args:
@@ -51,7 +51,7 @@ def measure_healthy_residual(people: Sequence[FloatArray]) -> NDArray[np.float32
     """Mean residual of healthy people at each place, both hemispheres alike.
 
     Args:
-        people: (2, I/4, J/4, K/4) of `cells_of`, one for each person.
+        people: (2, I/4, J/4, K/4) of `pool_cells`, one for each person.
 
     Returns:
         (I/4, J/4, K/4), >= 0; the mean of all where nobody has brain.

@@ -8,14 +8,10 @@ differs: a polarity may keep only the residuals of one sign.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from torch import Tensor
 
 from anatomaly.anomaly.ssim import ssim_map
-from anatomaly.types import Polarity, Sequence
-
-ResidualPolarity = Literal["both", "brighter", "darker"]
+from anatomaly.types import Polarity, ResidualPolarity, Sequence
 
 AUTO_POLARITY: dict[Sequence, ResidualPolarity] = {
     "T1w": "darker",

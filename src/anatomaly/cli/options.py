@@ -106,7 +106,7 @@ PolarityChoice = Annotated[
     ),
 ]
 ScoreChoice = Annotated[
-    Literal["auto", "hybrid", "residual"],
+    Literal["auto", "hybrid", "residual", "normalised"],
     typer.Option(
         rich_help_panel=WHAT,
         help="The paper's score, the residual alone, the residual by what healthy people have "

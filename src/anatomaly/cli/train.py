@@ -205,7 +205,7 @@ def calibrate(
     ] = 8,
     device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, mps.")] = "cpu",
 ) -> None:
-    """Measure what healthy people score, and choose thresholds that keep half of them below 1 mL.
+    """Measure what healthy people score; thresholds: 1 mL in half of them, 5 mL in 95 %.
 
     - `anatomaly train calibrate my-weights --run runs/first --controls healthy-others`
     """
@@ -214,7 +214,7 @@ def calibrate(
     from anatomaly.training.synthetic import prepare_cohort
 
     try:
-        held_out = run / "cache" / "validation"
+        held_out = run / "cache" / "controls"
         prepare_cohort(controls, held_out, typer.echo)
         caches = (run / "cache" / "train", run / "cache" / "labels")
         people = tuple(folder for folder in caches if folder.is_dir())

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anatomaly.errors import GeometryError
 from anatomaly.model.anatomy_edges import smooth
 
 TUKEY = 2.5
@@ -36,7 +37,9 @@ LOCAL_RIDGE = 300.0
 """Weight of 'no further offset' in a neighbourhood, in places of 2 mm."""
 
 
-def agree(image: Tensor, pseudo_healthy: Tensor, code: Tensor, brain_mask: Tensor) -> Tensor:
+def fit_intensities(
+    image: Tensor, pseudo_healthy: Tensor, code: Tensor, brain_mask: Tensor
+) -> Tensor:
     """Return the pseudo-healthy image with the scan's tissue intensities.
 
     Args:
@@ -47,7 +50,12 @@ def agree(image: Tensor, pseudo_healthy: Tensor, code: Tensor, brain_mask: Tenso
 
     Returns:
         (1, 1, I, J, K) in [0, 1], 0 outside the brain.
+
+    Raises:
+        GeometryError: a side is no multiple of 8.
     """
+    if any(n % (2 * CELL) for n in image.shape[2:]):
+        raise GeometryError(f"sides of {tuple(image.shape)} must be multiples of {2 * CELL}")
     mask = brain_mask.float()
     inside = (F.avg_pool3d(mask, 2) == 1).float()
     shares = F.avg_pool3d(code.float(), 2)
@@ -78,7 +86,10 @@ def _global_offsets(gap: Tensor, shares: Tensor, inside: Tensor) -> tuple[Tensor
 
 
 def _local_offsets(left: Tensor, shares: Tensor, weight: Tensor) -> Tensor:
-    """Further offset of each channel on a grid of cells, (1, C, I/8, J/8, K/8)."""
+    """Further offset of each channel on a grid of cells, (1, C, I/8, J/8, K/8).
+
+    The weights stay those of the whole brain: what is no lesion there has a say here.
+    """
     channels = shares.shape[1]
     first, second = torch.triu_indices(channels, channels, device=shares.device)
     products = shares[:, first] * shares[:, second] * weight

@@ -9,19 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from anatomaly.anomaly.healthy_residual import cells_of, measure_healthy_residual
+from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
 from anatomaly.anomaly.hybrid_score import AUTO_POLARITY
 from anatomaly.config import AnomalyConfig
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.model.unet import lay_channels_last
 from anatomaly.training.cohort import Subject, load_cohort
 from anatomaly.training.validation import (
     ValidationScan,
@@ -30,16 +29,16 @@ from anatomaly.training.validation import (
     rebuild_scan,
     score_scan,
 )
-from anatomaly.types import SEQUENCES, FloatArray, Sequence
+from anatomaly.types import SEQUENCES, FloatArray, Sequence, Sign
 from anatomaly.weights import (
     CARD_FILE,
     HEALTHY_FILE,
     SIGNS,
-    Sign,
     WeightsCard,
-    find_weights,
     healthy_key,
-    load_weights,
+    healthy_residual_of,
+    load_model,
+    write_card,
 )
 
 CALIBRATION_SEED = 980_001
@@ -53,8 +52,8 @@ class CalibrationConfig:
     Attributes:
         weights: folder, whose card is updated; its route, reuse and score are calibrated.
         people: cached healthy people for the maps (`prepare_scans`, `prepare_label_maps`).
-        controls: others, for the thresholds.
-        people_count: scans a sequence drawn from people.
+        controls: cache of others, for the thresholds.
+        count: scans a sequence drawn from people.
         controls_count: scans a sequence drawn from controls.
         device: torch device.
     """
@@ -62,7 +61,7 @@ class CalibrationConfig:
     weights: Path
     people: tuple[Path, ...]
     controls: Path
-    people_count: int = 16
+    count: int = 16
     controls_count: int = 8
     device: str = "cpu"
 
@@ -78,39 +77,35 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
         TrainingError: no healthy people are cached.
         WeightsError: the weights cannot be used.
     """
-    folder = find_weights(str(config.weights))
-    state, card = load_weights(str(folder))
-    model = PseudoHealthyModel()
-    model.load_state_dict(state)
-    lay_channels_last(model)
-    model.eval().to(config.device)
+    folder = config.weights.resolve()
+    model, card = load_model(str(folder))
+    model.to(config.device)
     people = [subject for cache in config.people for subject in load_cohort(cache)]
     controls = load_cohort(config.controls)
-    if not people or not controls:
-        raise TrainingError(f"no prepared people in {config.people} or {config.controls}")
+    if both := {p.name for p in people} & {p.name for p in controls}:
+        raise TrainingError(f"controls were trained on: {', '.join(sorted(both))}")
     maps, thresholds = dict[str, Tensor](), dict[str, float]()
     for sequence in SEQUENCES:
         cells: dict[Sign, list[FloatArray]] = {sign: [] for sign in SIGNS}
-        for scan, phi in _rebuilt(model, card, people, sequence, config.people_count, 0):
+        for scan, phi in _rebuild_drawn(model, card, people, sequence, config.count, 0):
             for sign in SIGNS:
                 every = AnomalyConfig(polarity=sign, score="residual", erosion_mm=0.0)
-                cells[sign].append(cells_of(score_scan(scan, phi, every), scan.brain_mask))
+                cells[sign].append(pool_cells(score_scan(scan, phi, every), scan.brain_mask))
         for sign in SIGNS:
             healthy = torch.from_numpy(measure_healthy_residual(cells[sign])).half()
             maps[healthy_key(sequence, sign)] = healthy
-        polarity = AUTO_POLARITY[sequence]
-        kept = [maps[healthy_key(sequence, s)].float() for s in SIGNS if polarity in (s, "both")]
-        expected = torch.stack(kept).sum(0).numpy()
-        found = _rebuilt(model, card, controls, sequence, config.controls_count, 500)
+        measured = {name: healthy.float().numpy() for name, healthy in maps.items()}
+        expected = healthy_residual_of(measured, sequence, AUTO_POLARITY[sequence])
+        found = _rebuild_drawn(model, card, controls, sequence, config.controls_count, 500)
         scored = [
             score_scan(scan, phi, AnomalyConfig(score=card.score), expected) for scan, phi in found
         ]
         thresholds[sequence] = round(healthy_threshold(scored, VOXEL_ML), 4)
         say(f"{sequence}: threshold {thresholds[sequence]}")
-    _write(folder, maps, replace(card, thresholds=thresholds))
+    _write(folder, maps, thresholds)
 
 
-def _rebuilt(
+def _rebuild_drawn(
     model: PseudoHealthyModel,
     card: WeightsCard,
     people: list[Subject],
@@ -124,11 +119,11 @@ def _rebuilt(
         yield scan, rebuild_scan(model, scan, card.route, [card.reuse])[0]
 
 
-def _write(folder: Path, maps: dict[str, Tensor], card: WeightsCard) -> None:
-    """Both files whole, the card last."""
+def _write(folder: Path, maps: dict[str, Tensor], thresholds: dict[str, float]) -> None:
+    """Update the card; each file is whole at any time, and the card says which map it means."""
     temporary = folder / f".{HEALTHY_FILE}.part"
     save_file(maps, temporary)
     digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
     temporary.replace(folder / HEALTHY_FILE)
-    text = json.dumps(asdict(replace(card, healthy_sha256=digest)), indent=2) + "\n"
-    (folder / CARD_FILE).write_text(text, encoding="utf-8")
+    write_card(folder, content | {"thresholds": thresholds, "healthy_sha256": digest})

@@ -85,7 +85,7 @@ def prepare_scans(pairs: Iterable[tuple[Path, Path]], cache: Path) -> Iterator[s
 
 def _cached(labels: Path, cache: Path, name: str, scan: Path | None) -> str:
     folder = cache / name
-    if (folder / "subject.json").is_file():
+    if _is_cached(folder):
         return f"{name}: cached"
     try:
         subject, record = _prepare(labels, name, scan)
@@ -97,6 +97,14 @@ def _cached(labels: Path, cache: Path, name: str, scan: Path | None) -> str:
         np.save(folder / "image.npy", subject.image)
     (folder / "subject.json").write_text(json.dumps(record, indent=1))
     return f"{name}: prepared"
+
+
+def _is_cached(folder: Path) -> bool:
+    """Whether the person was prepared by a version that checks the volume of the brain."""
+    try:
+        return "volume_ml" in json.loads((folder / "subject.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
 
 
 def _prepare(labels_path: Path, name: str, scan: Path | None) -> tuple[Subject, dict[str, object]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from safetensors.torch import save_file
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.synthetic import STAGES, load_stage
-from anatomaly.weights import CARD_FILE, TENSOR_FILE, load_weights, preparation_hash
+from anatomaly.weights import TENSOR_FILE, load_model, preparation_hash, write_card
 
 
 def assemble(
@@ -33,13 +32,14 @@ def assemble(
 
     Raises:
         TrainingError: no stage of this run has a checkpoint.
+        WeightsError: start_from cannot be used.
     """
     model, steps = PseudoHealthyModel(), dict[str, int]()
     share = output / "cache" / "tissue_share.npy"
     if not share.is_file():
         raise TrainingError(f"{share} is missing: train first")
     if start_from:
-        model.load_state_dict(load_weights(start_from)[0])
+        model, _ = load_model(start_from)
     model.context.tissue_share.copy_(torch.from_numpy(np.load(share))[None])
     for plan in STAGES:
         if (output / plan.name / "checkpoint.safetensors").is_file():
@@ -79,5 +79,5 @@ def export_weights(
         **card,
     }
     temporary.replace(folder / TENSOR_FILE)
-    (folder / CARD_FILE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_card(folder, content)
     return folder

@@ -24,7 +24,7 @@ from anatomaly.training.stages import AnatomyStage, EdgeStage, RestorationStage,
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
 from anatomaly.training.synthesis.lesions import load_shapes
-from anatomaly.weights import load_weights
+from anatomaly.weights import load_model
 
 Stage = AnatomyStage | RestorationStage | EdgeStage
 
@@ -127,9 +127,8 @@ def train_synthetic(
         )
     subjects = prepare_subjects(config, say)
     shapes = load_shapes(config.lesions, config.output / "cache")
-    model = PseudoHealthyModel()
-    if config.start_from:
-        model.load_state_dict(load_weights(config.start_from)[0])
+    model = load_model(config.start_from)[0] if config.start_from else PseudoHealthyModel()
+    model.train()
     model.context.tissue_share.copy_(tissue_share(subjects, config.output / "cache"))
     for plan in STAGES:
         if config.only and plan.name not in config.only:

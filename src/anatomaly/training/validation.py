@@ -58,11 +58,11 @@ def draw_validation(
     healthy: bool = False,
     seed: int = VALIDATION_SEED,
 ) -> Iterator[ValidationScan]:
-    """Draw whole brains, one after the other, each from the next person.
+    """Draw whole brains, one after the other, each of a random person.
 
     Args:
-        subjects: held out from training.
-        shapes: held out from training.
+        subjects: for validation, held out from training.
+        shapes: for validation, held out from training.
         sequence: of all scans.
         count: how many.
         healthy: without lesions.
@@ -80,17 +80,18 @@ def draw_validation(
         PairGenerator(subjects, shapes, config),
         batch_size=None,
         num_workers=1,
+        prefetch_factor=1,
         worker_init_fn=single_thread,
     )
     for pair in pairs:
-        if drawn == count:
-            return
         lesion = pair["lesion"][0].numpy() >= LESION_SHARE
         if not healthy and lesion.sum() < 50:  # 0.05 mL: no lesion was drawn
             continue
         drawn += 1
         brain_mask = pair["brain"][0].numpy() > 0
         yield ValidationScan(sequence, pair["image"][0, 0].numpy(), brain_mask, lesion)
+        if drawn == count:
+            return
 
 
 def cached_validation(
@@ -109,12 +110,14 @@ def cached_validation(
     paths = [folder / f"{sequence}_{kind}_{n:02d}.npz" for n in range(count)]
     if not all(path.is_file() for path in paths):
         for path, scan in zip(paths, draw, strict=True):
+            temporary = path.with_suffix(".part.npz")
             np.savez_compressed(
-                path,
+                temporary,
                 image=scan.image.astype(np.float16),
                 brain_mask=scan.brain_mask,
                 lesion=scan.lesion,
             )
+            temporary.replace(path)
     for path in paths:
         with np.load(path) as file:
             image = file["image"].astype(np.float32)

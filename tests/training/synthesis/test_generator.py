@@ -9,6 +9,7 @@ import torch
 from anatomaly.training.synthesis import contrast, generator
 from anatomaly.training.synthesis.contrast import Acquisition
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
+from anatomaly.training.synthesis.lesions import Lesion
 
 PATCH = (48, 32, 48)
 CONFIG = GeneratorConfig(patch=PATCH, seed=5)
@@ -121,6 +122,27 @@ def test_a_lesion_changes_the_image_only_where_it_is(pairs):
         assert not (where & ~lesion).any()
         changed += bool(where.any())
     assert changed >= 4
+
+
+def test_a_large_bright_lesion_sets_the_scale(drawn, shapes, monkeypatch):
+    """The same scan with a lesion three times as bright as anything: healthy tissue gets darker."""
+    config = dataclasses.replace(CONFIG, patch=(96, 96, 96))
+    alpha = torch.zeros(96, 96, 96)
+    alpha[20:70, 20:70, 20:70] = 1
+    lesion = Lesion(alpha, torch.zeros_like(alpha), "tumour")
+    monkeypatch.setattr(generator, "draw_lesion", lambda *_: lesion)
+
+    def healthy(value):
+        monkeypatch.setattr(
+            generator,
+            "paint_lesion",
+            lambda rng, image, found, contrast: torch.where(found.alpha > 0, value, image),
+        )
+        return PairGenerator([drawn], shapes, config)[3]["healthy"][0]
+
+    bright, like_tissue = healthy(3.0), healthy(0.5)
+    inside = like_tissue > 0.05
+    assert bright[inside].mean() < 0.6 * like_tissue[inside].mean()
 
 
 @pytest.mark.usefixtures("without_noise")
