@@ -36,9 +36,10 @@ from anatomaly.training.validation import (
     score_scan,
 )
 from anatomaly.types import SEQUENCES, FloatArray, Reuse, Route
-from anatomaly.weights import load_model
+from anatomaly.weights import WeightsCard, load_model
 
 PEOPLE = 10
+BASELINE = "intensity threshold | | "
 MOST_VOXELS = 6000
 """Of a healthy map only its highest values matter for the threshold: 6 mL."""
 ROUTES: tuple[Route, ...] = get_args(Route)
@@ -86,6 +87,32 @@ def healthy_residuals(
     return {candidate: measure_healthy_residual(found) for candidate, found in cells.items()}
 
 
+def measure_sequence(
+    model: PseudoHealthyModel, scans: dict[str, Iterator[ValidationScan]]
+) -> dict[str, str]:
+    """Return one column of the table: candidate to mean AP and threshold.
+
+    `scans` holds `person` (healthy, for the maps), `lesion` and `healthy` (for the thresholds).
+    """
+    healthy = healthy_residuals(model, scans["person"])
+    found: dict[str, list[float]] = defaultdict(list)
+    for scan in scans["lesion"]:
+        maps = [(BASELINE, intensity_score(scan.image, scan.brain_mask, scan.sequence))]
+        for name, score in (*maps, *score_all(model, scan, healthy)):
+            found[str(name)].append(average_precision(score, scan.lesion, scan.brain_mask))
+    quiet: dict[str, list[FloatArray]] = defaultdict(list)
+    for scan in scans["healthy"]:
+        for candidate, score in score_all(model, scan, healthy):
+            quiet[str(candidate)].append(np.sort(score, axis=None)[-MOST_VOXELS:])
+    column = {}
+    for name, values in found.items():
+        column[name] = f"{np.mean(values):.3f}"
+        if name in quiet:
+            column[name] += f" ({healthy_threshold(quiet[name], 0.001):.3f})"
+        print(name, column[name], np.round(values, 3), flush=True)
+    return column
+
+
 def main() -> None:
     """Draw, score, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -94,47 +121,34 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=4, help="scans a sequence, of each kind")
     parser.add_argument("--sequence", nargs="+", default=list(SEQUENCES))
     arguments = parser.parse_args()
-    cache = arguments.run / "cache"
-    scans = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))
-    pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in scans]
+    cache, count = arguments.run / "cache", arguments.count
+    heads = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))
+    pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in heads]
     for _ in prepare_scans(pairs[:PEOPLE], cache / "validation"):
         pass
     people = load_cohort(cache / "validation")
     training = load_cohort(cache / "train") + load_cohort(cache / "labels")
     shapes = load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
     model, card = load_model(arguments.weights)
-    count, cached = arguments.count, cache / "validation_scans"
-    table: dict[str, dict[str, str]] = defaultdict(dict)
-    sequences = [name for name in SEQUENCES if name in arguments.sequence]
-    for sequence in sequences:
+    columns: dict[str, dict[str, str]] = {}
+    for sequence in (name for name in SEQUENCES if name in arguments.sequence):
+        print(sequence)
         draws = {
             "person": draw_validation(training, [], sequence, count, healthy=True, seed=970_001),
             "lesion": draw_validation(people, shapes, sequence, count),
             "healthy": draw_validation(people, [], sequence, count, healthy=True),
         }
         scans = {
-            kind: cached_validation(cached, draw, sequence, count, kind)
+            kind: cached_validation(cache / "validation_scans", draw, sequence, count, kind)
             for kind, draw in draws.items()
         }
-        healthy = healthy_residuals(model, scans["person"])
-        found: dict[str, list[float]] = defaultdict(list)
-        for scan in scans["lesion"]:
-            baseline = intensity_score(scan.image, scan.brain_mask, sequence)
-            ap = average_precision(baseline, scan.lesion, scan.brain_mask)
-            found["intensity threshold | | "].append(ap)
-            for candidate, score in score_all(model, scan, healthy):
-                ap = average_precision(score, scan.lesion, scan.brain_mask)
-                found[str(candidate)].append(ap)
-        quiet: dict[str, list[FloatArray]] = defaultdict(list)
-        for scan in scans["healthy"]:
-            for candidate, score in score_all(model, scan, healthy):
-                quiet[str(candidate)].append(np.sort(score, axis=None)[-MOST_VOXELS:])
-        for name, values in found.items():
-            cell = f"{np.mean(values):.3f}"
-            if name in quiet:
-                cell += f" ({healthy_threshold(quiet[name], 0.001):.3f})"
-            table[name][sequence] = cell
-            print(sequence, name, cell, np.round(values, 3), flush=True)
+        columns[sequence] = measure_sequence(model, scans)
+    text = as_markdown(columns, card, count)
+    (RESULTS / "validation.md").write_text(text, encoding="utf-8")
+
+
+def as_markdown(columns: dict[str, dict[str, str]], card: WeightsCard, count: int) -> str:
+    """Return the table."""
     lines = [
         "# Choices on validation",
         "",
@@ -143,13 +157,15 @@ def main() -> None:
         "healthy brains have at most 1 mL above it and 95 % at most 5 mL. The hybrid score was not",
         f"measured with `refined`. Weights {card.name}, SHA-256 {card.sha256[:16]}….",
         "",
-        "| route | reuse | score | " + " | ".join(sequences) + " |",
-        "|---|---|---|" + "---:|" * len(sequences),
+        "| route | reuse | score | " + " | ".join(columns) + " |",
+        "|---|---|---|" + "---:|" * len(columns),
     ]
-    for name, cells in table.items():
-        lines.append(f"| {name} | " + " | ".join(cells[s] for s in sequences) + " |")
+    lines += [
+        f"| {name} | " + " | ".join(c[name] for c in columns.values()) + " |"
+        for name in next(iter(columns.values()))
+    ]
     lines += ["", describe_run("python benchmarks/validation.py", VALIDATION_SEED), ""]
-    (RESULTS / "validation.md").write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
