@@ -298,6 +298,16 @@ def test_a_residual_is_weighed_by_that_of_healthy_people(monkeypatch, path, pola
     assert found("residual").max() > 0.1
 
 
+def test_a_choice_for_each_sequence(monkeypatch):
+    card = replace(CARD, choices={"T2w": {"route": "tissue_map", "score": "residual"}})
+    monkeypatch.setattr(pipeline, "load_model", lambda name: (PseudoHealthyModel(), card))
+    detector = Detector(DetectConfig(device="cpu"))
+    assert detector.choice_for("T2w") == ("tissue_map", "learned", "residual")
+    assert detector.choice_for("FLAIR") == ("edges", "learned", "hybrid")
+    told = Detector(DetectConfig(device="cpu", reuse="fitted", anomaly=QUICK))
+    assert told.choice_for("T2w") == ("tissue_map", "fitted", "residual")
+
+
 def test_the_run_says_what_was_settled(found):
     """Not `auto`: the card's route, contrast and score."""
     config = found.run["config"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -115,6 +115,11 @@ class DetectConfig:
             raise ConfigError(f"reuse must be auto or in {get_args(Reuse)}, got {self.reuse}")
         if self.threads < 0:
             raise ConfigError(f"threads must be >= 0, got {self.threads}")
+
+    def settle(self, route: Route, reuse: Reuse, score: ScoreName) -> DetectConfig:
+        """Return a copy that says what was used in the place of `auto`."""
+        anomaly = replace(self.anomaly, score=score)
+        return replace(self, route=route, reuse=reuse, anomaly=anomaly)
 
 
 OUTPUTS: tuple[str, ...] = (

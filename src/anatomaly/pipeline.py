@@ -27,10 +27,12 @@ from anatomaly.report.manifest import software_versions, write_manifest
 from anatomaly.report.overview import write_overview
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
-from anatomaly.types import FloatArray, Reuse, Route, Sequence
+from anatomaly.types import SEQUENCES, FloatArray, ScoreName, Sequence
 from anatomaly.volume import Scan, Volume
 from anatomaly.weights import (
+    Choice,
     WeightsCard,
+    choice_for,
     healthy_residual_of,
     load_healthy_residual,
     load_model,
@@ -124,26 +126,23 @@ class Detector:
     """
 
     def __init__(self, config: DetectConfig | None = None) -> None:
-        config = config or DetectConfig()
-        self.device = choose_device(config.device)
-        self.model, self.card = load_model(config.weights)
+        self.config = config or DetectConfig()
+        self.device = choose_device(self.config.device)
+        self.model, self.card = load_model(self.config.weights)
         self.model.to(self.device)
-        self.route: Route = self.card.route if config.route == "auto" else config.route
-        self.reuse: Reuse = self.card.reuse if config.reuse == "auto" else config.reuse
-        score = self.card.score if config.anomaly.score == "auto" else config.anomaly.score
-        anomaly = replace(config.anomaly, score=score)
-        self.config = replace(config, route=self.route, reuse=self.reuse, anomaly=anomaly)
-        self.healthy_residual: Mapping[str, FloatArray] | None = None
-        if score == "normalised":
-            self.healthy_residual = load_healthy_residual(self.card, config.weights)
+        self.healthy_residual: Mapping[str, FloatArray] = {}
+        if any(self.choice_for(sequence).score == "normalised" for sequence in SEQUENCES):
+            self.healthy_residual = load_healthy_residual(self.card, self.config.weights)
         self.atlas: Atlas | None = load_atlas(self.config.atlas) if self.config.atlas else None
 
-    def _healthy_residual_for(self, sequence: Sequence) -> FloatArray | None:
-        """What healthy people score, (40, 48, 40), if the score needs it."""
-        if self.healthy_residual is None:
-            return None
-        polarity = resolve_polarity(self.config.anomaly.polarity, sequence)
-        return healthy_residual_of(self.healthy_residual, sequence, polarity)
+    def choice_for(self, sequence: Sequence) -> Choice:
+        """Return route, reuse and score: the user's, else those of the weights."""
+        config, best = self.config, choice_for(self.card, sequence)
+        return Choice(
+            best.route if config.route == "auto" else config.route,
+            best.reuse if config.reuse == "auto" else config.reuse,
+            best.score if config.anomaly.score == "auto" else config.anomaly.score,
+        )
 
     def detect(self, image: Image) -> Detection:
         """Find what is abnormal in one scan.
@@ -160,14 +159,16 @@ class Detector:
             scan = _read(image)
         with clock.stage("prepare"):
             prepared = prepare(scan, config.preprocess, config.sequence)
+        choice = self.choice_for(prepared.sequence)
+        config = config.settle(choice.route, choice.reuse, choice.score)
         with clock.stage("rebuild"), limit_threads(config.threads):
             rebuilt = rebuild(
                 self.model,
                 prepared.image.data,
                 prepared.brain_mask.data,
                 self.device,
-                self.route,
-                self.reuse,
+                choice.route,
+                choice.reuse,
             )
         with clock.stage("score"):
             anomaly = anomaly_map(
@@ -176,7 +177,7 @@ class Detector:
                 prepared.brain_mask.data,
                 prepared.sequence,
                 config.anomaly,
-                self._healthy_residual_for(prepared.sequence),
+                self._healthy_residual_for(prepared.sequence, choice.score),
             )
         with clock.stage("return"):
             native = _return(anomaly, rebuilt, prepared, scan)
@@ -199,6 +200,13 @@ class Detector:
             run=_manifest(config, self.card, scan, prepared, clock.seconds, str(self.device))
             | {"threshold": threshold, "lesions": len(lesions)},
         )
+
+    def _healthy_residual_for(self, sequence: Sequence, score: ScoreName) -> FloatArray | None:
+        """What healthy people score, (40, 48, 40), if the score needs it."""
+        if score != "normalised":
+            return None
+        polarity = resolve_polarity(self.config.anomaly.polarity, sequence)
+        return healthy_residual_of(self.healthy_residual, sequence, polarity)
 
     def threshold_for(self, sequence: Sequence) -> float:
         """Return the user's threshold, else that of the weights for the sequence.

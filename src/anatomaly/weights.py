@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
@@ -36,6 +36,14 @@ HEALTHY_FILE = "healthy_residual.safetensors"
 """Beside them, if the weights were calibrated: `healthy_key` to what healthy people score."""
 
 
+class Choice(NamedTuple):
+    """How a sequence is rebuilt and scored: what did best on validation."""
+
+    route: Route = "edges"
+    reuse: Reuse = "learned"
+    score: ScoreName = "hybrid"
+
+
 @dataclass(frozen=True)
 class WeightsCard:
     """What a set of weights says of itself (`card.json` beside `model.safetensors`).
@@ -46,9 +54,8 @@ class WeightsCard:
         sha256: of `model.safetensors`.
         preparation: hash of the preparation the weights expect (`preparation_hash`).
         thresholds: default threshold on the anomaly map for each sequence.
-        route: that did best on validation, and that the thresholds belong to.
-        reuse: the same, see `engine.put_contrast_back`.
-        score: the same.
+        choices: route, reuse and score that did best on validation for each sequence, and that
+            the thresholds belong to; the fields of `Choice` that are left out are its defaults.
         healthy_sha256: of `healthy_residual.safetensors`; empty without one.
         licence: of the weights.
         training_data: what they saw, with licence and origin.
@@ -64,9 +71,7 @@ class WeightsCard:
     sha256: str
     preparation: str
     thresholds: dict[str, float]
-    route: Route = "edges"
-    reuse: Reuse = "learned"
-    score: ScoreName = "hybrid"
+    choices: dict[str, dict[str, str]] = field(default_factory=dict)
     healthy_sha256: str = ""
     licence: str = ""
     training_data: list[str] = field(default_factory=list)
@@ -125,13 +130,19 @@ def read_card(folder: Path) -> WeightsCard:
         card = WeightsCard(**{k: v for k, v in content.items() if k in known})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder / CARD_FILE}: not a weights card: {error}") from error
-    for name, choices in (("route", Route), ("reuse", Reuse), ("score", ScoreName)):
-        if getattr(card, name) not in get_args(choices):
-            raise WeightsError(
-                f"{folder / CARD_FILE}: {name} must be one of {get_args(choices)}, "
-                f"found {getattr(card, name)!r}"
-            )
+    words = {"route": get_args(Route), "reuse": get_args(Reuse), "score": get_args(ScoreName)}
+    for sequence, choice in card.choices.items():
+        for name, word in choice.items():
+            if word not in words.get(name, ()):
+                raise WeightsError(
+                    f"{folder / CARD_FILE}: {sequence}: {name} {word!r} is not one of {words}"
+                )
     return card
+
+
+def choice_for(card: WeightsCard, sequence: Sequence) -> Choice:
+    """Return how these weights rebuild and score a sequence."""
+    return Choice(**card.choices.get(sequence, {}))  # type: ignore[arg-type]
 
 
 def write_card(folder: Path, content: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from anatomaly.training.calibration import CalibrationConfig, calibrate
 from anatomaly.training.cohort import Subject
 from anatomaly.training.export import export_weights
 from anatomaly.training.validation import ValidationScan
-from anatomaly.weights import HEALTHY_FILE, load_healthy_residual, load_weights
+from anatomaly.weights import HEALTHY_FILE, choice_for, load_healthy_residual, load_weights
 
 SHAPE = (40, 48, 40)
 
@@ -31,7 +31,8 @@ def scan_of(sequence, residual):
 def fixture_weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "mine"
     thresholds = {"T1w": 0.9, "T2w": 0.9, "FLAIR": 0.9}
-    export_weights(PseudoHealthyModel(), folder, thresholds, score="normalised", limits=["small"])
+    choices = {sequence: {"score": "normalised"} for sequence in thresholds}
+    export_weights(PseudoHealthyModel(), folder, thresholds, choices=choices, limits=["small"])
 
     def rebuilt(model, card, people, sequence, count, seed):
         for _ in range(count):
@@ -65,7 +66,7 @@ def test_thresholds_are_those_of_the_controls_in_the_default_score(weights):
     assert card.thresholds["T2w"] == pytest.approx(0.4 / 3, abs=0.01)
     assert card.thresholds["FLAIR"] == pytest.approx(0.4 / 3, abs=0.01)
     assert card.thresholds["T1w"] == pytest.approx(0.2 / 2, abs=0.01)
-    assert card.limits == ["small"] and card.score == "normalised"
+    assert card.limits == ["small"] and choice_for(card, "T2w").score == "normalised"
 
 
 def test_a_damaged_map_is_refused(weights, tmp_path):
@@ -104,6 +105,11 @@ def test_uncalibrated_weights_have_no_normalised_score(tmp_path):
 
 def test_a_word_that_the_card_cannot_mean_is_refused(tmp_path):
     thresholds = {"T1w": 0.9, "T2w": 0.9, "FLAIR": 0.9}
-    export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, score="normalized")
-    with pytest.raises(WeightsError, match="score must be one of"):
+    export_weights(
+        PseudoHealthyModel(),
+        tmp_path / "mine",
+        thresholds,
+        choices={"T1w": {"score": "normalized"}},
+    )
+    with pytest.raises(WeightsError, match="T1w: score 'normalized' is not one of"):
         load_weights(str(tmp_path / "mine"))

@@ -34,7 +34,8 @@ from anatomaly.weights import (
     CARD_FILE,
     HEALTHY_FILE,
     SIGNS,
-    WeightsCard,
+    Choice,
+    choice_for,
     healthy_key,
     healthy_residual_of,
     load_model,
@@ -50,7 +51,7 @@ class CalibrationConfig:
     """What `train calibrate` is told.
 
     Attributes:
-        weights: folder, whose card is updated; its route, reuse and score are calibrated.
+        weights: folder, whose card is updated; its choices are calibrated.
         people: cached healthy people for the maps (`prepare_scans`, `prepare_label_maps`).
         controls: cache of others, for the thresholds.
         count: scans a sequence drawn from people.
@@ -86,8 +87,9 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
         raise TrainingError(f"controls were trained on: {', '.join(sorted(both))}")
     maps, thresholds = dict[str, Tensor](), dict[str, float]()
     for sequence in SEQUENCES:
+        choice = choice_for(card, sequence)
         cells: dict[Sign, list[FloatArray]] = {sign: [] for sign in SIGNS}
-        for scan, phi in _rebuild_drawn(model, card, people, sequence, config.count, 0):
+        for scan, phi in _rebuild_drawn(model, choice, people, sequence, config.count, 0):
             for sign in SIGNS:
                 every = AnomalyConfig(polarity=sign, score="residual", erosion_mm=0.0)
                 cells[sign].append(pool_cells(score_scan(scan, phi, every), scan.brain_mask))
@@ -96,9 +98,10 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
             maps[healthy_key(sequence, sign)] = healthy
         measured = {name: healthy.float().numpy() for name, healthy in maps.items()}
         expected = healthy_residual_of(measured, sequence, AUTO_POLARITY[sequence])
-        found = _rebuild_drawn(model, card, controls, sequence, config.controls_count, 500)
+        found = _rebuild_drawn(model, choice, controls, sequence, config.controls_count, 500)
         scored = [
-            score_scan(scan, phi, AnomalyConfig(score=card.score), expected) for scan, phi in found
+            score_scan(scan, phi, AnomalyConfig(score=choice.score), expected)
+            for scan, phi in found
         ]
         thresholds[sequence] = round(healthy_threshold(scored, VOXEL_ML), 4)
         say(f"{sequence}: threshold {thresholds[sequence]}")
@@ -107,7 +110,7 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
 
 def _rebuild_drawn(
     model: PseudoHealthyModel,
-    card: WeightsCard,
+    choice: Choice,
     people: list[Subject],
     sequence: Sequence,
     count: int,
@@ -116,7 +119,7 @@ def _rebuild_drawn(
     """Healthy scans and their pseudo-healthy images."""
     scans = draw_validation(people, [], sequence, count, healthy=True, seed=CALIBRATION_SEED + seed)
     for scan in scans:
-        yield scan, rebuild_scan(model, scan, card.route, [card.reuse])[0]
+        yield scan, rebuild_scan(model, scan, choice.route, [choice.reuse])[0]
 
 
 def _write(folder: Path, maps: dict[str, Tensor], thresholds: dict[str, float]) -> None:
