@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from anatomaly import engine
-from anatomaly.engine import choose_device, half_precision, limit_threads, rebuild
+from anatomaly.engine import choose_device, half_precision, join_routes, limit_threads, rebuild
 from anatomaly.errors import ConfigError
-from anatomaly.model.pseudo_healthy import Rebuilt
+from anatomaly.model.pseudo_healthy import Extracted, Rebuilt
 
 SHAPE = (16, 24, 16)
 CPU = torch.device("cpu")
@@ -51,11 +51,11 @@ def test_half_precision_only_where_the_processor_has_it(monkeypatch, has, expect
     assert half_precision(torch.device("mps")) is None
 
 
-class FakeModel(torch.nn.Module):
+class FakeModel:
     """White matter everywhere but in the first slab; remembers what it saw."""
 
-    def forward(self, image, brain_mask, route="edges"):
-        self.seen = image, brain_mask
+    def extract(self, image):
+        self.image = image
         self.autocast = torch.is_autocast_enabled("cpu")
         self.gradient = torch.is_grad_enabled()
         tissue = torch.zeros(1, 4, *SHAPE)
@@ -63,9 +63,15 @@ class FakeModel(torch.nn.Module):
         tissue[:, :, 0] = torch.tensor([0.0, 1, 0, 0]).view(1, 4, 1, 1)
         edges = torch.zeros(1, 1, *SHAPE)
         edges[..., 1] = 1
+        return Extracted(torch.zeros(1), image, tissue, edges, torch.zeros(1, 16))
+
+    def restore(self, seen, brain_mask, route):
+        self.mask = brain_mask
         code = torch.zeros(1, 8, *SHAPE)
         code[:, 3] = 1
-        return Rebuilt(image, tissue, edges, code, torch.zeros(1, 16), 0.5 * image * brain_mask)
+        share = 0.5 if route == "edges" else 0.25
+        phi = share * seen.anatomical_image * brain_mask
+        return Rebuilt(*seen[1:4], code, seen.modality_code, phi)
 
 
 def run():
@@ -79,8 +85,8 @@ def run():
 def test_rebuilt_scan():
     image, mask, model, found = run()
     assert found.image.shape == found.pseudo_healthy.shape == (1, 1, *SHAPE)
-    np.testing.assert_array_equal(model.seen[0][0, 0].numpy(), image.astype(np.float32))
-    np.testing.assert_array_equal(model.seen[1][0, 0].numpy(), mask)
+    np.testing.assert_array_equal(model.image[0, 0].numpy(), image.astype(np.float32))
+    np.testing.assert_array_equal(model.mask[0, 0].numpy(), mask)
     np.testing.assert_allclose(found.pseudo_healthy[0, 0].numpy(), 0.5 * image * mask, rtol=1e-6)
     assert not model.gradient
 
@@ -111,3 +117,14 @@ def test_the_contrast_may_be_fitted_to_the_scan(reuse):
 def test_autocast_follows_the_processor(monkeypatch, half):
     monkeypatch.setattr(engine, "half_precision", lambda _: half)
     assert run()[2].autocast == (half is not None)
+
+
+def test_with_both_routes_only_what_neither_explains_is_left():
+    """Routes expect .5 and .25 of the image; 1 is beyond both, and the nearer one is .5."""
+    image = np.ones(SHAPE)
+    found = rebuild(FakeModel(), image, np.ones(SHAPE, bool), CPU, "both").pseudo_healthy
+    np.testing.assert_allclose(found.numpy(), 0.5)
+    scan = torch.tensor([0.1, 0.3, 0.9])
+    expected = [torch.tensor([0.2, 0.2, 0.5]), torch.tensor([0.4, 0.4, 0.2])]
+    np.testing.assert_allclose(join_routes(scan, expected).numpy(), [0.2, 0.3, 0.5])
+    np.testing.assert_allclose(join_routes(scan, expected[:1]).numpy(), [0.2, 0.2, 0.5])

@@ -83,7 +83,8 @@ class DetectConfig:
         device: `auto` takes CUDA, then Apple's MPS, then the CPU.
         threads: CPU threads of the networks; 0 leaves torch's choice.
         route: how the healthy anatomy is rebuilt: from `edges` (the method), from the
-            `tissue_map` (the ablation without edges), or what the weights were validated with.
+            `tissue_map` (the ablation without edges), `both` (what neither can explain is
+            abnormal), or what the weights were validated with.
         reuse: how the scan's contrast is put back on it: `learned` (the method), `refined` (then
             fitted to the scan), `fitted` (by that fit alone), or what the weights were validated
             with.
@@ -97,7 +98,7 @@ class DetectConfig:
     sequence: SequenceOption = "auto"
     device: DeviceOption = "auto"
     threads: int = 0
-    route: Literal["auto", "edges", "tissue_map"] = "auto"
+    route: Literal["auto", "edges", "tissue_map", "both"] = "auto"
     reuse: Literal["auto", "learned", "refined", "fitted"] = "auto"
     weights: str = "default"
     atlas: Path | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -15,7 +15,13 @@ from anatomaly.config import DeviceOption
 from anatomaly.errors import ConfigError
 from anatomaly.model.intensity_agreement import fit_intensities
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel, Rebuilt
-from anatomaly.types import BoolArray, FloatArray, Reuse, Route
+from anatomaly.types import BoolArray, FloatArray, Reuse, Route, SingleRoute
+
+ROUTES_OF: dict[Route, tuple[SingleRoute, ...]] = {
+    "edges": ("edges",),
+    "tissue_map": ("tissue_map",),
+    "both": ("edges", "tissue_map"),
+}
 
 
 class RebuiltScan(NamedTuple):
@@ -92,14 +98,16 @@ def rebuild(
         image: (160, 192, 160) in [0, 1], 0 outside the brain.
         brain_mask: (160, 192, 160).
         device: of the model.
-        route: see `PseudoHealthyModel.forward`.
+        route: `edges` (the method) or `tissue_map` (the ablation), see
+            `PseudoHealthyModel.restore`; `both`: see `join_routes`.
         reuse: see `put_contrast_back`.
     """
     x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None].to(device)
     mask = torch.from_numpy(np.ascontiguousarray(brain_mask, dtype=np.float32))[None, None]
     mask = mask.to(device)
-    rebuilt = run_networks(model, x, mask, route)
-    pseudo_healthy = put_contrast_back(x, rebuilt, mask, reuse)
+    found = run_networks(model, x, mask, ROUTES_OF[route])
+    pseudo_healthy = join_routes(x, [put_contrast_back(x, r, mask, reuse) for r in found])
+    rebuilt = found[0]
     tissue = rebuilt.tissue_map[0].argmax(0) * (mask[0, 0] > 0)
     return RebuiltScan(
         x,
@@ -110,19 +118,35 @@ def rebuild(
 
 
 @torch.inference_mode()
-def run_networks(model: PseudoHealthyModel, image: Tensor, mask: Tensor, route: Route) -> Rebuilt:
+def run_networks(
+    model: PseudoHealthyModel, image: Tensor, mask: Tensor, routes: Iterable[SingleRoute]
+) -> list[Rebuilt]:
     """Run the networks in half precision where the device has it.
 
     Args:
         model: in evaluation mode, on the device of image and mask.
         image: (1, 1, 160, 192, 160) in [0, 1], 0 outside the brain.
         mask: the same shape, 1 inside the brain.
-        route: see `PseudoHealthyModel.forward`.
+        routes: see `PseudoHealthyModel.restore`; what they share is computed once.
     """
     kind, half = image.device.type, half_precision(image.device)
     with torch.autocast(kind, dtype=half or torch.bfloat16, enabled=half is not None):
-        rebuilt: Rebuilt = model(image, mask, route)
-    return rebuilt
+        seen = model.extract(image)
+        return [model.restore(seen, mask, route) for route in routes]
+
+
+def join_routes(image: Tensor, pseudo_healthy: Sequence[Tensor]) -> Tensor:
+    """Take the scan's own value where it lies between what the routes expect, else the nearer one.
+
+    An anomaly is then what neither route can explain: a residual of one route alone (a sulcus
+    that the tissue map misses by a voxel, cortex that the edges blur) is gone.
+
+    Args:
+        image: (1, 1, I, J, K).
+        pseudo_healthy: the same shape, of one route or more.
+    """
+    stack = torch.stack(list(pseudo_healthy))
+    return image.clamp(stack.amin(0), stack.amax(0))
 
 
 @torch.inference_mode()

@@ -22,7 +22,8 @@ Sign: TypeAlias = Literal["brighter", "darker"]
 ResidualPolarity: TypeAlias = Literal["both", "brighter", "darker"]
 Polarity: TypeAlias = Literal["auto", "both", "brighter", "darker"]
 ScoreName: TypeAlias = Literal["hybrid", "residual", "normalised"]
-Route: TypeAlias = Literal["edges", "tissue_map"]
+SingleRoute: TypeAlias = Literal["edges", "tissue_map"]
+Route: TypeAlias = Literal["edges", "tissue_map", "both"]
 Reuse: TypeAlias = Literal["learned", "refined", "fitted"]
 
 SEQUENCES: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 
-DEFAULT_WEIGHTS = "synthetic-1"
+DEFAULT_WEIGHTS = "synthetic-2"
 """What `default` stands for."""
 
 CARD_FILE, TENSOR_FILE = "card.json", "model.safetensors"

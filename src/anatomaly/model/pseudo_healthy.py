@@ -15,7 +15,25 @@ from anatomaly.model.anatomy_restorer import AnatomyRestorer
 from anatomaly.model.modality_extractor import ModalityExtractor
 from anatomaly.model.representation_combiner import RepresentationCombiner
 from anatomaly.model.template_context import TemplateContext
-from anatomaly.types import Route
+from anatomaly.types import SingleRoute
+
+
+class Extracted(NamedTuple):
+    """What an image says, anatomy and modality apart; see `Rebuilt`.
+
+    Attributes:
+        context: (1, 6, I/2, J/2, K/2) of `TemplateContext`.
+        anatomical_image: (B, 1, I, J, K) in [0, .72].
+        tissue_map: (B, 4, I, J, K) one-hot.
+        edges: (B, 1, I, J, K) in {0, 1}.
+        modality_code: (B, 16).
+    """
+
+    context: Tensor
+    anatomical_image: Tensor
+    tissue_map: Tensor
+    edges: Tensor
+    modality_code: Tensor
 
 
 class Rebuilt(NamedTuple):
@@ -50,30 +68,44 @@ class PseudoHealthyModel(nn.Module):
         self.modality_extractor = ModalityExtractor()
         self.representation_combiner = RepresentationCombiner()
 
-    def forward(self, image: Tensor, brain_mask: Tensor, route: Route = "edges") -> Rebuilt:
+    def forward(self, image: Tensor, brain_mask: Tensor, route: SingleRoute = "edges") -> Rebuilt:
         """Rebuild a whole prepared image as if it were healthy.
 
         Args:
             image: (B, 1, 160, 192, 160) in [0, 1], 0 outside the brain.
             brain_mask: (B, 1, 160, 192, 160), 1 inside.
-            route: `edges` restores the anatomical code from edges alone (the method);
-                `tissue_map` encodes the extractor's tissue map instead (the ablation).
+            route: see `restore`.
         """
+        return self.restore(self.extract(image), brain_mask, route)
+
+    def extract(self, image: Tensor) -> Extracted:
+        """Take anatomy and modality apart; image as in `forward`."""
         context = self.context(size=TEMPLATE_SHAPE)
         means = tissue_means(image, context)
         anatomical_image, tissue_map, _ = self.anatomy_extractor(image, context, means)
         edges = anatomy_edges(tissue_map)
-        if route == "edges":
-            anatomical_code = self.anatomy_restorer(edges, context)
-        else:
-            anatomical_code = self.anatomy_encoder(tissue_map, context)
         modality_code = self.modality_extractor(image, tissue_map)
-        pseudo_healthy = self.representation_combiner(anatomical_code, modality_code)
+        return Extracted(context, anatomical_image, tissue_map, edges, modality_code)
+
+    def restore(self, seen: Extracted, brain_mask: Tensor, route: SingleRoute) -> Rebuilt:
+        """Rebuild healthy anatomy and put the modality back.
+
+        Args:
+            seen: of `extract`.
+            brain_mask: (B, 1, 160, 192, 160), 1 inside.
+            route: `edges` restores the anatomical code from edges alone (the method);
+                `tissue_map` encodes the extractor's tissue map instead (the ablation).
+        """
+        if route == "edges":
+            anatomical_code = self.anatomy_restorer(seen.edges, seen.context)
+        else:
+            anatomical_code = self.anatomy_encoder(seen.tissue_map, seen.context)
+        pseudo_healthy = self.representation_combiner(anatomical_code, seen.modality_code)
         return Rebuilt(
-            anatomical_image,
-            tissue_map,
-            edges,
+            seen.anatomical_image,
+            seen.tissue_map,
+            seen.edges,
             anatomical_code,
-            modality_code,
+            seen.modality_code,
             (pseudo_healthy * brain_mask).to(torch.float32),
         )

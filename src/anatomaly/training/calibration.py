@@ -119,7 +119,7 @@ def _rebuild_drawn(
     """Healthy scans and their pseudo-healthy images."""
     scans = draw_validation(people, [], sequence, count, healthy=True, seed=CALIBRATION_SEED + seed)
     for scan in scans:
-        yield scan, rebuild_scan(model, scan, choice.route, [choice.reuse])[0]
+        yield scan, rebuild_scan(model, scan, [(choice.route, choice.reuse)])[0]
 
 
 def _write(folder: Path, maps: dict[str, Tensor], thresholds: dict[str, float]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from anatomaly.anomaly.score import anomaly_map
 from anatomaly.config import AnomalyConfig
-from anatomaly.engine import put_contrast_back, run_networks
+from anatomaly.engine import ROUTES_OF, join_routes, put_contrast_back, run_networks
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject
@@ -24,7 +25,7 @@ from anatomaly.training.loop import single_thread
 from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesions import LesionShape
-from anatomaly.types import BoolArray, FloatArray, Reuse, Route
+from anatomaly.types import BoolArray, FloatArray, Reuse, Route, SingleRoute
 from anatomaly.types import Sequence as SequenceName
 
 VALIDATION_SEED = 990_001
@@ -145,18 +146,30 @@ def score_scan(
 
 
 def rebuild_scan(
-    model: PseudoHealthyModel, scan: ValidationScan, route: Route, reuses: Iterable[Reuse]
+    model: PseudoHealthyModel,
+    scan: ValidationScan,
+    wanted: Iterable[tuple[Route, Reuse]],
 ) -> list[Tensor]:
     """Rebuild one validation scan where the model lies; the networks run once.
 
     Returns:
-        Pseudo-healthy images, (1, 1, 160, 192, 160), one for each way to put the contrast back.
+        Pseudo-healthy images, (1, 1, 160, 192, 160), one for each route and reuse.
     """
+    wanted = list(wanted)
     device = next(model.parameters()).device
     image = torch.from_numpy(scan.image)[None, None].to(device)
     mask = torch.from_numpy(scan.brain_mask).float()[None, None].to(device)
-    rebuilt = run_networks(model, image, mask, route)
-    return [put_contrast_back(image, rebuilt, mask, reuse) for reuse in reuses]
+    routes = sorted({single for route, _ in wanted for single in ROUTES_OF[route]})
+    rebuilt = dict(zip(routes, run_networks(model, image, mask, routes), strict=True))
+
+    @cache
+    def restored(route: SingleRoute, reuse: Reuse) -> Tensor:
+        return put_contrast_back(image, rebuilt[route], mask, reuse)
+
+    return [
+        join_routes(image, [restored(single, reuse) for single in ROUTES_OF[route]])
+        for route, reuse in wanted
+    ]
 
 
 def healthy_threshold(
