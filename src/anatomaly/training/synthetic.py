@@ -59,7 +59,7 @@ def _joint(model: PseudoHealthyModel) -> Stage:
 STAGES: tuple[StagePlan, ...] = (
     StagePlan("anatomy", AnatomyStage, (), 4000, 2.5e-3, 1),
     StagePlan("restoration", RestorationStage, (), 480, 1.5e-3, 2),
-    StagePlan("edges", EdgeStage, ("restoration",), 6000, 4e-3, 4, images=False),
+    StagePlan("edges", EdgeStage, ("restoration",), 6000, 1.5e-3, 4, images=False),
     StagePlan("straight", StraightStage, ("anatomy", "restoration", "edges"), 1500, 2e-3, 7),
     StagePlan("joint", _joint, ("anatomy", "restoration", "edges", "straight"), 1200, 6e-4, 3),
 )

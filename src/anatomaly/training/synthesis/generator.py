@@ -210,7 +210,7 @@ def _read_crop(volume: np.ndarray, coordinates: Tensor) -> Tensor:
     high = [int(v) + 2 for v in flat.amax(1).ceil()]
     crop = volume[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
     shift = torch.tensor(low, dtype=torch.float32).view(3, 1, 1, 1)
-    return read_linear(torch.from_numpy(np.ascontiguousarray(crop)).float(), coordinates - shift)
+    return read_linear(torch.from_numpy(np.array(crop)).float(), coordinates - shift)
 
 
 def _landmarks(grey: Tensor, classes: Tensor) -> Tensor:
