@@ -56,8 +56,8 @@ def main() -> None:
         "",
         f"At the default threshold, {detector.threshold_for('T1w')}: median {np.median(found):.2f} "
         f"mL, 95th percentile {np.quantile(found, 0.95):.2f} mL, largest {max(found):.2f} mL in "
-        f"{len(found)} heads. The first {half} of them keep to 1 mL in half and 5 mL in 95 % of the",
-        f"heads at a threshold of {budget:.4f}; there the others have, small pieces included, median",
+        f"{len(found)} heads. The first {half} keep to 1 mL in half and 5 mL in 95 % of them at a",
+        f"threshold of {budget:.4f}; there the others have, small pieces included, median",
         f"{np.median(above):.2f} mL, 95th percentile {np.quantile(above, 0.95):.2f} mL.",
         "",
         *rows,
