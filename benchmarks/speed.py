@@ -32,8 +32,10 @@ NETWORKS = "rebuild"
 def measure_here(scan: Path, threads: int) -> dict[str, float]:
     """Detect in one scan in this process; seconds of every stage, CPU seconds and peak GB."""
     start = time.perf_counter()
+    from anatomaly.engine import keep_freed_memory
     from anatomaly.pipeline import Detector
 
+    keep_freed_memory()
     detector = Detector(DetectConfig(threads=threads))
     loaded = time.perf_counter()
     detection = detector.detect(scan)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -68,6 +70,17 @@ def limit_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to reuse large blocks: fresh ones cost a third of the time in page faults.
+
+    It holds for the whole process, so only commands call it, not the library.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        for option, value in ((-3, 2_000_000_000), (-1, 2_000_000_000)):  # mmap and trim thresholds
+            libc.mallopt(option, value)
 
 
 def half_precision(device: torch.device) -> torch.dtype | None:

@@ -87,6 +87,8 @@ def test_without_people_nothing_is_calibrated(weights, tmp_path):
     before = (weights / "card.json").read_bytes()
     with pytest.raises(TrainingError):
         calibrate(CalibrationConfig(weights, (tmp_path,), tmp_path))
+    with pytest.raises(TrainingError, match="no prepared people"):
+        calibrate(CalibrationConfig(weights, (), tmp_path))
     assert (weights / "card.json").read_bytes() == before
 
 

@@ -117,8 +117,8 @@ RouteChoice = Annotated[
     Literal["auto", "edges", "tissue_map", "both"],
     typer.Option(
         rich_help_panel=WHAT,
-        help="Rebuild from edges (the method), from the tissue map (its ablation), from both, or by "
-        "what the weights were validated with.",
+        help="Rebuild from edges (the method), the tissue map (its ablation), both, or by what the "
+        "weights were validated with.",
     ),
 ]
 ReuseChoice = Annotated[

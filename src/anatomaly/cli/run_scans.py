@@ -118,8 +118,10 @@ def load_detector(config: DetectConfig, output: Path, display: Display) -> Detec
     """
     try:
         check_writable(output)
+        from anatomaly.engine import keep_freed_memory
         from anatomaly.pipeline import Detector
 
+        keep_freed_memory()
         return Detector(config)
     except AnatomalyError as error:
         display.line(f"{type(error).__name__}: {error}", style="red")

@@ -182,19 +182,15 @@ def export(
 def calibrate(
     weights: Annotated[
         Path,
-        typer.Argument(
-            exists=True, file_okay=False, help="Folder of the weights; its card is updated."
-        ),
+        typer.Argument(help="Folder of the weights; its card is updated."),
     ],
     run: Annotated[
         Path,
-        typer.Option(exists=True, file_okay=False, help="Folder of the run, for its people."),
+        typer.Option(help="Folder of the run, for its people."),
     ],
     controls: Annotated[
         Path,
         typer.Option(
-            exists=True,
-            file_okay=False,
             help="Healthy *_T1w.nii.gz with parcellations that training did not see, for the "
             "thresholds.",
         ),

@@ -82,6 +82,8 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
     model, card = load_model(str(folder))
     model.to(config.device)
     people = [subject for cache in config.people for subject in load_cohort(cache)]
+    if not people:
+        raise TrainingError("no prepared people to measure; --run names the folder of a training")
     controls = load_cohort(config.controls)
     if both := {p.name for p in people} & {p.name for p in controls}:
         raise TrainingError(f"controls were trained on: {', '.join(sorted(both))}")

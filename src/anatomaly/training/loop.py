@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import ctypes
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from statistics import fmean
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
+from anatomaly.engine import keep_freed_memory
 from anatomaly.errors import TrainingError
 from anatomaly.model.unet import lay_channels_last
 from anatomaly.training.checkpoint import load_checkpoint, save_checkpoint
@@ -89,7 +88,7 @@ def train_stage(
         TrainingError: the checkpoint in `folder` cannot be used.
     """
     torch.set_num_threads(config.threads)
-    _keep_freed_memory()
+    keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
     lay_channels_last(stage.trained)
     stage.to(config.device)
@@ -111,14 +110,6 @@ def train_stage(
         if time.monotonic() - saved > config.checkpoint_seconds or step + 1 == config.steps:
             save_checkpoint(folder, stage.trained, optimiser, {"step": step + 1})
             saved = time.monotonic()
-
-
-def _keep_freed_memory() -> None:
-    """Tell glibc to reuse large blocks: fresh ones cost a third of a step in page faults."""
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        for option, value in ((-3, 2_000_000_000), (-1, 2_000_000_000)):  # mmap and trim thresholds
-            libc.mallopt(option, value)
 
 
 def _batches(data: Dataset[Pair], config: LoopConfig, done: int) -> Iterator[tuple[int, Pair]]:
