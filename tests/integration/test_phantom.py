@@ -8,7 +8,7 @@ import pytest
 from anatomaly.evaluation.phantom import make_phantom
 from anatomaly.evaluation.recovery import measure_recovery
 from anatomaly.pipeline import Detector
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import Sequence
 
 
 @pytest.fixture(scope="module", name="detector")
@@ -17,9 +17,16 @@ def fixture_detector() -> Detector:
     return Detector()
 
 
+TOO_SMALL = pytest.mark.xfail(
+    strict=True, reason="the threshold from healthy scans leaves out a third of it and more"
+)
+
+
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="synthetic-1 takes part of a large lesion for anatomy")
-@pytest.mark.parametrize("sequence", SEQUENCES)
+@pytest.mark.parametrize(
+    "sequence",
+    ["T1w", pytest.param("T2w", marks=TOO_SMALL), pytest.param("FLAIR", marks=TOO_SMALL)],
+)
 def test_phantom_lesion_is_found(detector: Detector, sequence: Sequence):
     """Within 3 mm of its centre and 30 % of its volume, on the phantom's oblique grid."""
     phantom = make_phantom(sequence, 0)
