@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from anatomaly import weights
 from anatomaly.errors import WeightsError
 from anatomaly.weights import (
+    DEFAULT_WEIGHTS,
     WeightsCard,
     find_weights,
     list_weights,
@@ -63,11 +64,11 @@ def test_weights_of_another_model(tmp_path):
 
 
 def test_bundled_ones_by_name_and_by_default(bundled):
-    write(bundled / "synthetic-1")
+    write(bundled / DEFAULT_WEIGHTS)
     write(bundled / "another")
-    assert find_weights("default") == bundled / "synthetic-1"
+    assert find_weights("default") == bundled / DEFAULT_WEIGHTS
     assert find_weights("another") == bundled / "another"
-    assert [card.name for card in list_weights()] == ["another", "synthetic-1"]
+    assert [card.name for card in list_weights()] == ["another", DEFAULT_WEIGHTS]
 
 
 def test_none_are_bundled(bundled):
@@ -78,8 +79,8 @@ def test_none_are_bundled(bundled):
 
 
 def test_unknown_name_lists_the_known_ones(bundled):
-    write(bundled / "synthetic-1")
-    with pytest.raises(WeightsError, match=r"'other'.*synthetic-1"):
+    write(bundled / DEFAULT_WEIGHTS)
+    with pytest.raises(WeightsError, match=r"'other'.*synthetic-2"):
         load_weights("other")
 
 
