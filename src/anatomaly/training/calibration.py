@@ -1,7 +1,7 @@
 """`anatomaly train calibrate`: what healthy people score, and thresholds that keep them quiet.
 
-Healthy scans of every sequence are drawn from healthy people, half of them from people that
-training never saw. A patient is never used.
+Healthy scans of every sequence are drawn: for the maps from people of the training, for the
+thresholds from people that it never saw. A patient is never used.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.synthetic import STAGES, load_stage
-from anatomaly.weights import TENSOR_FILE, load_model, preparation_hash, write_card
+from anatomaly.training.synthetic import STAGES, load_stage, starting_model
+from anatomaly.weights import TENSOR_FILE, preparation_hash, write_card
 
 
 def assemble(
@@ -34,12 +34,10 @@ def assemble(
         TrainingError: no stage of this run has a checkpoint.
         WeightsError: start_from cannot be used.
     """
-    model, steps = PseudoHealthyModel(), dict[str, int]()
     share = output / "cache" / "tissue_share.npy"
     if not share.is_file():
         raise TrainingError(f"{share} is missing: train first")
-    if start_from:
-        model, _ = load_model(start_from)
+    model, steps = starting_model(start_from), dict[str, int]()
     model.context.tissue_share.copy_(torch.from_numpy(np.load(share))[None])
     for plan in STAGES:
         if (output / plan.name / "checkpoint.safetensors").is_file():

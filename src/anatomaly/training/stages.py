@@ -135,9 +135,7 @@ class RestorationStage(nn.Module):
         """Losses of one batch of pairs; `step` seeds the corruption."""
         model = self.model
         rng = torch.Generator().manual_seed(7_919 * step + 13)
-        context = pair_context(model, batch)
-        healthy_map = healthy_tissue_map(batch)
-        seen_map = self._seen_map(batch, healthy_map, context, rng)
+        context, healthy_map, seen_map = self._see(batch, rng)
         brain = batch["brain"]
         code = model.anatomy_encoder(healthy_map, context)
         edges = drop_edges(anatomy_edges(seen_map), rng)
@@ -160,6 +158,12 @@ class RestorationStage(nn.Module):
             "code": 0.3 * losses.code_loss(restored_logits, code.detach(), brain),
             "cycle": 0.01 * losses.modality_loss(again, modality[1].detach()),
         }
+
+    def _see(self, batch: Pair, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Context, healthy tissue map and the map as it was seen."""
+        context = pair_context(self.model, batch)
+        healthy_map = healthy_tissue_map(batch)
+        return context, healthy_map, self._seen_map(batch, healthy_map, context, rng)
 
     def _seen_map(
         self, batch: Pair, healthy_map: Tensor, context: Tensor, rng: torch.Generator
@@ -191,9 +195,7 @@ class StraightStage(RestorationStage):
         """Losses of one batch of pairs; `step` seeds the corruption."""
         model = self.model
         rng = torch.Generator().manual_seed(7_919 * step + 31)
-        context = pair_context(model, batch)
-        healthy_map = healthy_tissue_map(batch)
-        seen_map = self._seen_map(batch, healthy_map, context, rng)
+        context, healthy_map, seen_map = self._see(batch, rng)
         with torch.no_grad():
             healthy_code = model.anatomy_encoder(healthy_map, context)
         logits = model.anatomy_encoder.logits(seen_map, context)

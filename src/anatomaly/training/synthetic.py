@@ -127,8 +127,7 @@ def train_synthetic(
         )
     subjects = prepare_subjects(config, say)
     shapes = load_shapes(config.lesions, config.output / "cache")
-    model = load_model(config.start_from)[0] if config.start_from else PseudoHealthyModel()
-    model.train()
+    model = starting_model(config.start_from).train()
     model.context.tissue_share.copy_(tissue_share(subjects, config.output / "cache"))
     for plan in STAGES:
         if config.only and plan.name not in config.only:
@@ -153,6 +152,15 @@ def train_synthetic(
             loop,
             lambda progress, name=plan.name: report(name, progress),  # type: ignore[misc]
         )
+
+
+def starting_model(start_from: str | None) -> PseudoHealthyModel:
+    """Return the model that a run goes on from: of weights, or untrained for None.
+
+    Raises:
+        WeightsError: the weights cannot be used.
+    """
+    return load_model(start_from)[0] if start_from else PseudoHealthyModel()
 
 
 def prepare_subjects(config: SyntheticConfig, say: Callable[[str], None]) -> list[Subject]:
