@@ -24,7 +24,7 @@ from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import load_cohort, prepare_scans
-from anatomaly.training.synthesis.lesions import load_shapes
+from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.validation import (
     VALIDATION_SEED,
     VARIANTS,

@@ -30,6 +30,14 @@ class PreprocessConfig:
     force: bool = False
 
 
+RIM_MM: dict[str, float] = {"refined": 1.0}
+"""Rim that a score leaves out, mm; 3 for those not named: residuals at the surface drown lesions,
+the refined score has learnt what the surface looks like."""
+
+SMOOTHING_MM: dict[str, float] = {"refined": 0.5}
+"""σ of the smoothing of a score, mm; 1 for those not named."""
+
+
 @dataclass(frozen=True)
 class AnomalyConfig:
     """How the score becomes a map, a mask and a table.
@@ -38,24 +46,27 @@ class AnomalyConfig:
         polarity: which residuals count; `auto` is brighter for T2w and FLAIR, darker for T1w.
         score: `hybrid` is the paper's, residual times structural difference; `residual` leaves the
             latter out; `normalised` weighs the residual by how small it is in healthy people at
-            that place; `auto` is what the weights were validated with.
+            that place; `refined` is a network trained on synthetic lesions that reads scan,
+            expectations, residuals and structure; `auto` is what the weights were validated with.
         threshold: on the anomaly map; None takes the weights' threshold for the sequence.
         min_lesion_mm3: smaller components of the mask are removed; at least 0.
-        erosion_mm: rim of the brain mask that is not scored; at least 0.
+        erosion_mm: rim of the brain mask that is not scored; at least 0; None is `RIM_MM` of the
+            score.
         ssim_sigma_mm: σ of the Gaussian window of the SSIM map, in mm; above 0, at most 10.
-        smooth_sigma_mm: σ of the Gaussian that smooths the score, in mm; 0 switches it off.
+        smooth_sigma_mm: σ of the Gaussian that smooths the score, in mm; 0 switches it off; None is
+            `SMOOTHING_MM` of the score.
 
     Raises:
         ConfigError: a value is out of its range.
     """
 
     polarity: Polarity = "auto"
-    score: Literal["auto", "hybrid", "residual", "normalised"] = "auto"
+    score: Literal["auto", "hybrid", "residual", "normalised", "refined"] = "auto"
     threshold: float | None = None
     min_lesion_mm3: float = 20.0
-    erosion_mm: float = 3.0
+    erosion_mm: float | None = None
     ssim_sigma_mm: float = 1.5
-    smooth_sigma_mm: float = 1.0
+    smooth_sigma_mm: float | None = None
 
     def __post_init__(self) -> None:
         if self.polarity not in ("auto", "both", "brighter", "darker"):
@@ -66,12 +77,23 @@ class AnomalyConfig:
             raise ConfigError(f"score must be auto or in {get_args(ScoreName)}, got {self.score}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold must lie in [0, 1], got {self.threshold}")
-        if self.min_lesion_mm3 < 0 or self.erosion_mm < 0:
+        if self.min_lesion_mm3 < 0 or self.rim_mm < 0:
             raise ConfigError("min_lesion_mm3 and erosion_mm must be >= 0")
         if not 0 < self.ssim_sigma_mm <= 10:
             raise ConfigError(f"ssim_sigma_mm must lie in (0, 10], got {self.ssim_sigma_mm}")
-        if not 0 <= self.smooth_sigma_mm <= 10:
+        if not 0 <= self.smoothing_mm <= 10:
             raise ConfigError(f"smooth_sigma_mm must lie in [0, 10], got {self.smooth_sigma_mm}")
+
+    @property
+    def rim_mm(self) -> float:
+        """Rim of the brain mask that is not scored, mm."""
+        return RIM_MM.get(self.score, 3.0) if self.erosion_mm is None else self.erosion_mm
+
+    @property
+    def smoothing_mm(self) -> float:
+        """σ of the Gaussian that smooths the score, mm."""
+        own = SMOOTHING_MM.get(self.score, 1.0)
+        return own if self.smooth_sigma_mm is None else self.smooth_sigma_mm
 
 
 @dataclass(frozen=True)
@@ -120,6 +142,7 @@ class DetectConfig:
     def settle(self, route: Route, reuse: Reuse, score: ScoreName) -> DetectConfig:
         """Return a copy that says what was used in the place of `auto`."""
         anomaly = replace(self.anomaly, score=score)
+        anomaly = replace(anomaly, erosion_mm=anomaly.rim_mm, smooth_sigma_mm=anomaly.smoothing_mm)
         return replace(self, route=route, reuse=reuse, anomaly=anomaly)
 
 

@@ -13,17 +13,25 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from anatomaly.anomaly.ssim import ssim_map
 from anatomaly.config import DeviceOption
 from anatomaly.errors import ConfigError
 from anatomaly.model.intensity_agreement import fit_intensities
+from anatomaly.model.lesion_scorer import LesionScorer, stack_evidence
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel, Rebuilt
-from anatomaly.types import BoolArray, FloatArray, Reuse, Route, SingleRoute
+from anatomaly.model.template_context import TemplateContext
+from anatomaly.types import SEQUENCES, BoolArray, FloatArray, Reuse, Route, SingleRoute
+from anatomaly.types import Sequence as SequenceName
 
 ROUTES_OF: dict[Route, tuple[SingleRoute, ...]] = {
     "edges": ("edges",),
     "tissue_map": ("tissue_map",),
     "both": ("edges", "tissue_map"),
 }
+
+
+REFINED: tuple[Route, Reuse] = ("both", "fitted")
+"""Route and reuse that the refined score was trained on."""
 
 
 class RebuiltScan(NamedTuple):
@@ -34,12 +42,14 @@ class RebuiltScan(NamedTuple):
         pseudo_healthy: the same.
         tissue_map: (160, 192, 160) uint8, 0 background, 1 CSF, 2 grey matter, 3 white matter.
         edges: (160, 192, 160) bool.
+        expected: pseudo-healthy image of each route by itself, in the order of `ROUTES_OF`.
     """
 
     image: Tensor
     pseudo_healthy: Tensor
     tissue_map: NDArray[np.uint8]
     edges: BoolArray
+    expected: tuple[Tensor, ...]
 
 
 def choose_device(wanted: DeviceOption) -> torch.device:
@@ -118,21 +128,71 @@ def rebuild(
     x = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None, None].to(device)
     mask = torch.from_numpy(np.ascontiguousarray(brain_mask, dtype=np.float32))[None, None]
     mask = mask.to(device)
-    found = run_networks(model, x, mask, ROUTES_OF[route])
-    pseudo_healthy = join_routes(x, [put_contrast_back(x, r, mask, reuse) for r in found])
-    rebuilt = found[0]
-    tissue = rebuilt.tissue_map[0].argmax(0) * (mask[0, 0] > 0)
+    found = run_networks(model, x, mask, ROUTES_OF[route], combine=reuse != "fitted")
+    return assemble(x, mask, found, reuse)
+
+
+@torch.inference_mode()
+def assemble(image: Tensor, mask: Tensor, found: Sequence[Rebuilt], reuse: Reuse) -> RebuiltScan:
+    """Put the contrast back on what the networks restored, and join the routes.
+
+    Args:
+        image: (1, 1, 160, 192, 160) in [0, 1], 0 outside the brain.
+        mask: the same shape, 1 inside the brain.
+        found: of `run_networks`, one for each route.
+        reuse: see `put_contrast_back`.
+    """
+    expected = tuple(put_contrast_back(image, rebuilt, mask, reuse) for rebuilt in found)
+    tissue = found[0].tissue_map[0].argmax(0) * (mask[0, 0] > 0)
     return RebuiltScan(
-        x,
-        pseudo_healthy,
+        image,
+        join_routes(image, expected),
         tissue.to(torch.uint8).cpu().numpy(),
-        (rebuilt.edges[0, 0] > 0).cpu().numpy(),
+        (found[0].edges[0, 0] > 0).cpu().numpy(),
+        expected,
     )
 
 
 @torch.inference_mode()
+def lesion_probability(
+    scorer: LesionScorer, context: TemplateContext, rebuilt: RebuiltScan, sequence: SequenceName
+) -> Tensor:
+    """Score a rebuilt scan by the network of the refined score.
+
+    Args:
+        scorer: in evaluation mode, on the device.
+        context: of the weights that rebuilt the scan.
+        rebuilt: of `rebuild` with `REFINED`'s route and reuse.
+        sequence: of the scan.
+
+    Returns:
+        (1, 1, 160, 192, 160) in [0, 1], 0 outside the brain.
+    """
+    image, (from_edges, from_tissue) = rebuilt.image, rebuilt.expected
+    tissue = torch.from_numpy(rebuilt.tissue_map)[None].to(image.device)
+    evidence = scorer_evidence(image, from_edges, from_tissue, tissue)
+    known = torch.tensor([SEQUENCES.index(sequence)], device=image.device)
+    kind, half = image.device.type, half_precision(image.device)
+    with torch.autocast(kind, dtype=half or torch.bfloat16, enabled=half is not None):
+        logits = scorer(evidence, context(), known)
+    return torch.sigmoid(logits) * (image > 0)
+
+
+def scorer_evidence(
+    image: Tensor, from_edges: Tensor, from_tissue: Tensor, tissue: Tensor
+) -> Tensor:
+    """Return what the scorer reads, (B, 8, I, J, K); arguments as of `stack_evidence`."""
+    structure = (1 - ssim_map(image, from_edges, data_range=1.0)).clamp(0, 1)
+    return stack_evidence(image, from_edges, from_tissue, structure, tissue)
+
+
+@torch.inference_mode()
 def run_networks(
-    model: PseudoHealthyModel, image: Tensor, mask: Tensor, routes: Iterable[SingleRoute]
+    model: PseudoHealthyModel,
+    image: Tensor,
+    mask: Tensor,
+    routes: Iterable[SingleRoute],
+    combine: bool = True,
 ) -> list[Rebuilt]:
     """Run the networks in half precision where the device has it.
 
@@ -141,11 +201,12 @@ def run_networks(
         image: (1, 1, 160, 192, 160) in [0, 1], 0 outside the brain.
         mask: the same shape, 1 inside the brain.
         routes: see `PseudoHealthyModel.restore`; what they share is computed once.
+        combine: see there; the contrast `fitted` does not need it.
     """
     kind, half = image.device.type, half_precision(image.device)
     with torch.autocast(kind, dtype=half or torch.bfloat16, enabled=half is not None):
         seen = model.extract(image)
-        return [model.restore(seen, mask, route) for route in routes]
+        return [model.restore(seen, mask, route, combine) for route in routes]
 
 
 def join_routes(image: Tensor, pseudo_healthy: Sequence[Tensor]) -> Tensor:

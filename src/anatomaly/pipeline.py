@@ -12,15 +12,24 @@ from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
+from torch import Tensor
 
 from anatomaly.anomaly.atlas import Atlas, load_atlas
 from anatomaly.anomaly.hybrid_score import resolve_polarity
 from anatomaly.anomaly.lesions import Lesion, tabulate_lesions, write_lesions_tsv
 from anatomaly.anomaly.postprocess import threshold_map
-from anatomaly.anomaly.score import anomaly_map
+from anatomaly.anomaly.score import anomaly_map, raw_score
 from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig
-from anatomaly.engine import RebuiltScan, choose_device, limit_threads, rebuild
+from anatomaly.engine import (
+    REFINED,
+    RebuiltScan,
+    choose_device,
+    lesion_probability,
+    limit_threads,
+    rebuild,
+)
 from anatomaly.errors import ConfigError, WeightsError
+from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.native import brain_mask_native, pseudo_healthy_to_native, to_native
 from anatomaly.preprocess.chain import Prepared, prepare
 from anatomaly.report.manifest import software_versions, write_manifest
@@ -36,6 +45,7 @@ from anatomaly.weights import (
     healthy_residual_of,
     load_healthy_residual,
     load_model,
+    load_scorer,
 )
 
 Image = str | Path | Volume | nib.spatialimages.SpatialImage
@@ -133,16 +143,32 @@ class Detector:
         self.healthy_residual: Mapping[str, FloatArray] = {}
         if any(self.choice_for(sequence).score == "normalised" for sequence in SEQUENCES):
             self.healthy_residual = load_healthy_residual(self.card, self.config.weights)
+        self.scorer: LesionScorer | None = None
+        if any(self.choice_for(sequence).score == "refined" for sequence in SEQUENCES):
+            self.scorer = load_scorer(self.card, self.config.weights).to(self.device)
         self.atlas: Atlas | None = load_atlas(self.config.atlas) if self.config.atlas else None
 
     def choice_for(self, sequence: Sequence) -> Choice:
-        """Return route, reuse and score: the user's, else those of the weights."""
+        """Return route, reuse and score: the user's, else those of the weights.
+
+        Raises:
+            ConfigError: the refined score was asked for with a route or reuse it cannot read.
+        """
         config, best = self.config, choice_for(self.card, sequence)
-        return Choice(
+        score = best.score if config.anomaly.score == "auto" else config.anomaly.score
+        if score == "refined":
+            best = Choice(*REFINED, score)
+        choice = Choice(
             best.route if config.route == "auto" else config.route,
             best.reuse if config.reuse == "auto" else config.reuse,
-            best.score if config.anomaly.score == "auto" else config.anomaly.score,
+            score,
         )
+        if score == "refined" and choice[:2] != REFINED:
+            raise ConfigError(
+                f"the refined score reads route and reuse {' and '.join(REFINED)}, got "
+                f"{choice.route} and {choice.reuse}: leave both at auto, or choose another score"
+            )
+        return choice
 
     def detect(self, image: Image) -> Detection:
         """Find what is abnormal in one scan.
@@ -170,12 +196,10 @@ class Detector:
                 choice.route,
                 choice.reuse,
             )
-        with clock.stage("score"):
+        with clock.stage("score"), limit_threads(config.threads):
             anomaly = anomaly_map(
-                rebuilt.image,
-                rebuilt.pseudo_healthy,
+                self._raw_score(rebuilt, prepared.sequence, config.anomaly),
                 prepared.brain_mask.data,
-                prepared.sequence,
                 config.anomaly,
                 self._healthy_residual_for(prepared.sequence, choice.score),
             )
@@ -200,6 +224,12 @@ class Detector:
             run=_manifest(config, self.card, scan, prepared, clock.seconds, str(self.device))
             | {"threshold": threshold, "lesions": len(lesions)},
         )
+
+    def _raw_score(self, rebuilt: RebuiltScan, sequence: Sequence, config: AnomalyConfig) -> Tensor:
+        """Score of each voxel of the working grid, (1, 1, 160, 192, 160)."""
+        if config.score == "refined" and self.scorer is not None:
+            return lesion_probability(self.scorer, self.model.context, rebuilt, sequence)
+        return raw_score(rebuilt.image, rebuilt.pseudo_healthy, sequence, config)
 
     def _healthy_residual_for(self, sequence: Sequence, score: ScoreName) -> FloatArray | None:
         """What healthy people score, (40, 48, 40), if the score needs it."""

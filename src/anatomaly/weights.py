@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from anatomaly.model.lesion_scorer import LesionScorer
     from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 
 DEFAULT_WEIGHTS = "synthetic-2"
@@ -34,6 +35,8 @@ DEFAULT_WEIGHTS = "synthetic-2"
 CARD_FILE, TENSOR_FILE = "card.json", "model.safetensors"
 HEALTHY_FILE = "healthy_residual.safetensors"
 """Beside them, if the weights were calibrated: `healthy_key` to what healthy people score."""
+SCORER_FILE = "lesion_scorer.safetensors"
+"""Beside them, if a refined score was trained: the network of `model.lesion_scorer`."""
 
 
 class Choice(NamedTuple):
@@ -57,6 +60,7 @@ class WeightsCard:
         choices: route, reuse and score that did best on validation for each sequence, and that
             the thresholds belong to; the fields of `Choice` that are left out are its defaults.
         healthy_sha256: of `healthy_residual.safetensors`; empty without one.
+        scorer_sha256: of `lesion_scorer.safetensors`; empty without one.
         licence: of the weights.
         training_data: what they saw, with licence and origin.
         recipe: commands that make them again.
@@ -73,6 +77,7 @@ class WeightsCard:
     thresholds: dict[str, float]
     choices: dict[str, dict[str, str]] = field(default_factory=dict)
     healthy_sha256: str = ""
+    scorer_sha256: str = ""
     licence: str = ""
     training_data: list[str] = field(default_factory=list)
     recipe: list[str] = field(default_factory=list)
@@ -198,6 +203,34 @@ def load_model(name_or_folder: str) -> tuple[PseudoHealthyModel, WeightsCard]:
         raise WeightsError(f"{card.name}: weights of another model: {error}") from error
     lay_channels_last(model)
     return model.eval(), card
+
+
+def load_scorer(card: WeightsCard, name_or_folder: str) -> LesionScorer:
+    """Load the network of the refined score in evaluation mode.
+
+    Args:
+        card: of these weights.
+        name_or_folder: as in `find_weights`.
+
+    Raises:
+        WeightsError: the weights bring none, or the file is missing, damaged or of another network.
+    """
+    from anatomaly.model.lesion_scorer import LesionScorer
+    from anatomaly.model.unet import lay_channels_last
+
+    if not card.scorer_sha256:
+        raise WeightsError(
+            f"{card.name}: brings no refined score; use another --score, or train one with "
+            "`anatomaly train scorer`"
+        )
+    state = _load_tensors(find_weights(name_or_folder) / SCORER_FILE, card.scorer_sha256)
+    scorer = LesionScorer()
+    try:
+        scorer.load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{card.name}: scorer of another network: {error}") from error
+    lay_channels_last(scorer)
+    return scorer.eval()
 
 
 def healthy_key(sequence: Sequence, sign: Sign) -> str:

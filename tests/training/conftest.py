@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.training.cohort import Subject
-from anatomaly.training.synthesis.lesions import LesionShape
+from anatomaly.training.synthesis.lesion_shapes import LesionShape
 
 GREY_OF_CLASS = np.array([0, 30, 32, 110, 115, 125, 140, 110, 112, 170, 170, 160, 150, 45, 20])
 

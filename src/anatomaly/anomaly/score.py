@@ -11,22 +11,39 @@ from anatomaly.config import AnomalyConfig
 from anatomaly.types import BoolArray, FloatArray, Sequence
 
 
-def anomaly_map(
-    image: Tensor,
-    pseudo_healthy: Tensor,
-    brain_mask: BoolArray,
-    sequence: Sequence,
-    config: AnomalyConfig,
-    healthy_residual: FloatArray | None = None,
-) -> FloatArray:
-    """Score a rebuilt scan on the working grid, whose voxels are 1 mm wide.
+def raw_score(
+    image: Tensor, pseudo_healthy: Tensor, sequence: Sequence, config: AnomalyConfig
+) -> Tensor:
+    """Compare a scan with its pseudo-healthy image, voxel by voxel.
 
     Args:
         image: (1, 1, I, J, K) in [0, 1], 0 outside the brain.
         pseudo_healthy: the same.
-        brain_mask: (I, J, K).
         sequence: decides the polarity if that is `auto`.
-        config: polarity, score (not `auto`), smoothing, rim.
+        config: polarity, score (`hybrid`; anything else is the residual), SSIM window.
+
+    Returns:
+        (1, 1, I, J, K) in [0, 1].
+    """
+    polarity = resolve_polarity(config.polarity, sequence)
+    if config.score != "hybrid":
+        return signed_residual(image, pseudo_healthy, polarity)
+    sigma = config.ssim_sigma_mm
+    return hybrid_score(image, pseudo_healthy, data_range=1.0, polarity=polarity, sigma=sigma)
+
+
+def anomaly_map(
+    raw: Tensor,
+    brain_mask: BoolArray,
+    config: AnomalyConfig,
+    healthy_residual: FloatArray | None = None,
+) -> FloatArray:
+    """Turn a score on the working grid, whose voxels are 1 mm wide, into the anomaly map.
+
+    Args:
+        raw: (1, 1, I, J, K) of `raw_score`, or of the network of the refined score.
+        brain_mask: (I, J, K).
+        config: score, smoothing, rim.
         healthy_residual: (I/4, J/4, K/4) of healthy people, for the `normalised` score.
 
     Returns:
@@ -35,17 +52,11 @@ def anomaly_map(
     Raises:
         ValueError: the score is `normalised` and healthy_residual is None.
     """
-    polarity = resolve_polarity(config.polarity, sequence)
-    if config.score == "hybrid":
-        sigma = config.ssim_sigma_mm
-        raw = hybrid_score(image, pseudo_healthy, data_range=1.0, polarity=polarity, sigma=sigma)
-    else:
-        raw = signed_residual(image, pseudo_healthy, polarity)
     smooth = postprocess(
         raw[0, 0].cpu().numpy(),
         brain_mask,
-        sigma_voxels=config.smooth_sigma_mm,
-        erosion_voxels=config.erosion_mm,
+        sigma_voxels=config.smoothing_mm,
+        erosion_voxels=config.rim_mm,
     )
     if config.score != "normalised":
         return smooth

@@ -7,18 +7,11 @@ It keeps the shape of its input, which the libraries' 3D maps do not.
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from anatomaly.gaussian import gaussian_blur
+
 WINDOW_TRUNCATE = 3.5
-
-
-def _window(sigma: float, like: Tensor) -> Tensor:
-    """Gaussian weights, cut at 3.5 σ, sum 1."""
-    radius = int(WINDOW_TRUNCATE * sigma + 0.5)
-    offsets = torch.arange(-radius, radius + 1, device=like.device, dtype=like.dtype)
-    weights = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    return weights / weights.sum()
 
 
 def ssim_map(x: Tensor, y: Tensor, *, data_range: float, sigma: float = 1.5) -> Tensor:
@@ -47,25 +40,13 @@ def ssim_map(x: Tensor, y: Tensor, *, data_range: float, sigma: float = 1.5) -> 
         raise ValueError(f"data_range and sigma must be > 0, got {data_range} and {sigma}")
     x, y = x.float(), y.float()
     moments = torch.cat([x, y, x * x, y * y, x * y], dim=1)
+    radius = int(WINDOW_TRUNCATE * sigma + 0.5)
     with torch.autocast(x.device.type, enabled=False):  # half precision cannot hold xx − x̄²
-        mean_x, mean_y, xx, yy, xy = _blur(moments, _window(sigma, x)).chunk(5, dim=1)
+        blurred = gaussian_blur(moments, [sigma] * 3, [radius] * 3, borders="reflect")
+        mean_x, mean_y, xx, yy, xy = blurred.chunk(5, dim=1)
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     covariance = xy - mean_x * mean_y
     spread = xx - mean_x**2 + yy - mean_y**2
     return ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
         (mean_x**2 + mean_y**2 + c1) * (spread + c2)
     )
-
-
-def _blur(image: Tensor, weights: Tensor) -> Tensor:
-    """Separable convolution of every channel of (B, C, I, J, K), borders reflected."""
-    b, c, *grid = image.shape
-    out = image.reshape(b * c, 1, *grid)
-    radius = len(weights) // 2
-    for axis in range(3):
-        shape = [1, 1, 1, 1, 1]
-        shape[2 + axis] = len(weights)
-        padding = [0] * 6
-        padding[4 - 2 * axis] = padding[5 - 2 * axis] = radius
-        out = F.conv3d(F.pad(out, padding, mode="reflect"), weights.view(shape))
-    return out.reshape(b, c, *grid)

@@ -106,11 +106,11 @@ PolarityChoice = Annotated[
     ),
 ]
 ScoreChoice = Annotated[
-    Literal["auto", "hybrid", "residual", "normalised"],
+    Literal["auto", "hybrid", "residual", "normalised", "refined"],
     typer.Option(
         rich_help_panel=WHAT,
         help="The paper's score, the residual alone, the residual by what healthy people have "
-        "there, or what the weights were validated with.",
+        "there, a network trained on synthetic lesions, or what the weights were validated with.",
     ),
 ]
 RouteChoice = Annotated[

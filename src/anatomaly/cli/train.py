@@ -179,6 +179,56 @@ def export(
 
 
 @train_app.command()
+def scorer(
+    weights: Annotated[
+        Path,
+        typer.Argument(help="Folder of the weights, which receives the network."),
+    ],
+    run: Annotated[
+        Path,
+        typer.Option(help="Folder of the run, for its people; checkpoints go there."),
+    ],
+    lesions: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="Lesion shapes, masks in MNI space, in folders stroke/ and ms/.",
+        ),
+    ],
+    pairs: Annotated[int, typer.Option(min=1, help="Pairs of brains to draw and rebuild.")] = 150,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 6000,
+    patch: Annotated[int, typer.Option(min=48, help="Side of a patch, voxels; 16 · n.")] = 80,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of the brains: another one to go on from weights.")
+    ] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 1,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that draw.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1,
+    precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Of the network.")] = "bf16",
+    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, mps.")] = "cpu",
+) -> None:
+    """Train the refined score on synthetic lesions; the same command goes on after a kill.
+
+    - `anatomaly train scorer my-weights --run runs/first --lesions shapes`
+    """
+    from anatomaly.training.loop import LoopConfig
+    from anatomaly.training.scorer import SCORER_RATE, ScorerConfig, train_scorer
+
+    loop = LoopConfig(steps, batch, SCORER_RATE, workers, threads, 60.0, precision, device)
+    config = ScorerConfig(weights, run, lesions, pairs, seed, (patch,) * 3, loop)
+    with Display(1, verbose=True) as display:
+        display.start_scan(weights.name)
+        report = _Reporter(display)
+        try:
+            train_scorer(config, display.note, lambda progress: report("scorer", progress))
+        except AnatomalyError as error:
+            display.line(f"{type(error).__name__}: {error}", style="red")
+            raise typer.Exit(1) from error
+        display.line(f"done: {weights}", style="green")
+
+
+@train_app.command()
 def calibrate(
     weights: Annotated[
         Path,

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from anatomaly.gaussian import gaussian_blur
 from anatomaly.model.one_hot import LEVELS
 
 SIGMA_VOXELS = 0.7
@@ -35,16 +36,7 @@ def tissue_levels(tissue_map: Tensor) -> Tensor:
 def smooth(image: Tensor, sigma_voxels: float) -> Tensor:
     """Blur (B, 1, I, J, K) with a separable Gaussian cut at 3 σ; borders are replicated."""
     radius = max(1, math.ceil(3 * sigma_voxels))
-    offsets = torch.arange(-radius, radius + 1, device=image.device, dtype=image.dtype)
-    kernel = torch.exp(-0.5 * (offsets / sigma_voxels) ** 2)
-    kernel = kernel / kernel.sum()
-    for axis in range(3):
-        shape = [1, 1, 1, 1, 1]
-        shape[2 + axis] = 2 * radius + 1
-        padding = [0] * 6
-        padding[4 - 2 * axis] = padding[5 - 2 * axis] = radius
-        image = F.conv3d(F.pad(image, padding, mode="replicate"), kernel.view(shape))
-    return image
+    return gaussian_blur(image, [sigma_voxels] * 3, [radius] * 3)
 
 
 def gradient(image: Tensor) -> Tensor:

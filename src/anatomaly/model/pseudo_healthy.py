@@ -87,7 +87,9 @@ class PseudoHealthyModel(nn.Module):
         modality_code = self.modality_extractor(image, tissue_map)
         return Extracted(context, anatomical_image, tissue_map, edges, modality_code)
 
-    def restore(self, seen: Extracted, brain_mask: Tensor, route: SingleRoute) -> Rebuilt:
+    def restore(
+        self, seen: Extracted, brain_mask: Tensor, route: SingleRoute, combine: bool = True
+    ) -> Rebuilt:
         """Rebuild healthy anatomy and put the modality back.
 
         Args:
@@ -95,12 +97,15 @@ class PseudoHealthyModel(nn.Module):
             brain_mask: (B, 1, 160, 192, 160), 1 inside.
             route: `edges` restores the anatomical code from edges alone (the method);
                 `tissue_map` encodes the extractor's tissue map instead (the ablation).
+            combine: decode the image; else it is 0, for those who fit the contrast to the scan.
         """
         if route == "edges":
             anatomical_code = self.anatomy_restorer(seen.edges, seen.context)
         else:
             anatomical_code = self.anatomy_encoder(seen.tissue_map, seen.context)
-        pseudo_healthy = self.representation_combiner(anatomical_code, seen.modality_code)
+        pseudo_healthy = torch.zeros_like(brain_mask)
+        if combine:
+            pseudo_healthy = self.representation_combiner(anatomical_code, seen.modality_code)
         return Rebuilt(
             seen.anatomical_image,
             seen.tissue_map,

@@ -19,6 +19,7 @@ from torch import Tensor
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
 from anatomaly.anomaly.hybrid_score import AUTO_POLARITY
 from anatomaly.config import AnomalyConfig
+from anatomaly.engine import RebuiltScan
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject, load_cohort
@@ -26,6 +27,7 @@ from anatomaly.training.validation import (
     ValidationScan,
     draw_validation,
     healthy_threshold,
+    load_refine,
     rebuild_scan,
     score_scan,
 )
@@ -91,19 +93,20 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
     for sequence in SEQUENCES:
         choice = choice_for(card, sequence)
         cells: dict[Sign, list[FloatArray]] = {sign: [] for sign in SIGNS}
-        for scan, phi in _rebuild_drawn(model, choice, people, sequence, config.count, 0):
+        for scan, rebuilt in _rebuild_drawn(model, choice, people, sequence, config.count, 0):
             for sign in SIGNS:
                 every = AnomalyConfig(polarity=sign, score="residual", erosion_mm=0.0)
-                cells[sign].append(pool_cells(score_scan(scan, phi, every), scan.brain_mask))
+                cells[sign].append(pool_cells(score_scan(scan, rebuilt, every), scan.brain_mask))
         for sign in SIGNS:
             healthy = torch.from_numpy(measure_healthy_residual(cells[sign])).half()
             maps[healthy_key(sequence, sign)] = healthy
         measured = {name: healthy.float().numpy() for name, healthy in maps.items()}
         expected = healthy_residual_of(measured, sequence, AUTO_POLARITY[sequence])
+        refine = load_refine(model, card, str(folder)) if choice.score == "refined" else None
         found = _rebuild_drawn(model, choice, controls, sequence, config.controls_count, 500)
         scored = [
-            score_scan(scan, phi, AnomalyConfig(score=choice.score), expected)
-            for scan, phi in found
+            score_scan(scan, rebuilt, AnomalyConfig(score=choice.score), expected, refine)
+            for scan, rebuilt in found
         ]
         thresholds[sequence] = round(healthy_threshold(scored, VOXEL_ML), 4)
         say(f"{sequence}: threshold {thresholds[sequence]}")
@@ -117,8 +120,8 @@ def _rebuild_drawn(
     sequence: Sequence,
     count: int,
     seed: int,
-) -> Iterator[tuple[ValidationScan, Tensor]]:
-    """Healthy scans and their pseudo-healthy images."""
+) -> Iterator[tuple[ValidationScan, RebuiltScan]]:
+    """Healthy scans, drawn and rebuilt."""
     scans = draw_validation(people, [], sequence, count, healthy=True, seed=CALIBRATION_SEED + seed)
     for scan in scans:
         yield scan, rebuild_scan(model, scan, [(choice.route, choice.reuse)])[0]

@@ -8,16 +8,30 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from anatomaly.engine import keep_freed_memory
 from anatomaly.errors import TrainingError
 from anatomaly.model.unet import lay_channels_last
 from anatomaly.training.checkpoint import load_checkpoint, save_checkpoint
-from anatomaly.training.stages import AnatomyStage, EdgeStage, RestorationStage
-from anatomaly.training.synthesis.generator import Pair
+
+
+class Stage(Protocol):
+    """What the loop trains."""
+
+    @property
+    def trained(self) -> nn.Module:
+        """Its parameters change, nothing else."""
+
+    def step(self, batch: Any, step: int = 0) -> dict[str, Tensor]:
+        """Losses of one batch, which are summed."""
+
+    def to(self, device: str, /) -> Any:
+        """Move all that `step` uses."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +81,8 @@ def single_thread(_: int) -> None:
 
 
 def train_stage(
-    stage: AnatomyStage | RestorationStage | EdgeStage,
-    data: Dataset[Pair],
+    stage: Stage,
+    data: Dataset[Any],
     folder: Path,
     config: LoopConfig,
     report: Callable[[Progress], None] = lambda _: None,
@@ -112,7 +126,9 @@ def train_stage(
             saved = time.monotonic()
 
 
-def _batches(data: Dataset[Pair], config: LoopConfig, done: int) -> Iterator[tuple[int, Pair]]:
+def _batches(
+    data: Dataset[Any], config: LoopConfig, done: int
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """Batches from step `done` on, drawn ahead by worker processes."""
     ahead = Subset(data, range(done * config.batch, config.steps * config.batch))
     loader = DataLoader(
@@ -126,14 +142,14 @@ def _batches(data: Dataset[Pair], config: LoopConfig, done: int) -> Iterator[tup
 
 
 def _step(
-    stage: AnatomyStage | RestorationStage | EdgeStage,
-    batch: Pair,
+    stage: Stage,
+    batch: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
     step: int,
     config: LoopConfig,
 ) -> dict[str, float]:
     """One optimiser step; returns the losses."""
-    on_device: Pair = {k: v.to(config.device) for k, v in batch.items()}  # type: ignore[attr-defined,assignment]
+    on_device = {k: v.to(config.device) for k, v in batch.items()}
     for group in optimiser.param_groups:
         group["lr"] = rate_at(step, config)
     kind = torch.device(config.device).type

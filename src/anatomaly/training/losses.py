@@ -74,3 +74,22 @@ def code_loss(logits: Tensor, code: Tensor, mask: Tensor) -> Tensor:
 def modality_loss(codes_a: Tensor, codes_b: Tensor) -> Tensor:
     """Modality cycle: mean squared difference of two codes of the same contrast, (B, 16) each."""
     return (codes_a - codes_b).pow(2).mean()
+
+
+def lesion_loss(logits: Tensor, share: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """Return `entropy`, 10 · mean cross-entropy over the mask, and `dice`, .5 · (1 − Dice).
+
+    Dice = (2 Σ p s + 100) / (Σ p + Σ s + 100) over the whole batch.
+
+    Args:
+        logits: (B, 1, I, J, K).
+        share: (B, 1, I, J, K) in [0, 1], share of lesion.
+        mask: (B, 1, I, J, K) of 0 and 1.
+    """
+    surprise = F.binary_cross_entropy_with_logits(logits.float(), share, reduction="none")
+    found, truth = torch.sigmoid(logits.float()) * mask, share * mask
+    overlap = (2 * (found * truth).sum() + 100) / (found.sum() + truth.sum() + 100)
+    return {
+        "entropy": 10 * (surprise * mask).sum() / (mask.sum() + 1),
+        "dice": 0.5 * (1 - overlap),
+    }

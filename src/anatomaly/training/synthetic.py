@@ -23,7 +23,7 @@ from anatomaly.training.loop import LoopConfig, Progress, train_stage
 from anatomaly.training.stages import AnatomyStage, EdgeStage, RestorationStage, StraightStage
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
-from anatomaly.training.synthesis.lesions import load_shapes
+from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.weights import load_model
 
 Stage = AnatomyStage | RestorationStage | EdgeStage

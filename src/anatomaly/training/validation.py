@@ -5,28 +5,30 @@ Every choice (score, filter, threshold, checkpoint) is made here, never on the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from anatomaly.anomaly.score import anomaly_map
+from anatomaly.anomaly.score import anomaly_map, raw_score
 from anatomaly.config import AnomalyConfig
-from anatomaly.engine import ROUTES_OF, join_routes, put_contrast_back, run_networks
+from anatomaly.engine import ROUTES_OF, RebuiltScan, assemble, lesion_probability, run_networks
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject
 from anatomaly.training.loop import single_thread
 from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
-from anatomaly.training.synthesis.lesions import LesionShape
-from anatomaly.types import BoolArray, FloatArray, Reuse, Route, SingleRoute
+from anatomaly.training.synthesis.lesion_shapes import LesionShape
+from anatomaly.types import BoolArray, FloatArray, Reuse, Route
 from anatomaly.types import Sequence as SequenceName
+from anatomaly.weights import WeightsCard, load_scorer
 
 VALIDATION_SEED = 990_001
 LESION_SHARE = 0.3
@@ -42,12 +44,18 @@ class ValidationScan:
         image: (160, 192, 160) float32 in [0, 1], 0 outside the brain.
         brain_mask: bool, same grid.
         lesion: bool, same grid; empty for a healthy scan.
+        kind: of the lesion, a word of `VALIDATION_KINDS`; empty for a healthy scan.
     """
 
     sequence: SequenceName
     image: FloatArray
     brain_mask: BoolArray
     lesion: BoolArray
+    kind: str = ""
+
+
+VALIDATION_KINDS = ("stroke", "ms", "tumour", "haemorrhage", "spots", "periventricular")
+"""Kinds of lesion, in turn: validation is balanced over them."""
 
 
 def draw_validation(
@@ -75,6 +83,7 @@ def draw_validation(
         seed=seed + CONTRASTS.index(sequence),
         sequence_shares=(shares[0], shares[1], shares[2], shares[3]),
         lesions=not healthy,
+        kinds=VALIDATION_KINDS,
     )
     drawn = 0
     pairs = DataLoader(
@@ -84,13 +93,14 @@ def draw_validation(
         prefetch_factor=1,
         worker_init_fn=single_thread,
     )
-    for pair in pairs:
+    for index, pair in enumerate(pairs):
         lesion = pair["lesion"][0].numpy() >= LESION_SHARE
         if not healthy and lesion.sum() < 50:  # 0.05 mL: no lesion was drawn
             continue
         drawn += 1
         brain_mask = pair["brain"][0].numpy() > 0
-        yield ValidationScan(sequence, pair["image"][0, 0].numpy(), brain_mask, lesion)
+        kind = "" if healthy else VALIDATION_KINDS[index % len(VALIDATION_KINDS)]
+        yield ValidationScan(sequence, pair["image"][0, 0].numpy(), brain_mask, lesion, kind)
         if drawn == count:
             return
 
@@ -117,12 +127,15 @@ def cached_validation(
                 image=scan.image.astype(np.float16),
                 brain_mask=scan.brain_mask,
                 lesion=scan.lesion,
+                kind=scan.kind,
             )
             temporary.replace(path)
     for path in paths:
         with np.load(path) as file:
             image = file["image"].astype(np.float32)
-            yield ValidationScan(sequence, image, file["brain_mask"], file["lesion"])
+            yield ValidationScan(
+                sequence, image, file["brain_mask"], file["lesion"], str(file["kind"])
+            )
 
 
 VARIANTS: dict[str, AnomalyConfig] = {
@@ -130,44 +143,70 @@ VARIANTS: dict[str, AnomalyConfig] = {
     "hybrid, both signs (paper)": AnomalyConfig(score="hybrid", polarity="both"),
     "residual": AnomalyConfig(score="residual"),
     "normalised": AnomalyConfig(score="normalised"),
+    "refined": AnomalyConfig(score="refined"),
 }
 """Scores that validation compares."""
 
 
+Refine: TypeAlias = Callable[[RebuiltScan, SequenceName], Tensor]
+"""`engine.lesion_probability` with its networks filled in."""
+
+
+def load_refine(model: PseudoHealthyModel, card: WeightsCard, name_or_folder: str) -> Refine:
+    """Load the refined score of weights, for `score_scan`.
+
+    Raises:
+        WeightsError: they bring none.
+    """
+    device = next(model.parameters()).device
+    scorer = load_scorer(card, name_or_folder).to(device)
+    return partial(lesion_probability, scorer, model.context)
+
+
 def score_scan(
     scan: ValidationScan,
-    pseudo_healthy: Tensor,
+    rebuilt: RebuiltScan,
     config: AnomalyConfig,
     healthy: FloatArray | None = None,
+    refine: Refine | None = None,
 ) -> FloatArray:
-    """Return the anomaly map (160, 192, 160); arguments as of `anomaly.score.anomaly_map`."""
-    image = torch.from_numpy(scan.image)[None, None].to(pseudo_healthy.device)
-    return anomaly_map(image, pseudo_healthy, scan.brain_mask, scan.sequence, config, healthy)
+    """Return the anomaly map (160, 192, 160).
+
+    Args:
+        scan: of which.
+        rebuilt: of `rebuild_scan`.
+        config: polarity, score, smoothing, rim.
+        healthy: what healthy people score, for the `normalised` score.
+        refine: for the `refined` score.
+
+    Raises:
+        ValueError: the score needs what was not given.
+    """
+    if config.score == "refined":
+        if refine is None:
+            raise ValueError("the refined score needs its network")
+        raw = refine(rebuilt, scan.sequence)
+    else:
+        raw = raw_score(rebuilt.image, rebuilt.pseudo_healthy, scan.sequence, config)
+    return anomaly_map(raw, scan.brain_mask, config, healthy)
 
 
 def rebuild_scan(
-    model: PseudoHealthyModel,
-    scan: ValidationScan,
-    wanted: Iterable[tuple[Route, Reuse]],
-) -> list[Tensor]:
+    model: PseudoHealthyModel, scan: ValidationScan, wanted: Sequence[tuple[Route, Reuse]]
+) -> list[RebuiltScan]:
     """Rebuild one validation scan where the model lies; the networks run once.
 
     Returns:
-        Pseudo-healthy images, (1, 1, 160, 192, 160), one for each route and reuse.
+        One for each route and reuse that is wanted.
     """
-    wanted = list(wanted)
     device = next(model.parameters()).device
     image = torch.from_numpy(scan.image)[None, None].to(device)
     mask = torch.from_numpy(scan.brain_mask).float()[None, None].to(device)
     routes = sorted({single for route, _ in wanted for single in ROUTES_OF[route]})
-    rebuilt = dict(zip(routes, run_networks(model, image, mask, routes), strict=True))
-
-    @cache
-    def restored(route: SingleRoute, reuse: Reuse) -> Tensor:
-        return put_contrast_back(image, rebuilt[route], mask, reuse)
-
+    combine = any(reuse != "fitted" for _, reuse in wanted)
+    rebuilt = dict(zip(routes, run_networks(model, image, mask, routes, combine), strict=True))
     return [
-        join_routes(image, [restored(single, reuse) for single in ROUTES_OF[route]])
+        assemble(image, mask, [rebuilt[single] for single in ROUTES_OF[route]], reuse)
         for route, reuse in wanted
     ]
 

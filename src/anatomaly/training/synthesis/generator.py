@@ -19,13 +19,10 @@ from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
 from anatomaly.training.synthesis.deform import random_deformation, read_linear, read_nearest
 from anatomaly.training.synthesis.label_maps import RIM, TISSUE_OF_CLASS
-from anatomaly.training.synthesis.lesions import (
-    Lesion,
-    LesionShape,
-    draw_lesion,
-    no_lesion,
-    paint_lesion,
-)
+from anatomaly.training.synthesis.lesion_shapes import LesionShape
+from anatomaly.training.synthesis.lesion_values import paint_lesion
+from anatomaly.training.synthesis.lesions import Lesion, confine, draw_lesion, push_coordinates
+from anatomaly.training.synthesis.normal_variants import add_normal_variants
 from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
 
 MEANS_ERROR = 0.04
@@ -67,6 +64,8 @@ class GeneratorConfig:
         lesions: draw lesions at all.
         images: draw images at all; without them `image` and `healthy` are empty.
         real_share: probability that a real scan, where there is one, is the source of an image.
+        kinds: lesion kinds that sample 0, 1, 2, … have in turn; empty draws them by their shares.
+        most_lesions: lesions of a sample, each beyond the first in a third of the samples.
     """
 
     patch: tuple[int, int, int] = (96, 96, 96)
@@ -75,6 +74,8 @@ class GeneratorConfig:
     lesions: bool = True
     images: bool = True
     real_share: float = 0.7
+    kinds: tuple[str, ...] = ()
+    most_lesions: int = 1
     _coarse_step: int = field(default=5, repr=False)
 
 
@@ -104,7 +105,13 @@ class PairGenerator(Dataset[Pair]):
         flip = chance(rng, 0.5)
         if flip:
             coordinates[0] = TEMPLATE_SHAPE[0] - 1 - coordinates[0]
-        classes = read_nearest(torch.from_numpy(np.array(subject.labels)), coordinates)
+        labels = torch.from_numpy(np.array(subject.labels))
+        classes = read_nearest(labels, coordinates)
+        lesions = self._draw_lesions(rng, index, classes, start)
+        for push in (lesion.push for lesion in lesions if lesion.push):
+            coordinates = push_coordinates(coordinates, push)
+            classes = read_nearest(labels, coordinates)
+        lesions = [confine(lesion, classes) for lesion in lesions]
         t1w = None
         if subject.image is not None and self.config.images:
             t1w = _read_crop(subject.image, coordinates)
@@ -115,16 +122,16 @@ class PairGenerator(Dataset[Pair]):
         if tight:
             outside = (~brain).float()[None, None]
             brain = torch.nn.functional.max_pool3d(outside, 3, 1, 1)[0, 0] < 0.5
-        lesion = no_lesion(classes)
-        if self.config.lesions:
-            lesion = draw_lesion(rng, self.shapes, classes, start)
+        share = _joint_share(lesions, classes)
         acquisition = c.draw_acquisition(rng)
         images, healthy, means = [], [], []
         for contrast in contrasts if self.config.images else ():
             clean, values, tissue_values = self._render(rng, subject, classes, t1w, contrast)
             noise_seed = integer(rng, 2**31)
-            painted = paint_lesion(rng, clean, lesion, contrast)
-            low, high = _percentiles(torch.cat([values, self._lesion_values(painted, lesion)]))
+            painted = clean
+            for lesion in lesions:
+                painted = paint_lesion(rng, painted, lesion, contrast)
+            low, high = _percentiles(torch.cat([values, self._lesion_values(painted, share)]))
             low_high = (low, high - low)
             target = c.acquire(clean, acquisition)
             noise = torch.Generator().manual_seed(noise_seed)
@@ -145,18 +152,31 @@ class PairGenerator(Dataset[Pair]):
             healthy=torch.stack(healthy)[:, None],
             tissue=tissue,
             brain=brain.float()[None],
-            lesion=(lesion.alpha * brain)[None],
+            lesion=(share * brain)[None],
             start=torch.tensor(start),
             sequence=torch.tensor([c.CONTRASTS.index(k.sequence) for k in contrasts]),
             tissue_means=torch.stack(means),
         )
 
-    def _lesion_values(self, painted: Tensor, lesion: Lesion) -> Tensor:
+    def _draw_lesions(
+        self, rng: Generator, index: int, classes: Tensor, start: tuple[int, int, int]
+    ) -> list[Lesion]:
+        """Lesions of one sample; none if the configuration wants none."""
+        if not self.config.lesions:
+            return []
+        kinds = self.config.kinds
+        kind = kinds[index % len(kinds)] if kinds else None
+        lesions = [draw_lesion(rng, self.shapes, classes, start, kind)]
+        while len(lesions) < self.config.most_lesions and chance(rng, 1 / 3):
+            lesions.append(draw_lesion(rng, self.shapes, classes, start, kind))
+        return lesions
+
+    def _lesion_values(self, painted: Tensor, share: Tensor) -> Tensor:
         """Values inside the lesion, as thinly read as those of the brain in `_render`.
 
         A large bright lesion sets the upper percentile of a scan, and so darkens all the rest.
         """
-        return painted[lesion.alpha > 0.5][:: self.config._coarse_step**3]
+        return painted[share > 0.5][:: self.config._coarse_step**3]
 
     def _draw_start(self, rng: Generator) -> tuple[int, int, int]:
         """First voxel of the patch, uniform over the grid on even voxels (the nets fold by two)."""
@@ -195,12 +215,22 @@ class PairGenerator(Dataset[Pair]):
                 image = c.remap(t1w, curve)
                 rim = classes == RIM
                 image[rim] = contrast.means[RIM]
+                image = add_normal_variants(rng, image, classes, contrast.sequence)
                 values = c.remap(grey[inside].float(), curve)
                 return image, values, _medians(values, tissue)
         image = c.render_classes(rng, classes, contrast)
+        image = add_normal_variants(rng, image, classes, contrast.sequence)
         values = contrast.means[coarse[inside].long()]
         values = values + 0.03 * torch.randn(values.shape, generator=rng)
         return image, values, _medians(values, tissue)
+
+
+def _joint_share(lesions: list[Lesion], classes: Tensor) -> Tensor:
+    """Share of any lesion at each voxel, (I, J, K): 1 − Π (1 − share of each)."""
+    healthy = torch.ones(classes.shape)
+    for lesion in lesions:
+        healthy = healthy * (1 - lesion.alpha)
+    return 1 - healthy
 
 
 def _read_crop(volume: np.ndarray, coordinates: Tensor) -> Tensor:

@@ -1,24 +1,21 @@
-"""Synthetic lesions: real shapes and drawn ones, with intensities that fit the sequence.
+"""Synthetic lesions: where they lie, what they are made of, and how they push the brain aside.
 
-Only the shape of a real lesion is used, never its appearance.
+Real shapes (stroke, MS) and drawn ones (tumours with core and oedema, haemorrhages, spots,
+periventricular white-matter lesions). How they look in a sequence: `lesion_values`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-import nibabel as nib
-import numpy as np
 import torch
-from scipy import ndimage
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from anatomaly.errors import TrainingError
-from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, apply_affine, voxel_to_voxel
-from anatomaly.training.synthesis.contrast import CORTEX, CSF, WHITE, Contrast
-from anatomaly.training.synthesis.deform import patch_grid, read_linear
+from anatomaly.training.synthesis.contrast import WHITE
+from anatomaly.training.synthesis.deform import patch_grid
+from anatomaly.training.synthesis.lesion_shapes import LesionShape, paste_shape, random_place
 from anatomaly.training.synthesis.random_draws import (
     chance,
     gaussian_blur,
@@ -28,14 +25,33 @@ from anatomaly.training.synthesis.random_draws import (
     uniform,
 )
 
+KIND_SHARES: dict[str, float] = {
+    "none": 0.13,
+    "stroke": 0.23,
+    "ms": 0.20,
+    "tumour": 0.24,
+    "haemorrhage": 0.05,
+    "spots": 0.08,
+    "periventricular": 0.07,
+}
+"""How often each kind is drawn; what cannot be drawn (no shapes, no ventricle) is a tumour."""
 
-@dataclass(frozen=True)
-class LesionShape:
-    """A real lesion on the template grid: its cropped mask (uint8) and the crop's first voxel."""
+FEWEST_TISSUE_VOXELS = 5000
+"""A patch with less brain tissue than this stays healthy."""
 
-    mask: Tensor
-    start: tuple[int, int, int]
-    kind: str
+
+class Push(NamedTuple):
+    """Mass effect: tissue moves away from a centre, most at its rim.
+
+    Attributes:
+        centre: (3,) voxel of the patch.
+        reach: distance over which the shift fades, voxels.
+        shift: largest shift, voxels.
+    """
+
+    centre: Tensor
+    reach: float
+    shift: float
 
 
 @dataclass(frozen=True)
@@ -45,64 +61,16 @@ class Lesion:
     Attributes:
         alpha: (I, J, K) in [0, 1], share of lesion tissue.
         core: (I, J, K) in [0, 1], share of the core within it; zeros without a core.
-        kind: stroke, ms, tumour, spots or none.
+        kind: a key of `KIND_SHARES`.
+        oedema: (I, J, K) in [0, 1], share of the oedema within it; None without one.
+        push: mass effect, if it has one.
     """
 
     alpha: Tensor
     core: Tensor
     kind: str
-
-
-def load_shapes(folder: Path, cache: Path, held_out: bool = False) -> list[LesionShape]:
-    """Load lesion shapes (`stroke/` and `ms/` below `folder`), resampled to the template grid.
-
-    Every fifth shape of a kind is held out for validation; `held_out` returns those instead.
-    MSLUB patients 19 and 26 are never used: they are test cases.
-
-    Raises:
-        TrainingError: no shape is found.
-    """
-    path = cache / "lesion_shapes.npz"
-    if not path.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
-        _build_shapes(folder, path)
-    shapes = []
-    with np.load(path) as file:
-        for name in sorted(n for n in file.files if n.endswith(":mask")):
-            kind, number, _ = name.split(":")
-            if (int(number) % 5 == 4) == held_out:
-                i, j, k = (int(v) for v in file[name.replace(":mask", ":start")])
-                shapes.append(LesionShape(torch.from_numpy(file[name]), (i, j, k), kind))
-    return shapes
-
-
-def _build_shapes(folder: Path, path: Path) -> None:
-    arrays: dict[str, np.ndarray] = {}
-    for kind in ("stroke", "ms"):
-        files = sorted((folder / kind).glob("*.nii.gz"))
-        files = [f for f in files if not f.name.startswith(("patient19", "patient26"))]
-        for number, file in enumerate(files):
-            image: Any = nib.load(file)
-            to_voxel = voxel_to_voxel(TEMPLATE_AFFINE, np.asarray(image.affine, dtype=np.float64))
-            data = (np.asarray(image.dataobj) > 0).astype(np.float32)
-            index = np.argwhere(data)
-            if len(index) < 8:
-                continue
-            ends = np.stack([index.min(0), index.max(0)]).astype(np.float64)
-            corners = apply_affine(np.linalg.inv(to_voxel).astype(np.float64), ends)
-            low = np.clip(np.floor(corners.min(0)) - 2, 0, TEMPLATE_SHAPE).astype(int)
-            high = np.clip(np.ceil(corners.max(0)) + 3, 0, TEMPLATE_SHAPE).astype(int)
-            offset = apply_affine(to_voxel, low.astype(np.float64))
-            mask = ndimage.affine_transform(
-                data, to_voxel[:3, :3], offset, tuple(high - low), order=1
-            )
-            crop = mask > 0.5
-            arrays[f"{kind}:{number:04d}:mask"] = crop.astype(np.uint8)
-            arrays[f"{kind}:{number:04d}:start"] = low
-    if not arrays:
-        raise TrainingError(f"{folder}: no lesion shapes (*.nii.gz) in stroke/ or ms/")
-    with path.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    oedema: Tensor | None = None
+    push: Push | None = None
 
 
 def no_lesion(classes: Tensor) -> Lesion:
@@ -112,85 +80,117 @@ def no_lesion(classes: Tensor) -> Lesion:
 
 
 def draw_lesion(
-    rng: Generator, shapes: list[LesionShape], classes: Tensor, start: tuple[int, int, int]
+    rng: Generator,
+    shapes: list[LesionShape],
+    classes: Tensor,
+    start: tuple[int, int, int],
+    kind: str | None = None,
 ) -> Lesion:
     """Draw a lesion for a patch of the brain.
-
-    Kinds: stroke .27 and ms .23 (real shapes, turned, scaled and shifted), tumour .22 (drawn, half
-    of them with a core), spots .13 (one to six drawn ellipsoids), none .15.
 
     Args:
         rng: of the lesion.
         shapes: real shapes; without any, tumours take their place.
         classes: (I, J, K) classes of the patch; lesions stay in brain tissue.
         start: first template voxel of the patch.
+        kind: of the lesion; None draws one by `KIND_SHARES`.
     """
-    tissue = (classes >= 3) & (classes <= 12)
-    draw = uniform(rng, 0, 1)
-    if draw < 0.15 or int(tissue.sum()) < 5000:
+    tissue = _tissue(classes)
+    drawn = _draw_kind(rng)
+    kind = drawn if kind is None else kind
+    if kind == "none" or int(tissue.sum()) < FEWEST_TISSUE_VOXELS:
         return no_lesion(classes)
-    core = torch.zeros(classes.shape)
-    if draw < 0.65 and shapes:
-        kind = "stroke" if draw < 0.42 else "ms"
-        alpha = _paste_shape(rng, [s for s in shapes if s.kind == kind] or shapes, tissue, start)
-    elif draw < 0.87:
-        kind = "tumour"
-        alpha, core = _draw_tumour(rng, tissue)
+    if kind in ("stroke", "ms") and shapes:
+        wanted = [s for s in shapes if s.kind == kind] or shapes
+        alpha = paste_shape(rng, wanted, tissue, start)
+        lesion = Lesion(alpha, torch.zeros(classes.shape), kind)
+    elif kind == "spots":
+        lesion = Lesion(_draw_spots(rng, tissue), torch.zeros(classes.shape), kind)
+    elif kind == "periventricular" and bool((classes == 1).any()):
+        lesion = Lesion(_draw_periventricular(rng, classes), torch.zeros(classes.shape), kind)
     else:
-        kind = "spots"
-        alpha = _draw_spots(rng, tissue)
+        lesion = _draw_mass(rng, classes, tissue, "haemorrhage" if kind == "haemorrhage" else "")
     sigma = uniform(rng, 0.3, 1.3)
-    soft = gaussian_blur(alpha, (sigma, sigma, sigma)) * uniform(rng, 0.6, 1.0)
-    allowed = gaussian_blur((tissue | (classes == 2)).float(), (0.6, 0.6, 0.6))
-    return Lesion((soft * allowed).clamp(0, 1), core * allowed, kind)
+    soft = gaussian_blur(lesion.alpha, (sigma, sigma, sigma)) * uniform(rng, 0.6, 1.0)
+    return confine(replace(lesion, alpha=soft), classes)
 
 
-def _random_place(rng: Generator, tissue: Tensor) -> Tensor:
-    """Draw one tissue voxel, (3,) float."""
-    index = tissue.nonzero()
-    return index[integer(rng, len(index))].float()
+def confine(lesion: Lesion, classes: Tensor) -> Lesion:
+    """Keep a lesion in brain tissue and the sulci within it: out of ventricles and rim."""
+    inside = _tissue(classes) | (classes == 2)
+    allowed = gaussian_blur(inside.float(), (0.6, 0.6, 0.6))
+    return replace(lesion, alpha=(lesion.alpha * allowed).clamp(0, 1))
 
 
-def _paste_shape(
-    rng: Generator, shapes: list[LesionShape], tissue: Tensor, start: tuple[int, int, int]
-) -> Tensor:
-    """Place a real shape: at its own place where that lies in the patch, else anywhere."""
-    shape = shapes[integer(rng, len(shapes))]
-    inside = shape.mask.nonzero()
-    anchor = inside[integer(rng, len(inside))].float()
-    offset = (torch.tensor(shape.start) - torch.tensor(start)).float()
-    own = anchor + offset
-    size = torch.tensor(tissue.shape, dtype=torch.float32)
-    at_home = bool(((own > 6) & (own < size - 6)).all()) and chance(rng, 0.8)
-    target = own + 4 * normal(rng, (3,)) if at_home else _random_place(rng, tissue)
-    turn = torch.eye(3) + 0.2 * normal(rng, (3, 3)) * (1.0 if not at_home else 0.5)
-    turn = turn / uniform(rng, 0.7, 1.4)
-    if not at_home and chance(rng, 0.5):
-        turn[0] = -turn[0]
-    grid = patch_grid((0, 0, 0), (tissue.shape[0], tissue.shape[1], tissue.shape[2]))
-    source = torch.einsum("rc,cijk->rijk", turn, grid - target.view(3, 1, 1, 1))
-    return (read_linear(shape.mask.float(), source + anchor.view(3, 1, 1, 1)) > 0.5).float()
+def push_coordinates(coordinates: Tensor, push: Push) -> Tensor:
+    """Let a mass push the tissue around it outwards.
+
+    A voxel at distance d from the centre reads what lay nearer to it, by
+    shift · (d / reach) · exp((1 − (d / reach)²) / 2): nothing at the centre, most at the reach.
+
+    Args:
+        coordinates: (3, I, J, K) voxels to read from.
+        push: the mass; no fold appears while shift < .6 · reach.
+    """
+    shape = (coordinates.shape[1], coordinates.shape[2], coordinates.shape[3])
+    places = patch_grid((0, 0, 0), shape)
+    away = (places - push.centre.view(3, 1, 1, 1)) / push.reach
+    fading = torch.exp(0.5 * (1 - away.square().sum(0)))
+    moved = places - push.shift * fading * away
+    size = torch.tensor(shape, dtype=torch.float32).view(3, 1, 1, 1)
+    grid = (2 * moved / (size - 1) - 1).flip(0).permute(1, 2, 3, 0)[None]
+    return F.grid_sample(coordinates[None], grid, align_corners=True, padding_mode="border")[0]
 
 
-def _blob_distance(rng: Generator, tissue: Tensor, radius: float) -> Tensor:
-    """Distance from a random centre in units of the radius, with an irregular outline."""
-    shape = (tissue.shape[0], tissue.shape[1], tissue.shape[2])
-    centre = _random_place(rng, tissue).view(3, 1, 1, 1)
+def _tissue(classes: Tensor) -> Tensor:
+    return (classes >= 3) & (classes <= 12)
+
+
+def _draw_kind(rng: Generator) -> str:
+    draw = uniform(rng, 0, sum(KIND_SHARES.values()))
+    for kind, share in KIND_SHARES.items():
+        draw -= share
+        if draw < 0:
+            return kind
+    return next(reversed(KIND_SHARES))
+
+
+def _blob_distance(rng: Generator, shape: torch.Size, centre: Tensor, radius: float) -> Tensor:
+    """Distance from a centre in units of the radius, with an irregular outline."""
+    size = (shape[0], shape[1], shape[2])
     stretch = torch.eye(3) + 0.25 * normal(rng, (3, 3))
-    away = patch_grid((0, 0, 0), shape) - centre
+    away = patch_grid((0, 0, 0), size) - centre.view(3, 1, 1, 1)
     distance: Tensor = torch.einsum("rc,cijk->rijk", stretch, away).norm(dim=0)
     rough = uniform(rng, 0.1, 0.45)
-    return distance / radius + rough * smooth_field(rng, shape, max(3.0, radius * 0.7))
+    return distance / radius + rough * smooth_field(rng, size, max(3.0, radius * 0.7))
 
 
-def _draw_tumour(rng: Generator, tissue: Tensor) -> tuple[Tensor, Tensor]:
-    """Draw a mass of 6 to 32 mm radius; in half of them the inner part is a core of its own."""
-    distance = _blob_distance(rng, tissue, uniform(rng, 6, 32))
-    alpha = (distance < 1).float()
-    core = torch.zeros_like(alpha)
+def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Lesion:
+    """Draw a tumour (6 to 32 mm radius) or haemorrhage (4 to 20 mm).
+
+    Half have an inner part of its own, half an oedema that follows the white matter up to 2.2
+    radii, half push the brain aside by up to .4 radii.
+    """
+    kind = kind or "tumour"
+    radius = uniform(rng, 6, 32) if kind == "tumour" else uniform(rng, 4, 20)
+    centre = random_place(rng, tissue)
+    distance = _blob_distance(rng, classes.shape, centre, radius)
+    solid = (distance < 1).float()
+    core, oedema = torch.zeros_like(solid), None
     if chance(rng, 0.5):
         core = gaussian_blur((distance < uniform(rng, 0.3, 0.75)).float(), (0.8, 0.8, 0.8))
-    return alpha, core
+    if chance(rng, 0.5):
+        reach, stop = uniform(rng, 1.3, 2.2), uniform(rng, 0.3, 0.9)
+        white = ((classes >= WHITE) & (classes <= 12)).float()
+        hindered = distance / reach + stop * (1 - gaussian_blur(white, (1.0, 1.0, 1.0)))
+        sigma = uniform(rng, 0.8, 2.5)
+        outer = gaussian_blur(((hindered < 1) & tissue).float(), (sigma, sigma, sigma))
+        oedema = (1 - gaussian_blur(solid, (0.8, 0.8, 0.8))) * (outer > 0.05)
+        solid = torch.maximum(solid, outer)
+    push = None
+    if chance(rng, 0.5):
+        push = Push(centre, radius, radius * uniform(rng, 0.05, 0.4))
+    return Lesion(solid, core, kind, oedema, push)
 
 
 def _draw_spots(rng: Generator, tissue: Tensor) -> Tensor:
@@ -198,46 +198,17 @@ def _draw_spots(rng: Generator, tissue: Tensor) -> Tensor:
     alpha = torch.zeros(tissue.shape)
     for _ in range(1 + integer(rng, 6)):
         radius = uniform(rng, 1.5, 7)
-        alpha = torch.maximum(alpha, (_blob_distance(rng, tissue, radius) < 1).float())
+        centre = random_place(rng, tissue)
+        blob = _blob_distance(rng, tissue.shape, centre, radius) < 1
+        alpha = torch.maximum(alpha, blob.float())
     return alpha
 
 
-def _lesion_value(rng: Generator, contrast: Contrast, core: bool) -> float:
-    """Draw the mean intensity of a lesion in one contrast.
-
-    T1w: from a fifth of the way from white matter to CSF up to CSF (7 %: brighter than white
-    matter). T2w: a third of the way to a tenth beyond CSF (5 % dark). FLAIR: .10 to .55 above
-    grey matter; half of the cores are dark as CSF. random: anywhere at least .12 from white matter.
-    """
-    csf, grey, white = (float(contrast.means[c]) for c in (CSF, CORTEX, WHITE))
-
-    def towards_csf(low: float, high: float) -> float:
-        return white + (csf - white) * uniform(rng, low, high)
-
-    if contrast.sequence == "T1w":
-        bright = chance(rng, 0.07)
-        nearest = 0.5 if core else 0.2
-        return white * uniform(rng, 1.05, 1.3) if bright else towards_csf(nearest, 1.0)
-    if contrast.sequence == "T2w":
-        dark = chance(rng, 0.05)
-        return white * uniform(rng, 0.3, 0.8) if dark else towards_csf(0.3, 1.1)
-    if contrast.sequence == "FLAIR":
-        if core and chance(rng, 0.5):
-            return csf + (grey - csf) * uniform(rng, 0.0, 0.6)
-        return grey + uniform(rng, 0.10, 0.55)
-    while True:
-        value = uniform(rng, 0.0, 1.2)
-        if abs(value - white) > 0.12:
-            return value
-
-
-def paint_lesion(rng: Generator, image: Tensor, lesion: Lesion, contrast: Contrast) -> Tensor:
-    """Blend a lesion into a healthy image (I, J, K); a new image."""
-    if lesion.kind == "none":
-        return image
-    shape = (image.shape[0], image.shape[1], image.shape[2])
-    texture = uniform(rng, 0.0, 0.08) * smooth_field(rng, shape, uniform(rng, 2, 10))
-    rim = _lesion_value(rng, contrast, core=False)
-    inner = _lesion_value(rng, contrast, core=True) if bool(lesion.core.any()) else rim
-    value = rim + (inner - rim) * lesion.core + texture
-    return image + lesion.alpha * (value - image)
+def _draw_periventricular(rng: Generator, classes: Tensor) -> Tensor:
+    """Draw caps and confluent lesions in the white matter around the ventricles, 2 to 12 mm."""
+    sigma = uniform(rng, 1.5, 4.5)
+    near = gaussian_blur((classes == 1).float(), (sigma, sigma, sigma))
+    shape = (classes.shape[0], classes.shape[1], classes.shape[2])
+    uneven = smooth_field(rng, shape, uniform(rng, 6, 20))
+    grown = near + uniform(rng, 0.03, 0.12) * uneven
+    return ((grown > uniform(rng, 0.05, 0.2)) & (classes == WHITE)).float()

@@ -1,0 +1,81 @@
+"""The refined score: what in a scan and its expectations is a lesion, learnt from synthetic ones.
+
+The paper's score multiplies residual and structural difference voxel by voxel. This small network
+reads both beside the scan, the expectations and the tissue map, over a neighbourhood, and answers
+with the probability of a lesion. It never saw a real lesion: it is trained on drawn ones (outlines
+of real ones among them) in healthy scans.
+
+Source: the combination of pseudo-healthy restoration with a segmentation of synthetic lesions
+follows the idea of Baugh et al. 2021 and later work on synthetic anomalies,
+doi:10.48550/arXiv.2011.04197; the network is ours.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from anatomaly.model.template_context import TemplateContext
+from anatomaly.model.unet import Refinement, UNet3d
+from anatomaly.types import SEQUENCES
+
+EVIDENCE_CHANNELS = 8
+"""Scan, nearer expectation, two residuals, structural difference, and three tissues."""
+
+
+def stack_evidence(
+    image: Tensor, from_edges: Tensor, from_tissue: Tensor, structure: Tensor, tissue: Tensor
+) -> Tensor:
+    """Lay what the scorer reads side by side.
+
+    Args:
+        image: (B, 1, I, J, K) in [0, 1], 0 outside the brain.
+        from_edges: pseudo-healthy image of the route `edges`, its contrast fitted, same shape.
+        from_tissue: the same of the route `tissue_map`.
+        structure: 1 − SSIM of image and from_edges, in [0, 1], same shape.
+        tissue: (B, I, J, K) int64, 0 to 3, of the extractor, 0 outside the brain.
+
+    Returns:
+        (B, 8, I, J, K).
+    """
+    nearer = image.clamp(
+        torch.minimum(from_edges, from_tissue), torch.maximum(from_edges, from_tissue)
+    )
+    tissues = [(tissue == kind).unsqueeze(1).to(image.dtype) for kind in (1, 2, 3)]
+    gaps = [image - from_edges, image - from_tissue]
+    return torch.cat([image, nearer, *gaps, structure, *tissues], dim=1)
+
+
+class LesionScorer(nn.Module):
+    """U-Net from evidence, place in the template and sequence to the logit of a lesion.
+
+    Args:
+        channels: widths of the U-Net's levels.
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (24, 48, 96, 128)) -> None:
+        super().__init__()
+        context = TemplateContext.channels + len(SEQUENCES)
+        self.unet = UNet3d(EVIDENCE_CHANNELS, 1, channels, context=context)
+        self.refinement = Refinement(EVIDENCE_CHANNELS + 1, 1)
+
+    def forward(self, evidence: Tensor, context: Tensor, sequence: Tensor) -> Tensor:
+        """Score evidence.
+
+        Args:
+            evidence: (B, 8, I, J, K) of `stack_evidence`.
+            context: (B or 1, 6, I/2, J/2, K/2) of `TemplateContext`.
+            sequence: (B,) int64, index into `types.SEQUENCES`.
+
+        Returns:
+            (B, 1, I, J, K) logits.
+        """
+        known = (
+            F.one_hot(sequence, len(SEQUENCES)).to(context.dtype).view(len(sequence), -1, 1, 1, 1)
+        )
+        known = known.expand(-1, -1, *context.shape[2:])
+        place = context.expand(len(evidence), -1, -1, -1, -1)
+        coarse: Tensor = self.unet(evidence, torch.cat([place, known], dim=1))
+        correction: Tensor = self.refinement(torch.cat([coarse, evidence], dim=1))
+        return (coarse + correction).float()

@@ -1,0 +1,180 @@
+"""Evidence for the scorer: whole synthetic brains, rebuilt once by the trained networks and kept.
+
+Rebuilding a brain takes seconds, a training step of the scorer a fraction of one, so brains are
+rebuilt first and patches are cut from them again and again. A brain is one `.npy` of five uint8
+volumes on the template grid: image, expectation from edges, expectation from the tissue map (255
+is 1), tissue (0 to 3) and share of lesion (255 is 1); its name ends with the sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from anatomaly.engine import put_contrast_back, run_networks
+from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.training.loop import single_thread
+from anatomaly.training.synthesis.contrast import CONTRASTS
+from anatomaly.training.synthesis.generator import PairGenerator
+from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
+from anatomaly.types import SEQUENCES
+
+CHANNELS = 5
+LESION_CHANNEL = 4
+
+
+class EvidencePatch(TypedDict):
+    """One sample of the scorer; P is the patch size.
+
+    Attributes:
+        image: (1, P, P, P) in [0, 1], 0 outside the brain; so are the expectations.
+        from_edges: (1, P, P, P).
+        from_tissue: (1, P, P, P).
+        tissue: (P, P, P) int64, 0 to 3.
+        lesion: (1, P, P, P) in [0, 1].
+        start: (3,) first template voxel.
+        sequence: () int64, index into `types.SEQUENCES`.
+    """
+
+    image: Tensor
+    from_edges: Tensor
+    from_tissue: Tensor
+    tissue: Tensor
+    lesion: Tensor
+    start: Tensor
+    sequence: Tensor
+
+
+def gather_evidence(model: PseudoHealthyModel, image: Tensor, brain: Tensor) -> NDArray[np.uint8]:
+    """Rebuild one prepared image by both routes, contrast fitted.
+
+    Args:
+        model: in evaluation mode.
+        image: (1, 1, 160, 192, 160) in [0, 1], 0 outside the brain.
+        brain: the same shape, 1 inside the brain.
+
+    Returns:
+        (4, 160, 192, 160): image, from edges, from the tissue map, tissue.
+    """
+    found = run_networks(model, image, brain, ("edges", "tissue_map"), combine=False)
+    expected = [put_contrast_back(image, rebuilt, brain, "fitted") for rebuilt in found]
+    tissue = found[0].tissue_map.argmax(1, keepdim=True) * (brain > 0)
+    grey = [(255 * volume).round() for volume in (image, *expected)]
+    return torch.cat([*grey, tissue.float()], dim=1)[0].cpu().numpy().astype(np.uint8)
+
+
+class EvidenceDraws(Dataset[str]):
+    """Draws pair after pair, rebuilds both members, and writes what is not there yet."""
+
+    def __init__(
+        self, model: PseudoHealthyModel, pairs: PairGenerator, folder: Path, count: int
+    ) -> None:
+        self.model, self.pairs, self.folder, self.count = model, pairs, folder, count
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return self.count
+
+    def __getitem__(self, index: int) -> str:
+        """Draw pair number `index`; returns a line for the log."""
+        if len(list(self.folder.glob(f"{index:05d}?_*.npy"))) == 2:
+            return f"{index}: cached"
+        pair = self.pairs[index]
+        brain = pair["brain"][None]
+        for member, image in enumerate(pair["image"]):
+            name = f"{index:05d}{'ab'[member]}_{CONTRASTS[int(pair['sequence'][member])]}"
+            evidence = gather_evidence(self.model, image[None], brain)
+            lesion = (255 * pair["lesion"]).round().numpy().astype(np.uint8)
+            temporary = self.folder / f".{name}.part.npy"
+            np.save(temporary, np.concatenate([evidence, lesion]))
+            temporary.replace(self.folder / f"{name}.npy")
+        return f"{index}: drawn"
+
+
+def draw_evidence(
+    draws: EvidenceDraws, workers: int, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Draw and rebuild every pair; goes on where a killed run stopped.
+
+    Args:
+        draws: what to draw.
+        workers: processes; each holds a copy of the networks and takes about 3 GB.
+        say: receives one line for each pair that was drawn.
+    """
+    draws.folder.mkdir(parents=True, exist_ok=True)
+    loader = DataLoader(
+        draws,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=1 if workers else None,
+        worker_init_fn=single_thread,
+    )
+    for line in loader:
+        if not line.endswith("cached"):
+            say(line)
+
+
+class EvidencePatches(Dataset[EvidencePatch]):
+    """Cuts patches: half of them around a voxel of a lesion; index i always gives the same.
+
+    Patches are mirrored left to right in half of the cases; grey values are bent by one power
+    (.8 to 1.25) for scan and expectations alike, and noise of up to .02 is added to the scan.
+    """
+
+    def __init__(
+        self, paths: list[Path], patch: tuple[int, int, int], seed: int, length: int = 10**9
+    ) -> None:
+        self.paths, self.patch, self.seed, self.length = paths, patch, seed, length
+
+    def __len__(self) -> int:
+        """Return the nominal number of samples."""
+        return self.length
+
+    def __getitem__(self, index: int) -> EvidencePatch:
+        """Cut patch number `index`."""
+        rng = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
+        path = self.paths[integer(rng, len(self.paths))]
+        volumes = np.load(path, mmap_mode="r")
+        start = self._draw_start(rng, volumes)
+        box = tuple(slice(a, a + n) for a, n in zip(start, self.patch, strict=True))
+        cut = torch.from_numpy(np.ascontiguousarray(volumes[(slice(None), *box)]))
+        if chance(rng, 0.5):
+            cut = cut.flip(1)
+            start[0] = TEMPLATE_SHAPE[0] - start[0] - self.patch[0]
+        grey, tissue, lesion = cut[:3].float() / 255, cut[3].long(), cut[4:].float() / 255
+        grey = grey ** uniform(rng, 0.8, 1.25)
+        noise = uniform(rng, 0, 0.02) * normal(rng, self.patch)
+        image = (grey[:1] + noise * (grey[:1] > 0)).clamp(0, 1)
+        return EvidencePatch(
+            image=image,
+            from_edges=grey[1:2],
+            from_tissue=grey[2:3],
+            tissue=tissue,
+            lesion=lesion,
+            start=torch.tensor(start),
+            sequence=torch.tensor(SEQUENCES.index(path.stem.rsplit("_", 1)[1])),
+        )
+
+    def _draw_start(self, rng: torch.Generator, volumes: NDArray[np.uint8]) -> list[int]:
+        """First voxel, even numbers: around a voxel of a lesion, or one of the brain."""
+        channel = LESION_CHANNEL if chance(rng, 0.5) else 3
+        step = 4
+        coarse = volumes[channel, ::step, ::step, ::step]
+        places = np.argwhere(coarse > (127 if channel == LESION_CHANNEL else 0))
+        if not len(places):
+            places = np.argwhere(volumes[3, ::step, ::step, ::step] > 0)
+        centre = step * places[integer(rng, len(places))]
+        shift = [integer(rng, n // 2) - n // 4 for n in self.patch]
+        first = [int(c) + s - n // 2 for c, s, n in zip(centre, shift, self.patch, strict=True)]
+        return [
+            2 * (min(max(f, 0), whole - n) // 2)
+            for f, n, whole in zip(first, self.patch, TEMPLATE_SHAPE, strict=True)
+        ]

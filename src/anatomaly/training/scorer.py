@@ -1,0 +1,154 @@
+"""`anatomaly train scorer`: evidence drawn once, then the network of the refined score."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from anatomaly.engine import scorer_evidence
+from anatomaly.errors import TrainingError
+from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.model.lesion_scorer import LesionScorer
+from anatomaly.model.template_context import TemplateContext
+from anatomaly.training.cohort import load_cohort
+from anatomaly.training.evidence import (
+    EvidenceDraws,
+    EvidencePatch,
+    EvidencePatches,
+    draw_evidence,
+)
+from anatomaly.training.loop import LoopConfig, Progress, train_stage
+from anatomaly.training.losses import lesion_loss
+from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
+from anatomaly.training.synthesis.lesion_shapes import load_shapes
+from anatomaly.training.synthetic import LABEL_MAP_REPEATS
+from anatomaly.weights import CARD_FILE, SCORER_FILE, load_model, load_scorer, write_card
+
+EVIDENCE_SEED = 11
+PATCH_SEED = 12
+SCORER_RATE = 2e-3
+"""Peak learning rate."""
+
+
+@dataclass(frozen=True)
+class ScorerConfig:
+    """What `train scorer` is told.
+
+    Attributes:
+        weights: folder, which receives the scorer and whose card is updated.
+        run: folder of a training, for its cached people; evidence and checkpoint go there.
+        lesions: folder with lesion shapes in `stroke/` and `ms/`.
+        pairs: pairs of brains to draw.
+        seed: another one draws other brains.
+        patch: side lengths of a sample.
+        loop: length and speed.
+    """
+
+    weights: Path
+    run: Path
+    lesions: Path
+    pairs: int = 150
+    seed: int = 0
+    patch: tuple[int, int, int] = (96, 96, 96)
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(steps=6000, learning_rate=SCORER_RATE)
+    )
+
+
+class ScorerStage(nn.Module):
+    """The scorer alone, on evidence.
+
+    Args:
+        scorer: what is trained.
+        context: of the weights that the evidence was rebuilt with.
+    """
+
+    def __init__(self, scorer: LesionScorer, context: TemplateContext) -> None:
+        super().__init__()
+        self.trained = scorer
+        self.context = context
+
+    def step(self, batch: EvidencePatch, step: int = 0) -> dict[str, Tensor]:
+        """Loss of one batch; `step` is not used."""
+        del step
+        image = batch["image"]
+        grid = (image.shape[2], image.shape[3], image.shape[4])
+        evidence = scorer_evidence(
+            image, batch["from_edges"], batch["from_tissue"], batch["tissue"]
+        )
+        context = self.context(batch["start"], grid)
+        logits = self.trained(evidence, context, batch["sequence"])
+        return lesion_loss(logits, batch["lesion"], (image > 0).float())
+
+
+def train_scorer(
+    config: ScorerConfig,
+    say: Callable[[str], None] = lambda _: None,
+    report: Callable[[Progress], None] = lambda _: None,
+) -> None:
+    """Draw evidence, train the scorer on it, and write it beside the weights.
+
+    Args:
+        config: weights, people, shapes, lengths.
+        say: receives one line for each pair that was drawn.
+        report: receives progress every ten steps.
+
+    Raises:
+        TrainingError: the run has no cached people, or its checkpoint cannot be used.
+        WeightsError: the weights cannot be used.
+    """
+    torch.set_num_threads(config.loop.threads)
+    folder = config.weights.resolve()
+    model, card = load_model(str(folder))
+    evidence = config.run / f"evidence-{card.sha256[:8]}-{config.seed}"
+    pairs = _pair_generator(config)
+    draw_evidence(EvidenceDraws(model, pairs, evidence, config.pairs), config.loop.workers, say)
+    paths = sorted(evidence.glob("*.npy"))[: 2 * config.pairs]
+    patches = EvidencePatches(paths, config.patch, PATCH_SEED + 1000 * config.seed)
+    scorer = load_scorer(card, str(folder)) if card.scorer_sha256 else LesionScorer()
+    stage = ScorerStage(scorer.train(), model.context)
+    train_stage(stage, patches, config.run / "scorer", config.loop, report)
+    _write(folder, scorer, config.loop.steps)
+
+
+def _pair_generator(config: ScorerConfig) -> PairGenerator:
+    """Whole brains of all cached training people; label maps are drawn more often than scans."""
+    cache = config.run / "cache"
+    people = []
+    for name, repeats in (("labels", LABEL_MAP_REPEATS), ("train", 1)):
+        if (cache / name).is_dir():
+            people += repeats * load_cohort(cache / name)
+    if not people:
+        raise TrainingError(f"{cache}: no prepared people; --run names the folder of a training")
+    third = 1 / 3
+    return PairGenerator(
+        people,
+        load_shapes(config.lesions, cache),
+        GeneratorConfig(
+            patch=TEMPLATE_SHAPE,
+            seed=EVIDENCE_SEED + 1000 * config.seed,
+            sequence_shares=(third, third, third, 0.0),
+            most_lesions=3,
+        ),
+    )
+
+
+def _write(folder: Path, scorer: LesionScorer, steps: int) -> None:
+    """Write the scorer (fp16) and name it in the card; each file is whole at any time."""
+    temporary = folder / f".{SCORER_FILE}.part"
+    save_file(
+        {k: v.detach().half().contiguous() for k, v in scorer.state_dict().items()}, temporary
+    )
+    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    counts = content.get("steps", {})
+    counts["scorer"] = counts.get("scorer", 0) + steps
+    temporary.replace(folder / SCORER_FILE)
+    write_card(folder, content | {"scorer_sha256": digest, "steps": counts})

@@ -1,0 +1,72 @@
+"""How a synthetic lesion looks in a sequence: one intensity for each of its parts, and texture."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Generator, Tensor
+
+from anatomaly.training.synthesis.contrast import CORTEX, CSF, WHITE, Contrast
+from anatomaly.training.synthesis.lesions import Lesion
+from anatomaly.training.synthesis.random_draws import chance, smooth_field, uniform
+
+
+class PartValues(NamedTuple):
+    """Mean intensity of the parts of a lesion."""
+
+    solid: float
+    core: float
+    oedema: float
+
+
+def draw_values(rng: Generator, contrast: Contrast, kind: str) -> PartValues:
+    """Draw the mean intensities of a lesion in one contrast.
+
+    Shares of the way from white matter to CSF: T1w solid .15 to 1 (7 % brighter than white
+    matter), core .5 to 1, oedema .12 to .6; T2w solid .3 to 1.1 (5 % dark), core .4 to 1.1, oedema
+    .3 to .9. FLAIR: solid and oedema .06 to .55 above grey matter, half of the cores dark as CSF.
+    Haemorrhages: half of them bright in T1w, dark in T2w and FLAIR. random: anywhere at least .12
+    from white matter.
+    """
+    csf, grey, white = (float(contrast.means[c]) for c in (CSF, CORTEX, WHITE))
+
+    def towards_csf(low: float, high: float) -> float:
+        return white + (csf - white) * uniform(rng, low, high)
+
+    bleeds = kind == "haemorrhage" and chance(rng, 0.5)
+    if contrast.sequence == "T1w":
+        bright = bleeds or chance(rng, 0.07)
+        solid = white * uniform(rng, 1.05, 1.35) if bright else towards_csf(0.15, 1.0)
+        return PartValues(solid, towards_csf(0.5, 1.0), towards_csf(0.12, 0.6))
+    if contrast.sequence == "T2w":
+        dark = bleeds or chance(rng, 0.05)
+        solid = white * uniform(rng, 0.2, 0.8) if dark else towards_csf(0.3, 1.1)
+        return PartValues(solid, towards_csf(0.4, 1.1), towards_csf(0.3, 0.9))
+    if contrast.sequence == "FLAIR":
+        solid = white * uniform(rng, 0.2, 0.8) if bleeds else grey + uniform(rng, 0.06, 0.55)
+        like_csf = csf + (grey - csf) * uniform(rng, 0.0, 0.6)
+        core = like_csf if chance(rng, 0.5) else grey + uniform(rng, 0.06, 0.55)
+        return PartValues(solid, core, grey + uniform(rng, 0.06, 0.55))
+    return PartValues(*(_away_from(rng, white) for _ in range(3)))
+
+
+def _away_from(rng: Generator, white: float) -> float:
+    """Draw a value of [0, 1.2) at least .12 from white matter."""
+    while True:
+        value = uniform(rng, 0.0, 1.2)
+        if abs(value - white) > 0.12:
+            return value
+
+
+def paint_lesion(rng: Generator, image: Tensor, lesion: Lesion, contrast: Contrast) -> Tensor:
+    """Blend a lesion into a healthy image (I, J, K); a new image."""
+    if lesion.kind == "none":
+        return image
+    shape = (image.shape[0], image.shape[1], image.shape[2])
+    rough = 0.14 if lesion.kind in ("tumour", "haemorrhage") else 0.08
+    texture = uniform(rng, 0.0, rough) * smooth_field(rng, shape, uniform(rng, 2, 10))
+    values = draw_values(rng, contrast, lesion.kind)
+    value = values.solid + (values.core - values.solid) * lesion.core
+    if lesion.oedema is not None:
+        value = value + (values.oedema - value) * lesion.oedema
+    return image + lesion.alpha * (value + texture - image)

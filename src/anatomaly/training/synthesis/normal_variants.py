@@ -1,0 +1,39 @@
+"""What differs between healthy brains and is no lesion: regional greys, CSF flow, bright rims.
+
+Real T1w scans recoloured as T2w or FLAIR do not have these, and a network that never met them
+calls them lesions.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from anatomaly.training.synthesis.contrast import WHITE
+from anatomaly.training.synthesis.random_draws import chance, gaussian_blur, smooth_field, uniform
+
+SOFT = (0.8, 0.8, 0.8)
+
+
+def add_normal_variants(rng: Generator, image: Tensor, classes: Tensor, sequence: str) -> Tensor:
+    """Vary a healthy image (I, J, K) as healthy people vary; a new image.
+
+    Grey matter by a smooth field of spread 0 to .05 (white matter 0 to .025) over 20 to 60 mm; in
+    40 % CSF by up to .15, brighter in FLAIR and T1w (inflow), darker in T2w (flow voids); in half
+    of the FLAIR images a rim of 1 to 2 mm around the ventricles, up to .12 brighter.
+    """
+    shape = (image.shape[0], image.shape[1], image.shape[2])
+    grey = gaussian_blur(((classes >= 3) & (classes <= 8)).float(), SOFT)
+    white = gaussian_blur(((classes >= WHITE) & (classes <= 12)).float(), SOFT)
+    spacing = uniform(rng, 20, 60)
+    out = image + uniform(rng, 0, 0.05) * smooth_field(rng, shape, spacing) * grey
+    out = out + uniform(rng, 0, 0.025) * smooth_field(rng, shape, spacing) * white
+    if chance(rng, 0.4):
+        csf = gaussian_blur(((classes == 1) | (classes == 2)).float(), SOFT)
+        flow = smooth_field(rng, shape, uniform(rng, 6, 30)).clamp(min=0) * uniform(rng, 0, 0.15)
+        out = out + (-flow if sequence == "T2w" else flow) * csf
+    if sequence == "FLAIR" and chance(rng, 0.5):
+        sigma = uniform(rng, 0.6, 1.2)
+        near = gaussian_blur((classes == 1).float(), (sigma, sigma, sigma))
+        out = out + uniform(rng, 0, 0.12) * (near > 0.02) * white
+    return torch.clamp(out, min=-0.1)
