@@ -3,8 +3,8 @@
     ANATOMALY_DATA=/path/to/data python benchmarks/validation.py [--weights NAME] [--run runs/first]
 
 Whole brains of the validation people, drawn by the generator with lesion shapes that training never
-saw (seeded); the healthy ones are drawn the same way without a lesion. `--run` names a folder whose
-`cache/` is used. Writes benchmarks/results/validation.md.
+saw (seeded, balanced over six kinds of lesion); the healthy ones are drawn the same way without a
+lesion. `--run` names a folder whose `cache/` is used. Writes benchmarks/results/validation.md.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import argparse
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 from environment import RESULTS, ROOT, data_folder, describe_run
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
 from anatomaly.config import AnomalyConfig
+from anatomaly.engine import REFINED, RebuiltScan
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
@@ -27,23 +28,22 @@ from anatomaly.training.cohort import load_cohort, prepare_scans
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.validation import (
     VALIDATION_SEED,
-    VARIANTS,
+    Refine,
     ValidationScan,
     cached_validation,
     draw_validation,
     healthy_threshold,
+    load_refine,
     rebuild_scan,
     score_scan,
 )
-from anatomaly.types import SEQUENCES, FloatArray, Reuse, Route
+from anatomaly.types import SEQUENCES, FloatArray, Reuse, Route, ScoreName, Sequence
 from anatomaly.weights import WeightsCard, load_model
 
-PEOPLE = 10
-BASELINE = "intensity threshold | | "
+PEOPLE = 20
+BASELINE = "intensity threshold"
 MOST_VOXELS = 6000
 """Of a healthy map only its highest values matter for the threshold: 6 mL."""
-ROUTES: tuple[Route, ...] = get_args(Route)
-REUSES: tuple[Reuse, ...] = get_args(Reuse)
 
 
 class Candidate(NamedTuple):
@@ -51,64 +51,107 @@ class Candidate(NamedTuple):
 
     route: Route
     reuse: Reuse
-    score: str
-
-    def __str__(self) -> str:
-        """Row of the table."""
-        return f"{self.route} | {self.reuse} | {self.score}"
+    config: AnomalyConfig
 
 
-def score_all(
-    model: PseudoHealthyModel, scan: ValidationScan, healthy: dict[Candidate, FloatArray] | None
-) -> Iterator[tuple[Candidate, FloatArray]]:
-    """Yield every candidate's map; the plain residual without rim alone if `healthy` is None."""
-    ways = [(route, reuse) for route in ROUTES for reuse in REUSES]
-    for (route, reuse), phi in zip(ways, rebuild_scan(model, scan, ways), strict=True):
-        plain = Candidate(route, reuse, "residual")
-        if healthy is None:
-            yield plain, score_scan(scan, phi, AnomalyConfig(score="residual", erosion_mm=0))
-            continue
-        for name, variant in VARIANTS.items():
-            if variant.score != "hybrid" or reuse == "learned":  # SSIM is slow
-                score = score_scan(scan, phi, variant, healthy[plain])
-                yield Candidate(route, reuse, name), score
+def _candidate(route: Route, reuse: Reuse, score: ScoreName, **more: Any) -> Candidate:
+    return Candidate(route, reuse, AnomalyConfig(score=score, **more))
 
 
-def healthy_residuals(
-    model: PseudoHealthyModel, people: Iterable[ValidationScan]
-) -> dict[Candidate, FloatArray]:
-    """Return what healthy training people score at each place, for every candidate."""
-    cells: dict[Candidate, list[FloatArray]] = defaultdict(list)
-    for scan in people:
-        for candidate, residual in score_all(model, scan, None):
-            cells[candidate].append(pool_cells(residual, scan.brain_mask))
-    return {candidate: measure_healthy_residual(found) for candidate, found in cells.items()}
+PAPER = "paper: edges, learned, hybrid, both signs"
+CANDIDATES: dict[str, Candidate] = {
+    PAPER: _candidate("edges", "learned", "hybrid", polarity="both"),
+    "… one sign": _candidate("edges", "learned", "hybrid"),
+    "… |x − φ| alone": _candidate("edges", "learned", "residual", polarity="both"),
+    "… one sign, residual alone": _candidate("edges", "learned", "residual"),
+    "… contrast refined by a fit": _candidate("edges", "refined", "residual"),
+    "… contrast fitted": _candidate("edges", "fitted", "residual"),
+    "without edges, hybrid": _candidate("tissue_map", "learned", "hybrid"),
+    "without edges, residual": _candidate("tissue_map", "learned", "residual"),
+    "without edges, fitted, residual": _candidate("tissue_map", "fitted", "residual"),
+    "both routes, fitted, hybrid": _candidate("both", "fitted", "hybrid"),
+    "both routes, fitted, residual": _candidate("both", "fitted", "residual"),
+    "both routes, fitted, normalised": _candidate("both", "fitted", "normalised"),
+} | {
+    f"refined, rim {rim} mm, σ {sigma} mm": _candidate(
+        *REFINED, "refined", erosion_mm=rim, smooth_sigma_mm=sigma
+    )
+    for rim in (0.0, 1.0, 2.0, 3.0)
+    for sigma in (0.0, 0.5, 1.0)
+}
+"""Rows of the table: the paper's choice, one change after the other, and the refined score."""
+
+NORMALISED = "both routes, fitted, normalised"
 
 
-def measure_sequence(
-    model: PseudoHealthyModel, scans: dict[str, Iterator[ValidationScan]]
-) -> dict[str, str]:
-    """Return one column of the table: candidate to mean AP and threshold.
+class Networks(NamedTuple):
+    """What scores a scan; `refine` is None where the weights bring no refined score."""
+
+    model: PseudoHealthyModel
+    refine: Refine | None
+    healthy: FloatArray | None = None
+
+
+def score_all(networks: Networks, scan: ValidationScan) -> Iterator[tuple[str, FloatArray]]:
+    """Yield every candidate's map."""
+    rows = {n: c for n, c in CANDIDATES.items() if networks.refine or c.config.score != "refined"}
+    ways = sorted({(c.route, c.reuse) for c in rows.values()})
+    rebuilt = dict(zip(ways, rebuild_scan(networks.model, scan, ways), strict=True))
+    probability: dict[Any, Any] = {}
+
+    def refine_once(found: RebuiltScan, sequence: Sequence) -> Any:
+        if sequence not in probability:
+            assert networks.refine is not None
+            probability[sequence] = networks.refine(found, sequence)
+        return probability[sequence]
+
+    for name, (route, reuse, config) in rows.items():
+        found = rebuilt[route, reuse]
+        yield name, score_scan(scan, found, config, networks.healthy, refine_once)
+
+
+def healthy_residual(model: PseudoHealthyModel, people: Iterable[ValidationScan]) -> FloatArray:
+    """Return what healthy training people score at each place, for the normalised score."""
+    route, reuse, _ = CANDIDATES[NORMALISED]
+    plain = AnomalyConfig(score="residual", erosion_mm=0)
+    return measure_healthy_residual(
+        [
+            pool_cells(
+                score_scan(p, rebuild_scan(model, p, [(route, reuse)])[0], plain), p.brain_mask
+            )
+            for p in people
+        ]
+    )
+
+
+class Found(NamedTuple):
+    """Of one sequence: AP of each scan for each row, kinds of lesion, thresholds of each row."""
+
+    precision: dict[str, list[float]]
+    kinds: list[str]
+    thresholds: dict[str, float]
+
+
+def measure_sequence(networks: Networks, scans: dict[str, Iterator[ValidationScan]]) -> Found:
+    """Measure one sequence.
 
     `scans` holds `person` (healthy, for the maps), `lesion` and `healthy` (for the thresholds).
     """
-    healthy = healthy_residuals(model, scans["person"])
-    found: dict[str, list[float]] = defaultdict(list)
+    networks = networks._replace(healthy=healthy_residual(networks.model, scans["person"]))
+    precision: dict[str, list[float]] = defaultdict(list)
+    kinds = []
     for scan in scans["lesion"]:
-        maps = [(BASELINE, intensity_score(scan.image, scan.brain_mask, scan.sequence))]
-        for name, score in (*maps, *score_all(model, scan, healthy)):
-            found[str(name)].append(average_precision(score, scan.lesion, scan.brain_mask))
+        kinds.append(scan.kind)
+        baseline = intensity_score(scan.image, scan.brain_mask, scan.sequence)
+        for name, score in ((BASELINE, baseline), *score_all(networks, scan)):
+            precision[name].append(average_precision(score, scan.lesion, scan.brain_mask))
+        print(scan.kind, {n: round(v[-1], 2) for n, v in precision.items()}, flush=True)
     quiet: dict[str, list[FloatArray]] = defaultdict(list)
     for scan in scans["healthy"]:
-        for candidate, score in score_all(model, scan, healthy):
-            quiet[str(candidate)].append(np.sort(score, axis=None)[-MOST_VOXELS:])
-    column = {}
-    for name, values in found.items():
-        column[name] = f"{np.mean(values):.3f}"
-        if name in quiet:
-            column[name] += f" ({healthy_threshold(quiet[name], 0.001):.3f})"
-        print(name, column[name], np.round(values, 3), flush=True)
-    return column
+        for name, score in score_all(networks, scan):
+            quiet[name].append(np.sort(score, axis=None)[-MOST_VOXELS:])
+    thresholds = {name: healthy_threshold(maps, 0.001) for name, maps in quiet.items()}
+    return Found(precision, kinds, thresholds)
 
 
 def main() -> None:
@@ -116,10 +159,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="default")
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
-    parser.add_argument("--count", type=int, default=4, help="scans a sequence, of each kind")
+    parser.add_argument("--count", type=int, default=12, help="drawn lesions a sequence")
+    parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--sequence", nargs="+", default=list(SEQUENCES))
     arguments = parser.parse_args()
-    cache, count = arguments.run / "cache", arguments.count
+    cache = arguments.run / "cache"
+    counts = {"person": 4, "lesion": arguments.count, "healthy": 8}
     heads = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))
     pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in heads]
     for _ in prepare_scans(pairs[:PEOPLE], cache / "validation"):
@@ -128,43 +173,72 @@ def main() -> None:
     training = load_cohort(cache / "train") + load_cohort(cache / "labels")
     shapes = load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
     model, card = load_model(arguments.weights)
-    columns: dict[str, dict[str, str]] = {}
+    refine = load_refine(model, card, arguments.weights) if card.scorer_sha256 else None
+    columns: dict[str, Found] = {}
     for sequence in (name for name in SEQUENCES if name in arguments.sequence):
         print(sequence)
         draws = {
-            "person": draw_validation(training, [], sequence, count, healthy=True, seed=970_001),
-            "lesion": draw_validation(people, shapes, sequence, count),
-            "healthy": draw_validation(people, [], sequence, count, healthy=True),
+            "person": draw_validation(training, [], sequence, 4, healthy=True, seed=970_001),
+            "lesion": draw_validation(people, shapes, sequence, counts["lesion"]),
+            "healthy": draw_validation(people, [], sequence, counts["healthy"], healthy=True),
         }
         scans = {
-            kind: cached_validation(cache / "validation_scans", draw, sequence, count, kind)
+            kind: cached_validation(cache / "validation_scans", draw, sequence, counts[kind], kind)
             for kind, draw in draws.items()
         }
-        columns[sequence] = measure_sequence(model, scans)
-    text = as_markdown(columns, card, count)
-    (RESULTS / "validation.md").write_text(text, encoding="utf-8")
+        columns[sequence] = measure_sequence(Networks(model, refine), scans)
+    text = as_markdown(columns, card, counts)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "validation.md").write_text(text, encoding="utf-8")
 
 
-def as_markdown(columns: dict[str, dict[str, str]], card: WeightsCard, count: int) -> str:
-    """Return the table."""
+def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, int]) -> str:
+    """Return the tables."""
     lines = [
         "# Choices on validation",
         "",
-        f"Mean AP over {count} drawn scans a sequence (people and lesion shapes new to training)",
-        "on the working grid; in brackets the threshold at which half of as many drawn",
-        "healthy brains have at most 1 mL above it and 95 % at most 5 mL. The hybrid score was",
-        "measured with the learned contrast alone. Weights "
+        f"Mean AP over {counts['lesion']} drawn scans a sequence (people and lesion shapes new to",
+        "training, balanced over six kinds of lesion) on the working grid; in brackets the",
+        f"threshold at which half of {counts['healthy']} drawn healthy brains have at most 1 mL above it and",
+        "95 % at most 5 mL. Each row of `…` changes the paper's choice in what it names. Weights",
         f"{card.name}, SHA-256 {card.sha256[:16]}….",
         "",
-        "| route | reuse | score | " + " | ".join(columns) + " |",
-        "|---|---|---|" + "---:|" * len(columns),
+        "| score | " + " | ".join(columns) + " |",
+        "|---|" + "---:|" * len(columns),
     ]
-    lines += [
-        f"| {name} | " + " | ".join(c[name] for c in columns.values()) + " |"
-        for name in next(iter(columns.values()))
-    ]
+    lines += [f"| {name} | {_cells(name, columns)} |" for name in _rows(columns)]
+    lines += ["", "By kind of lesion, all sequences:", ""]
+    kinds = sorted({kind for found in columns.values() for kind in found.kinds})
+    lines += ["| score | " + " | ".join(kinds) + " |", "|---|" + "---:|" * len(kinds)]
+    lines += [f"| {name} | {_kind_cells(name, columns, kinds)} |" for name in _rows(columns)]
     lines += ["", describe_run("python benchmarks/validation.py", VALIDATION_SEED), ""]
     return "\n".join(lines)
+
+
+def _rows(columns: dict[str, Found]) -> list[str]:
+    return list(next(iter(columns.values())).precision)
+
+
+def _cells(name: str, columns: dict[str, Found]) -> str:
+    cells = []
+    for found in columns.values():
+        mean = f"{np.mean(found.precision[name]):.3f}"
+        bracket = f" ({found.thresholds[name]:.3f})" if name in found.thresholds else ""
+        cells.append(mean + bracket)
+    return " | ".join(cells)
+
+
+def _kind_cells(name: str, columns: dict[str, Found], kinds: list[str]) -> str:
+    cells = []
+    for kind in kinds:
+        values = [
+            value
+            for found in columns.values()
+            for value, of in zip(found.precision[name], found.kinds, strict=True)
+            if of == kind
+        ]
+        cells.append(f"{np.mean(values):.3f}")
+    return " | ".join(cells)
 
 
 if __name__ == "__main__":

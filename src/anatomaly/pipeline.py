@@ -180,13 +180,26 @@ class Detector:
             ScanError: the scan cannot be used.
             PreparationError: the brain could not be found or brought to the template.
         """
-        config, clock = self.config, _Clock()
+        clock = _Clock()
         with clock.stage("read"):
             scan = _read(image)
         with clock.stage("prepare"):
-            prepared = prepare(scan, config.preprocess, config.sequence)
+            prepared = prepare(scan, self.config.preprocess, self.config.sequence)
+        return self.detect_prepared(scan, prepared, clock)
+
+    def detect_prepared(
+        self, scan: Scan, prepared: Prepared, clock: _Clock | None = None
+    ) -> Detection:
+        """Find what is abnormal in a scan that was prepared before: one preparation, many scores.
+
+        Args:
+            scan: as it was read.
+            prepared: of `preprocess.chain.prepare`.
+            clock: that timed the stages before; None starts one.
+        """
+        clock = clock or _Clock()
         choice = self.choice_for(prepared.sequence)
-        config = config.settle(choice.route, choice.reuse, choice.score)
+        config = self.config.settle(choice.route, choice.reuse, choice.score)
         with clock.stage("rebuild"), limit_threads(config.threads):
             rebuilt = rebuild(
                 self.model,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 from sklearn.metrics import average_precision_score
 
 from anatomaly.errors import GeometryError
@@ -22,7 +25,6 @@ def average_precision(score: FloatArray, lesion: BoolArray, brain_mask: BoolArra
     Raises:
         GeometryError: shapes differ.
 
-    >>> import numpy as np
     >>> brain = np.ones((2, 2, 1), dtype=bool)
     >>> lesion = np.array([[[True], [False]], [[False], [True]]])
     >>> average_precision(np.array([[[0.9], [0.8]], [[0.1], [0.7]]]), lesion, brain)
@@ -39,9 +41,65 @@ def average_precision(score: FloatArray, lesion: BoolArray, brain_mask: BoolArra
 def dice(found: BoolArray, truth: BoolArray) -> float:
     """Overlap 2 |A ∩ B| / (|A| + |B|) of two masks; nan where both are empty.
 
-    >>> import numpy as np
     >>> dice(np.array([True, True, False]), np.array([True, False, False]))
     0.6666666666666666
     """
     total = int(found.sum()) + int(truth.sum())
     return 2 * int((found & truth).sum()) / total if total else float("nan")
+
+
+def bootstrap_interval(
+    values: Sequence[float], *, seed: int, draws: int = 5000, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean over subjects (Efron 1979).
+
+    Args:
+        values: one for each subject, finite.
+        seed: of the draws.
+        draws: resamples with replacement.
+        level: share that lies inside.
+
+    Returns:
+        Lower and upper end; both are the value itself where there is one subject only.
+
+    Raises:
+        ValueError: there is no subject, or a value is not finite.
+
+    >>> bootstrap_interval([0.5, 0.5, 0.5], seed=0)
+    (0.5, 0.5)
+    """
+    subjects = np.asarray(values, dtype=np.float64)
+    if not subjects.size or not np.isfinite(subjects).all():
+        raise ValueError(f"need finite values of one subject or more, got {list(values)}")
+    rng = np.random.default_rng(seed)
+    picked = rng.integers(subjects.size, size=(draws, subjects.size))
+    tail = 100 * (1 - level) / 2
+    low, high = np.percentile(subjects[picked].mean(axis=1), (tail, 100 - tail))
+    return float(low), float(high)
+
+
+def oracle_dice(score: FloatArray, lesion: BoolArray, brain_mask: BoolArray) -> float:
+    """Best Dice over all thresholds, chosen on the label itself: an upper bound, never a result.
+
+    Args:
+        score: (I, J, K), higher is more abnormal.
+        lesion: (I, J, K) bool; voxels outside the brain count as missed.
+        brain_mask: (I, J, K) bool.
+
+    Returns:
+        In [0, 1]; nan for a scan without a lesion.
+
+    >>> score = np.array([[[0.9, 0.8, 0.1]]])
+    >>> brain = np.ones(score.shape, dtype=bool)
+    >>> oracle_dice(score, np.array([[[True, False, True]]]), brain)
+    0.8
+    """
+    total = int(lesion.sum())
+    if not total:
+        return float("nan")
+    values = score[brain_mask]
+    order = np.argsort(-values, kind="stable")
+    hits = np.cumsum(lesion[brain_mask][order])
+    overlap = 2 * hits / (np.arange(1, len(hits) + 1) + total)
+    last_of_ties = np.append(np.diff(values[order]) != 0, True)
+    return float(overlap[last_of_ties].max(initial=0.0))
