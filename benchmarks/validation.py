@@ -62,6 +62,13 @@ PAPER = "paper: edges, learned, hybrid, both signs"
 CANDIDATES: dict[str, Candidate] = {
     PAPER: _candidate("edges", "learned", "hybrid", polarity="both"),
     "… one sign": _candidate("edges", "learned", "hybrid"),
+    "… SSIM window σ 1 mm": _candidate(
+        "edges", "learned", "hybrid", polarity="both", ssim_sigma_mm=1.0
+    ),
+    "… SSIM window σ 2.5 mm": _candidate(
+        "edges", "learned", "hybrid", polarity="both", ssim_sigma_mm=2.5
+    ),
+    "… 1 − SSIM alone": _candidate("edges", "learned", "structure", polarity="both"),
     "… |x − φ| alone": _candidate("edges", "learned", "residual", polarity="both"),
     "… one sign, residual alone": _candidate("edges", "learned", "residual"),
     "… contrast refined by a fit": _candidate("edges", "refined", "residual"),
@@ -199,9 +206,9 @@ def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, 
         "",
         f"Mean AP over {counts['lesion']} drawn scans a sequence (people and lesion shapes new to",
         "training, balanced over six kinds of lesion) on the working grid; in brackets the",
-        f"threshold at which half of {counts['healthy']} drawn healthy brains have at most 1 mL above it and",
-        "95 % at most 5 mL. Each row of `…` changes the paper's choice in what it names. Weights",
-        f"{card.name}, SHA-256 {card.sha256[:16]}….",
+        f"threshold at which half of {counts['healthy']} drawn healthy brains have at most 1 mL",
+        "above it and 95 % at most 5 mL. Each row of `…` changes the paper's choice in what it",
+        f"names. Weights {card.name}, SHA-256 {card.sha256[:16]}….",
         "",
         "| score | " + " | ".join(columns) + " |",
         "|---|" + "---:|" * len(columns),

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anatomaly.anomaly.ssim import ssim_map
+from anatomaly.anomaly.hybrid_score import structural_difference
 from anatomaly.config import DeviceOption
 from anatomaly.errors import ConfigError
 from anatomaly.model.intensity_agreement import fit_intensities
@@ -182,7 +182,7 @@ def scorer_evidence(
     image: Tensor, from_edges: Tensor, from_tissue: Tensor, tissue: Tensor
 ) -> Tensor:
     """Return what the scorer reads, (B, 8, I, J, K); arguments as of `stack_evidence`."""
-    structure = (1 - ssim_map(image, from_edges, data_range=1.0)).clamp(0, 1)
+    structure = structural_difference(image, from_edges, data_range=1.0)
     return stack_evidence(image, from_edges, from_tissue, structure, tissue)
 
 

@@ -45,6 +45,14 @@ def signed_residual(
     return (difference if polarity == "brighter" else -difference).clamp(min=0)
 
 
+def structural_difference(
+    image: Tensor, pseudo_healthy: Tensor, *, data_range: float, sigma: float = 1.5
+) -> Tensor:
+    """Return 1 − SSIM, cut to [0, 1]; arguments as of `hybrid_score`."""
+    similarity = ssim_map(image, pseudo_healthy, data_range=data_range, sigma=sigma)
+    return (1 - similarity).clamp(0, 1)
+
+
 def hybrid_score(
     image: Tensor,
     pseudo_healthy: Tensor,
@@ -65,5 +73,5 @@ def hybrid_score(
     Returns:
         (B, 1, I, J, K) in [0, data_range]; 1 − SSIM is cut at 1.
     """
-    structure = 1 - ssim_map(image, pseudo_healthy, data_range=data_range, sigma=sigma)
-    return signed_residual(image, pseudo_healthy, polarity) * structure.clamp(0, 1)
+    structure = structural_difference(image, pseudo_healthy, data_range=data_range, sigma=sigma)
+    return signed_residual(image, pseudo_healthy, polarity) * structure

@@ -5,7 +5,12 @@ from __future__ import annotations
 from torch import Tensor
 
 from anatomaly.anomaly.healthy_residual import normalise_residual
-from anatomaly.anomaly.hybrid_score import hybrid_score, resolve_polarity, signed_residual
+from anatomaly.anomaly.hybrid_score import (
+    hybrid_score,
+    resolve_polarity,
+    signed_residual,
+    structural_difference,
+)
 from anatomaly.anomaly.postprocess import postprocess
 from anatomaly.config import AnomalyConfig
 from anatomaly.types import BoolArray, FloatArray, Sequence
@@ -20,15 +25,17 @@ def raw_score(
         image: (1, 1, I, J, K) in [0, 1], 0 outside the brain.
         pseudo_healthy: the same.
         sequence: decides the polarity if that is `auto`.
-        config: polarity, score (`hybrid`; anything else is the residual), SSIM window.
+        config: polarity, score (`hybrid`, `structure`; all others are the residual), SSIM window.
 
     Returns:
         (1, 1, I, J, K) in [0, 1].
     """
     polarity = resolve_polarity(config.polarity, sequence)
+    sigma = config.ssim_sigma_mm
+    if config.score == "structure":
+        return structural_difference(image, pseudo_healthy, data_range=1.0, sigma=sigma)
     if config.score != "hybrid":
         return signed_residual(image, pseudo_healthy, polarity)
-    sigma = config.ssim_sigma_mm
     return hybrid_score(image, pseudo_healthy, data_range=1.0, polarity=polarity, sigma=sigma)
 
 

@@ -106,11 +106,12 @@ PolarityChoice = Annotated[
     ),
 ]
 ScoreChoice = Annotated[
-    Literal["auto", "hybrid", "residual", "normalised", "refined"],
+    Literal["auto", "hybrid", "residual", "structure", "normalised", "refined"],
     typer.Option(
         rich_help_panel=WHAT,
-        help="The paper's score, the residual alone, the residual by what healthy people have "
-        "there, a network trained on synthetic lesions, or what the weights were validated with.",
+        help="The paper's score, either of its factors alone, the residual by what healthy people "
+        "have there, a network trained on synthetic lesions, or what the weights were "
+        "validated with.",
     ),
 ]
 RouteChoice = Annotated[
