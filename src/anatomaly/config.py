@@ -47,7 +47,8 @@ class AnomalyConfig:
         score: `hybrid` is the paper's, residual times structural difference; `residual` and
             `structure` are its two factors alone; `normalised` weighs the residual by how small it
             is in healthy people at that place; `refined` is a network trained on synthetic lesions
-            that reads scan, expectations, residuals and structure; `auto` is what the weights were validated with.
+            that reads scan, expectations, residuals and structure; `auto` is what the weights were
+            validated with.
         threshold: on the anomaly map; None takes the weights' threshold for the sequence.
         min_lesion_mm3: smaller components of the mask are removed; at least 0.
         erosion_mm: rim of the brain mask that is not scored; at least 0; None is `RIM_MM` of the
