@@ -5,7 +5,18 @@ import pytest
 import torch
 
 from anatomaly import engine
-from anatomaly.engine import choose_device, half_precision, join_routes, limit_threads, rebuild
+from anatomaly.anomaly.ssim import ssim_map
+from anatomaly.engine import (
+    REFINED,
+    RebuiltScan,
+    choose_device,
+    half_precision,
+    join_routes,
+    lesion_probability,
+    limit_threads,
+    rebuild,
+    scorer_evidence,
+)
 from anatomaly.errors import ConfigError
 from anatomaly.model.pseudo_healthy import Extracted, Rebuilt
 
@@ -65,8 +76,8 @@ class FakeModel:
         edges[..., 1] = 1
         return Extracted(torch.zeros(1), image, tissue, edges, torch.zeros(1, 16))
 
-    def restore(self, seen, brain_mask, route):
-        self.mask = brain_mask
+    def restore(self, seen, brain_mask, route, combine=True):
+        self.mask, self.combine = brain_mask, combine
         code = torch.zeros(1, 8, *SHAPE)
         code[:, 3] = 1
         share = 0.5 if route == "edges" else 0.25
@@ -107,7 +118,9 @@ def test_the_contrast_may_be_fitted_to_the_scan(reuse):
     mask = np.ones(SHAPE, bool)
     image = np.full(SHAPE, 0.8)
     image[2:5, 2:5, 2:5] = 0.1
-    found = rebuild(FakeModel(), image, mask, CPU, reuse=reuse).pseudo_healthy[0, 0].numpy()
+    model = FakeModel()
+    found = rebuild(model, image, mask, CPU, reuse=reuse).pseudo_healthy[0, 0].numpy()
+    assert model.combine == (reuse == "refined")  # the fit alone needs no combiner
     assert np.median(found) == pytest.approx(0.8, abs=0.02)
     if reuse == "fitted":
         assert found.min() > 0.75  # the dark spot has no say
@@ -122,9 +135,67 @@ def test_autocast_follows_the_processor(monkeypatch, half):
 def test_with_both_routes_only_what_neither_explains_is_left():
     """Routes expect .5 and .25 of the image; 1 is beyond both, and the nearer one is .5."""
     image = np.ones(SHAPE)
-    found = rebuild(FakeModel(), image, np.ones(SHAPE, bool), CPU, "both").pseudo_healthy
-    np.testing.assert_allclose(found.numpy(), 0.5)
+    found = rebuild(FakeModel(), image, np.ones(SHAPE, bool), CPU, "both")
+    np.testing.assert_allclose(found.pseudo_healthy.numpy(), 0.5)
+    assert [float(each.mean()) for each in found.expected] == [0.5, 0.25]
     scan = torch.tensor([0.1, 0.3, 0.9])
     expected = [torch.tensor([0.2, 0.2, 0.5]), torch.tensor([0.4, 0.4, 0.2])]
     np.testing.assert_allclose(join_routes(scan, expected).numpy(), [0.2, 0.3, 0.5])
     np.testing.assert_allclose(join_routes(scan, expected[:1]).numpy(), [0.2, 0.2, 0.5])
+
+
+def rebuilt_by_both_routes():
+    """A scan of .5 with a bright half, expected .5 from edges and .25 from tissue; empty slabs."""
+    image = torch.full((1, 1, *SHAPE), 0.5)
+    image[..., 12:, :] = 0.9
+    image[..., :4] = 0
+    brain = (image > 0).float()
+    tissue = (3 * brain[0, 0]).to(torch.uint8).numpy()
+    expected = (0.5 * brain, 0.25 * brain)
+    return RebuiltScan(image, expected[0], tissue, tissue > 3, expected)
+
+
+class FakeScorer:
+    """The logit is ten times the residual against the edges; remembers what it was given."""
+
+    def __call__(self, evidence, context, sequence):
+        self.evidence, self.context, self.sequence = evidence, context, sequence
+        self.autocast = torch.is_autocast_enabled("cpu")
+        self.gradient = torch.is_grad_enabled()
+        return 10 * evidence[:, 2:3]
+
+
+@pytest.mark.parametrize(("sequence", "number"), [("T1w", 0), ("FLAIR", 2)])
+def test_probability_of_a_lesion_by_hand(sequence, number):
+    rebuilt, scorer = rebuilt_by_both_routes(), FakeScorer()
+    found = lesion_probability(scorer, lambda: "context", rebuilt, sequence)
+    assert found.shape == (1, 1, *SHAPE)
+    assert not found[..., :4].any()  # outside the brain, where the logit is 0
+    np.testing.assert_allclose(found[..., :12, 4:], 0.5, atol=1e-6)
+    np.testing.assert_allclose(found[..., 12:, 4:], 1 / (1 + np.exp(-4)), atol=1e-6)
+    assert scorer.sequence.tolist() == [number] and scorer.context == "context"
+    assert not scorer.gradient
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, None])
+def test_the_scorer_runs_in_the_precision_of_the_processor(monkeypatch, half):
+    monkeypatch.setattr(engine, "half_precision", lambda _: half)
+    scorer = FakeScorer()
+    lesion_probability(scorer, lambda: None, rebuilt_by_both_routes(), "T2w")
+    assert scorer.autocast == (half is not None)
+
+
+def test_evidence_of_a_rebuilt_scan_is_in_the_order_of_its_routes():
+    """Edges, which `REFINED` names first, give the first gap and the structural difference."""
+    assert engine.ROUTES_OF[REFINED[0]] == ("edges", "tissue_map")
+    rebuilt, scorer = rebuilt_by_both_routes(), FakeScorer()
+    lesion_probability(scorer, lambda: None, rebuilt, "T2w")
+    image, (edges, tissue) = rebuilt.image, rebuilt.expected
+    torch.testing.assert_close(scorer.evidence[:, 2:3], image - edges)
+    torch.testing.assert_close(scorer.evidence[:, 3:4], image - tissue)
+    structure = (1 - ssim_map(image, edges, data_range=1.0)).clamp(0, 1)
+    torch.testing.assert_close(scorer.evidence[:, 4:5], structure)
+    assert structure.max() > 0.3  # the border of the bright half
+    classes = torch.from_numpy(rebuilt.tissue_map)[None]
+    again = scorer_evidence(image, edges, tissue, classes)
+    torch.testing.assert_close(scorer.evidence, again)

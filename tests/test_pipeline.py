@@ -83,7 +83,8 @@ def fake_rebuild(model, image, brain_mask, device, route="edges", reuse="learned
     phi = np.where(image > 0.5, 0.25, image) * brain_mask
     tissue = np.where(brain_mask, np.where(image > 0.5, 1, 3), 0).astype(np.uint8)
     x, y = (torch.tensor(a, dtype=torch.float32)[None, None] for a in (image, phi))
-    return RebuiltScan(x, y, tissue, np.zeros(TEMPLATE_SHAPE, bool))
+    expected = (y, 0.5 * y) if route == "both" else (y,)
+    return RebuiltScan(x, y, tissue, np.zeros(TEMPLATE_SHAPE, bool), expected)
 
 
 CARD = WeightsCard("fake", "2026-01-02", "ab" * 32, "p", {"T1w": 0.9, "FLAIR": 0.2})
@@ -313,3 +314,90 @@ def test_the_run_says_what_was_settled(found):
     config = found.run["config"]
     assert (config["route"], config["reuse"]) == ("edges", "learned")
     assert config["anomaly"]["score"] == "hybrid"
+    assert (config["anomaly"]["erosion_mm"], config["anomaly"]["smooth_sigma_mm"]) == (3.0, 1.0)
+
+
+class FakeScorer(torch.nn.Module):
+    """Certain of a lesion where the scan is above what the edges expect, certain of none elsewhere."""
+
+    def forward(self, evidence, context, sequence):
+        self.sequence, self.context = sequence.tolist(), context.shape
+        return torch.where(evidence[:, 2:3] > 0.1, 20.0, -20.0)
+
+
+REFINED_CARD = replace(
+    CARD,
+    choices={"FLAIR": {"route": "edges", "reuse": "learned", "score": "refined"}},
+    scorer_sha256="cd" * 32,
+)
+
+
+@pytest.fixture(name="scorer")
+def fixture_scorer(monkeypatch):
+    """Weights whose refined score did best in FLAIR; the path they were read from."""
+    scorer = FakeScorer()
+    scorer.read_from = []
+
+    def load_scorer(card, name_or_folder):
+        scorer.read_from.append((card, name_or_folder))
+        return scorer
+
+    monkeypatch.setattr(pipeline, "load_model", lambda name: (PseudoHealthyModel(), REFINED_CARD))
+    monkeypatch.setattr(pipeline, "load_scorer", load_scorer)
+    return scorer
+
+
+def test_the_refined_score_brings_its_route_and_reuse(scorer):
+    detector = Detector(DetectConfig(device="cpu", weights="mine"))
+    assert scorer.read_from == [(REFINED_CARD, "mine")]
+    assert detector.scorer is scorer
+    assert detector.choice_for("FLAIR") == ("both", "fitted", "refined")
+    assert detector.choice_for("T2w") == ("edges", "learned", "hybrid")
+    everywhere = Detector(DetectConfig(device="cpu", anomaly=AnomalyConfig(score="refined")))
+    assert everywhere.choice_for("T1w") == ("both", "fitted", "refined")
+    same = Detector(DetectConfig(device="cpu", route="both", reuse="fitted"))
+    assert same.choice_for("FLAIR") == ("both", "fitted", "refined")
+
+
+def test_another_score_needs_no_scorer(scorer):
+    told = DetectConfig(device="cpu", anomaly=AnomalyConfig(score="hybrid"), route="tissue_map")
+    detector = Detector(told)
+    assert detector.scorer is None and scorer.read_from == []
+    assert detector.choice_for("FLAIR") == ("tissue_map", "learned", "hybrid")
+
+
+@pytest.mark.usefixtures("scorer")
+@pytest.mark.parametrize(
+    ("told", "named"),
+    [
+        ({"route": "edges"}, "got edges and fitted"),
+        ({"reuse": "learned"}, "got both and learned"),
+        ({"route": "tissue_map", "reuse": "refined"}, "got tissue_map and refined"),
+    ],
+)
+def test_a_route_or_reuse_that_the_refined_score_cannot_read_is_refused(told, named):
+    with pytest.raises(ConfigError, match=f"reads route and reuse both and fitted, {named}"):
+        Detector(DetectConfig(device="cpu", **told))
+
+
+def test_weights_without_a_refined_score():
+    with pytest.raises(WeightsError, match="fake: brings no refined score"):
+        Detector(DetectConfig(device="cpu", anomaly=AnomalyConfig(score="refined")))
+
+
+def test_the_refined_map_is_what_the_scorer_says(scorer, path):
+    """The ball of the scan, whole and up to the rim of 1 mm, with the smoothing of this score."""
+    found = Detector(DetectConfig(device="cpu")).detect(path)
+    assert scorer.sequence == [2] and scorer.context == (1, 6, 80, 96, 80)
+    volume, mask = scan_volume()
+    score = found.anomaly_map.data
+    places = apply_affine(volume.affine, np.stack(np.indices(SHAPE), -1).astype(float))
+    away = np.linalg.norm(places - LESION_MM, axis=-1)
+    assert score[away < 7].min() > 0.95  # 4 mm inside: a voxel of 3 mm and the smoothing
+    assert score[(away > 16) & mask.data].max() < 0.05
+    assert score.max() <= 1 and len(found.lesions) == 1
+    assert found.run["weights"]["scorer_sha256"] == "cd" * 32
+    config = found.run["config"]
+    assert (config["route"], config["reuse"]) == ("both", "fitted")
+    assert config["anomaly"]["score"] == "refined"
+    assert (config["anomaly"]["erosion_mm"], config["anomaly"]["smooth_sigma_mm"]) == (1.0, 0.5)

@@ -352,6 +352,7 @@ def _manifest(
             "date": card.date,
             "sha256": card.sha256,
             "healthy_sha256": card.healthy_sha256,
+            "scorer_sha256": card.scorer_sha256,
         },
         "config": asdict(config),
         "device": device,
