@@ -318,7 +318,7 @@ def test_the_run_says_what_was_settled(found):
 
 
 class FakeScorer(torch.nn.Module):
-    """Certain of a lesion where the scan is above what the edges expect, certain of none elsewhere."""
+    """Certain of a lesion where the scan is above what the edges expect, of none elsewhere."""
 
     def forward(self, evidence, context, sequence):
         self.sequence, self.context = sequence.tolist(), context.shape

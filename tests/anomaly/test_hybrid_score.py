@@ -5,7 +5,12 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from anatomaly.anomaly.hybrid_score import hybrid_score, resolve_polarity, signed_residual
+from anatomaly.anomaly.hybrid_score import (
+    hybrid_score,
+    resolve_polarity,
+    signed_residual,
+    structural_difference,
+)
 
 INSIDE = (slice(6, -6),) * 3
 
@@ -42,6 +47,9 @@ def test_formula(polarity):
     )
     expected = RESIDUAL[polarity](x - phi) * np.clip(1 - ssim, 0, 1)
     found = score(x, phi, polarity=polarity)
+    pair = (torch.tensor(a)[None, None] for a in (x, phi))
+    structure = structural_difference(*pair, data_range=1.0)[0, 0].numpy()
+    np.testing.assert_allclose(structure[INSIDE], np.clip(1 - ssim, 0, 1)[INSIDE], atol=2e-5)
     np.testing.assert_allclose(found[INSIDE], expected[INSIDE], atol=2e-5)
     assert found.max() > 0.1
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from anatomaly.engine import RebuiltScan
 from anatomaly.errors import TrainingError, WeightsError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import calibration
@@ -24,7 +25,9 @@ def scan_of(sequence, residual):
     image = phi + (-residual / 2 if sequence == "T1w" else residual)
     mask = np.ones(SHAPE, bool)
     scan = ValidationScan(sequence, image.astype(np.float32), mask, np.zeros(SHAPE, bool))
-    return scan, torch.from_numpy(phi)[None, None]
+    x, expected = (torch.from_numpy(a)[None, None] for a in (scan.image, phi))
+    tissue = np.full(SHAPE, 3, np.uint8)
+    return scan, RebuiltScan(x, expected, tissue, np.zeros(SHAPE, bool), (expected,))
 
 
 @pytest.fixture(name="weights", scope="module")
@@ -115,3 +118,33 @@ def test_a_word_that_the_card_cannot_mean_is_refused(tmp_path):
     )
     with pytest.raises(WeightsError, match="T1w: score 'normalized' is not one of"):
         load_weights(str(tmp_path / "mine"))
+
+
+def test_thresholds_of_the_refined_score_are_what_its_network_says(tmp_path, monkeypatch):
+    """FLAIR alone is refined; its network answers with half of the scan of .9."""
+    thresholds = {"T1w": 0.9, "T2w": 0.9, "FLAIR": 0.9}
+    choices = {"FLAIR": {"route": "both", "reuse": "fitted", "score": "refined"}}
+    folder = export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, choices=choices)
+    asked, loaded = [], []
+
+    def rebuilt(model, choice, people, sequence, count, seed):
+        asked.append((sequence, choice))
+        yield scan_of(sequence, 0.4)
+
+    def load_refine(model, card, name_or_folder):
+        loaded.append(name_or_folder)
+        return lambda rebuilt, sequence: rebuilt.image / 2
+
+    monkeypatch.setattr(calibration, "_rebuild_drawn", rebuilt)
+    monkeypatch.setattr(calibration, "load_refine", load_refine)
+    monkeypatch.setattr(calibration, "load_cohort", lambda p: [Subject(p.name, None, None)])
+    calibrate(CalibrationConfig(folder, (Path("p"),), Path("c"), 1, 1))
+    assert loaded == [str(folder)]
+    assert {choice for sequence, choice in asked if sequence == "FLAIR"} == {
+        ("both", "fitted", "refined")
+    }
+    _, card = load_weights(str(folder))
+    assert card.thresholds["FLAIR"] == pytest.approx(0.45, abs=1e-3)
+    # the hybrid score: no structure differs between two constants but their means
+    similarity = (2 * 0.9 * 0.5 + 1e-4) / (0.9**2 + 0.5**2 + 1e-4)
+    assert card.thresholds["T2w"] == pytest.approx(0.4 * (1 - similarity), abs=1e-3)

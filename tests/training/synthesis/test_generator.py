@@ -9,7 +9,7 @@ import torch
 from anatomaly.training.synthesis import contrast, generator
 from anatomaly.training.synthesis.contrast import Acquisition
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
-from anatomaly.training.synthesis.lesions import Lesion
+from anatomaly.training.synthesis.lesions import Lesion, Push
 
 PATCH = (48, 32, 48)
 CONFIG = GeneratorConfig(patch=PATCH, seed=5)
@@ -117,7 +117,8 @@ def test_a_lesion_changes_the_image_only_where_it_is(pairs):
     changed = 0
     for index in range(12):
         pair = pairs[index]
-        where = (pair["image"] - pair["healthy"]).abs() > 0
+        # 1e-6: the joint share 1 − Π(1 − α) rounds what is below 6e-8 to nothing, painting does not
+        where = (pair["image"] - pair["healthy"]).abs() > 1e-6
         lesion = (pair["lesion"] > 0)[None].expand_as(where)
         assert not (where & ~lesion).any()
         changed += bool(where.any())
@@ -187,3 +188,98 @@ def test_a_crop_is_read_like_the_whole():
     places = 20 * torch.rand(3, 5, 6, 7) + torch.tensor([-4.0, 6.0, 12.0]).view(3, 1, 1, 1)
     whole = read_linear(torch.tensor(volume).float(), places)
     torch.testing.assert_close(generator._read_crop(volume, places), whole, atol=2e-3, rtol=1e-4)
+
+
+def test_the_share_of_several_lesions_by_hand():
+    """.5 and .4 overlap in the middle: 1 − .5 · .6."""
+    first, second = torch.zeros(4, 1, 1), torch.zeros(4, 1, 1)
+    first[:3], second[2:] = 0.5, 0.4
+    lesions = [Lesion(alpha, torch.zeros_like(alpha), "ms") for alpha in (first, second)]
+    found = generator._joint_share(lesions, torch.zeros(4, 1, 1))
+    assert found.flatten().tolist() == pytest.approx([0.5, 0.5, 0.7, 0.4])
+    assert not generator._joint_share([], torch.zeros(4, 1, 1)).any()
+
+
+def draw_always(monkeypatch, lesion):
+    """Draw this lesion whatever is asked for; returns the kinds that were asked for."""
+    asked = []
+
+    def draw(rng, shapes, classes, start, kind):
+        asked.append(kind)
+        return lesion
+
+    monkeypatch.setattr(generator, "draw_lesion", draw)
+    return asked
+
+
+EMPTY = Lesion(torch.zeros(PATCH), torch.zeros(PATCH), "none")
+
+
+def test_kinds_come_in_turn(drawn, monkeypatch):
+    asked = draw_always(monkeypatch, EMPTY)
+    kinds = ("ms", "spots", "tumour")
+    pairs = PairGenerator([drawn], [], dataclasses.replace(CONFIG, kinds=kinds))
+    for index in (0, 1, 2, 3, 7):
+        pairs[index]
+    assert asked == ["ms", "spots", "tumour", "ms", "spots"]
+    asked.clear()
+    PairGenerator([drawn], [], CONFIG)[0]
+    assert asked == [None]
+
+
+def test_each_further_lesion_is_there_in_a_third(drawn, monkeypatch):
+    asked = draw_always(monkeypatch, EMPTY)
+    pairs = PairGenerator([drawn], [], dataclasses.replace(CONFIG, most_lesions=3))
+    counts = []
+    for seed in range(600):
+        asked.clear()
+        rng = torch.Generator().manual_seed(seed)
+        assert len(pairs._draw_lesions(rng, seed, EMPTY.alpha, (0, 0, 0))) == len(asked)
+        counts.append(len(asked))
+    shares = np.bincount(counts, minlength=5)[1:] / 600
+    # 2/3, 1/3 · 2/3, 1/9; .06 is three standard deviations
+    assert shares.tolist() == pytest.approx([2 / 3, 2 / 9, 1 / 9, 0], abs=0.06)
+
+
+@pytest.mark.usefixtures("without_noise")
+def test_a_push_moves_the_anatomy_of_both_images_and_the_truth(drawn, monkeypatch):
+    """With mass effect and an invisible lesion: another anatomy, but image and truth agree."""
+    config = dataclasses.replace(CONFIG, patch=(48, 48, 48), sequence_shares=(1.0, 0, 0, 0))
+    nothing = torch.zeros(48, 48, 48)
+    push = Push(torch.tensor([24.0, 24.0, 24.0]), 12.0, 5.0)
+    pairs = PairGenerator([drawn], [], config)
+    moved = 0
+    for index in range(10):
+        draw_always(monkeypatch, Lesion(nothing, nothing, "tumour"))
+        still = pairs[index]
+        draw_always(monkeypatch, Lesion(nothing, nothing, "tumour", push=push))
+        pushed = pairs[index]
+        changed = pushed["tissue"] != still["tissue"]
+        moved += int(changed.sum() > 500)
+        # 38 voxels away: 5 · 3.2 · e^(−4.5) = .18 voxels, which the nearest voxel mostly rounds off
+        assert changed[:2, :2, :2].float().mean() < 0.5
+        assert torch.equal(pushed["image"], pushed["healthy"])
+        assert not pushed["lesion"].any()
+    assert moved >= 3
+
+
+@pytest.mark.usefixtures("without_noise")
+def test_a_lesion_stays_in_the_tissue_that_a_push_left(drawn, monkeypatch):
+    """The lesion is everywhere: what is left of it follows the pushed classes."""
+    config = dataclasses.replace(CONFIG, patch=(48, 48, 48))
+    whole = torch.ones(48, 48, 48)
+    push = Push(torch.tensor([24.0, 24.0, 24.0]), 16.0, 6.0)
+    draw_always(monkeypatch, Lesion(whole, 0 * whole, "tumour", push=push))
+    checked = 0
+    for index in range(6):
+        pair = PairGenerator([drawn], [], config)[index]
+        brain, lesion = pair["brain"][0] > 0, pair["lesion"][0]
+        if not 0.2 < brain.float().mean() < 0.9:
+            continue
+        checked += 1
+        tissue = pair["tissue"] >= 2
+        # a lone voxel keeps the middle of a Gaussian of σ .6, .65³
+        assert lesion[tissue].min() > 0.2
+        assert lesion[tissue].mean() > 0.9
+        assert not lesion[~brain].any()
+    assert checked >= 1
