@@ -1,42 +1,55 @@
-"""Lesions: where they lie, what they change, how bright they are; shapes from files."""
+"""Lesions: where they lie, what they are made of, and how they push the brain aside."""
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from anatomaly.errors import TrainingError
-from anatomaly.geometry import TEMPLATE_AFFINE
-from anatomaly.training.synthesis.contrast import CORTEX, CSF, WHITE, draw_contrast
-from anatomaly.training.synthesis.lesions import Lesion, draw_lesion, load_shapes, paint_lesion
+from anatomaly.training.synthesis import lesions
+from anatomaly.training.synthesis.contrast import CORTEX, CSF, WHITE
+from anatomaly.training.synthesis.deform import patch_grid
+from anatomaly.training.synthesis.lesions import (
+    KIND_SHARES,
+    Lesion,
+    Push,
+    confine,
+    draw_lesion,
+    push_coordinates,
+)
 
 START = (40, 60, 50)
+VENTRICLE = 1
 
 
 def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def patch():
-    """White matter in cortex in sulcal CSF in background."""
+def patch(ventricle=0.0):
+    """White matter in cortex in sulcal CSF in background, around a ventricle of that radius."""
     grid = torch.stack(torch.meshgrid(*[torch.arange(40.0)] * 3, indexing="ij")) - 19.5
     radius = grid.norm(dim=0)
     classes = torch.zeros(40, 40, 40, dtype=torch.uint8)
-    for edge, index in ((19, CSF), (17, CORTEX), (13, WHITE)):
+    for edge, index in ((19, CSF), (17, CORTEX), (13, WHITE), (ventricle, VENTRICLE)):
         classes[radius < edge] = index
     return classes, radius
 
 
 @pytest.fixture(name="drawn", scope="module")
 def fixture_drawn(shapes):
-    return [draw_lesion(rng(seed), shapes, patch()[0], START) for seed in range(80)]
+    return [draw_lesion(rng(seed), shapes, patch(6.0)[0], START) for seed in range(200)]
+
+
+def test_shares_are_those_of_a_distribution():
+    assert sum(KIND_SHARES.values()) == pytest.approx(1)
 
 
 def test_kinds_come_in_their_shares(drawn):
     kinds = [lesion.kind for lesion in drawn]
-    assert set(kinds) == {"stroke", "ms", "tumour", "spots", "none"}
-    assert 4 <= kinds.count("none") <= 22  # .15 of 80
-    assert 10 <= kinds.count("stroke") <= 34  # .27
+    assert set(kinds) == set(KIND_SHARES)
+    for kind, share in KIND_SHARES.items():
+        spread = (200 * share * (1 - share)) ** 0.5
+        assert abs(kinds.count(kind) - 200 * share) < 3.5 * spread, kind
 
 
 def test_lesions_stay_in_the_brain(drawn):
@@ -45,15 +58,25 @@ def test_lesions_stay_in_the_brain(drawn):
         assert lesion.alpha.min() >= 0 and lesion.alpha.max() <= 1
         assert lesion.alpha[radius > 21].max() < 1e-3  # the soft border reaches two voxels
         assert lesion.alpha[radius > 19.9].max() < 0.5
-        assert bool(lesion.alpha.any()) == (lesion.kind != "none")
+        assert lesion.alpha[radius < 4].max() < 1e-3  # out of the ventricle
+    # the home of the stroke shape is at the brain's edge here: now and then all of it lies outside
+    empty = [lesion.kind for lesion in drawn if not lesion.alpha.any()]
+    assert set(empty) <= {"none", "stroke"} and empty.count("stroke") <= 4
+    assert empty.count("none") == sum(lesion.kind == "none" for lesion in drawn)
     visible = sum(bool(lesion.alpha.max() > 0.3) for lesion in drawn)
     assert visible > 0.6 * len(drawn)
 
 
-def test_only_some_tumours_have_a_core(drawn):
-    with_core = [lesion for lesion in drawn if lesion.core.any()]
-    assert {lesion.kind for lesion in with_core} == {"tumour"}
-    assert len(with_core) < sum(lesion.kind == "tumour" for lesion in drawn)
+def test_only_some_masses_have_a_core_an_oedema_and_a_push(drawn):
+    masses = [lesion for lesion in drawn if lesion.kind in ("tumour", "haemorrhage")]
+    for has in (
+        lambda lesion: bool(lesion.core.any()),
+        lambda lesion: lesion.oedema is not None,
+        lambda lesion: lesion.push is not None,
+    ):
+        found = [lesion for lesion in drawn if has(lesion)]
+        assert {lesion.kind for lesion in found} <= {"tumour", "haemorrhage"}
+        assert 0.25 * len(masses) < len(found) < 0.75 * len(masses)  # half of some 60
 
 
 def test_no_lesion_without_enough_tissue(shapes):
@@ -64,8 +87,16 @@ def test_no_lesion_without_enough_tissue(shapes):
 
 
 def test_without_shapes_the_drawn_kinds_remain():
-    kinds = {draw_lesion(rng(seed), [], patch()[0], START).kind for seed in range(30)}
-    assert kinds == {"tumour", "spots", "none"}
+    kinds = {draw_lesion(rng(seed), [], patch()[0], START).kind for seed in range(60)}
+    assert kinds == {"tumour", "haemorrhage", "spots", "none"}  # nor is there a ventricle
+    kinds = {draw_lesion(rng(seed), [], patch(5.0)[0], START).kind for seed in range(60)}
+    assert kinds == {"tumour", "haemorrhage", "spots", "periventricular", "none"}
+
+
+@pytest.mark.parametrize("kind", KIND_SHARES)
+def test_a_kind_may_be_told(shapes, kind):
+    for seed in range(4):
+        assert draw_lesion(rng(seed), shapes, patch(6.0)[0], START, kind).kind == kind
 
 
 def test_a_seed_repeats(shapes):
@@ -73,90 +104,242 @@ def test_a_seed_repeats(shapes):
     assert torch.equal(first.alpha, second.alpha)
 
 
-def box_lesion(core=False):
-    alpha = torch.zeros(40, 40, 40)
-    alpha[15:25, 15:25, 15:25] = 1.0
-    inner = torch.zeros_like(alpha)
-    if core:
-        inner[18:22, 18:22, 18:22] = 1.0
-    return Lesion(alpha, inner, "tumour")
+# --- masses ----------------------------------------------------------------------------------
+
+WIDE = 72
+MIDDLE = torch.tensor([35.0, 35.0, 35.0])
 
 
-def test_painting_changes_the_lesion_only():
-    image = torch.rand(40, 40, 40)
-    lesion = box_lesion(core=True)
-    before = image.clone()
-    painted = paint_lesion(rng(), image, lesion, draw_contrast(rng(1), "T1w"))
-    assert torch.equal(image, before)
-    assert torch.equal(painted[lesion.alpha == 0], image[lesion.alpha == 0])
-    assert (painted - image)[lesion.alpha == 1].abs().mean() > 0.02
+@pytest.fixture(name="masses", scope="module")
+def fixture_masses():
+    """Masses in the middle of white matter that fills the patch: what limits them is their own."""
+    classes = torch.full((WIDE, WIDE, WIDE), WHITE, dtype=torch.uint8)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lesions, "random_place", lambda *_: MIDDLE.clone())
+        return {
+            kind: [lesions._draw_mass(rng(seed), classes, classes > 0, kind) for seed in range(60)]
+            for kind in ("tumour", "haemorrhage")
+        }
 
 
-def test_half_alpha_is_half_way():
-    image, contrast = torch.zeros(40, 40, 40), draw_contrast(rng(1), "T2w")
-    whole = box_lesion()
-    half = Lesion(whole.alpha / 2, whole.core, whole.kind)
-    first, second = (paint_lesion(rng(5), image, k, contrast) for k in (whole, half))
-    torch.testing.assert_close(first, 2 * second)
+@pytest.mark.parametrize(
+    ("kind", "smallest", "largest"), [("tumour", 6, 32), ("haemorrhage", 4, 20)]
+)
+def test_pushes_are_as_wide_as_their_mass(masses, kind, smallest, largest):
+    """The reach is the radius, uniform between its ends; the shift .05 to .4 of it."""
+    assert {mass.kind for mass in masses[kind]} == {kind}
+    pushes = [mass.push for mass in masses[kind] if mass.push]
+    assert 18 <= len(pushes) <= 42  # half of 60, spread 3.9
+    reaches = np.array([push.reach for push in pushes])
+    assert smallest <= reaches.min() and reaches.max() <= largest
+    assert reaches.mean() == pytest.approx((smallest + largest) / 2, rel=0.25)
+    shares = np.array([push.shift / push.reach for push in pushes])
+    assert 0.05 <= shares.min() < 0.12 and 0.33 < shares.max() <= 0.4
+    for push in pushes:
+        assert torch.equal(push.centre, MIDDLE)
 
 
-@pytest.mark.parametrize(("sequence", "brighter", "share"), [("T1w", 0, 0.93), ("T2w", 1, 0.95)])
-def test_direction_against_white_matter(sequence, brighter, share):
-    as_said = []
-    for seed in range(150):
-        contrast = draw_contrast(rng(seed), sequence)
-        painted = paint_lesion(rng(seed + 1000), torch.zeros(40, 40, 40), box_lesion(), contrast)
-        mean = painted[15:25, 15:25, 15:25].mean()
-        as_said.append(bool(mean > contrast.means[WHITE]) == bool(brighter))
-    assert share - 0.08 < np.mean(as_said) < 1.0
+def test_a_mass_has_the_volume_of_its_radius(masses):
+    """Without oedema, and where it fits in the patch; outlines are stretched and rough."""
+    ratios = []
+    for kind in ("tumour", "haemorrhage"):
+        for mass in masses[kind]:
+            if mass.push and mass.oedema is None and mass.push.reach < 18:
+                ball = 4 / 3 * np.pi * mass.push.reach**3
+                ratios.append(float(mass.alpha.sum()) / ball)
+    assert len(ratios) >= 8
+    assert 0.5 < np.median(ratios) < 1.6
+    assert min(ratios) > 0.1
 
 
-def test_flair_lesions_are_brighter_than_grey_matter():
+def test_a_core_lies_within_its_mass(masses):
+    cores = [m for kind in masses.values() for m in kind if m.core.any() and m.oedema is None]
+    assert len(cores) >= 10
+    shares = []
+    for mass in cores:
+        assert mass.core.max() > 0.2 and mass.core.max() <= 1
+        # the outline at .3 to .75 of the radius, softened by σ .8 cut at two voxels
+        outside = ndimage.distance_transform_edt(mass.alpha.numpy() == 0)
+        assert not mass.core[torch.from_numpy(outside > 2)].any()
+        shares.append(float(mass.core.sum() / mass.alpha.sum()))
+    assert 0.03 < np.median(shares) < 0.45  # .3³ to .75³
+
+
+def test_an_oedema_surrounds_its_mass(masses):
+    """It is what the mass is not: nothing in a core, all at the outer rim."""
+    both = [m for kind in masses.values() for m in kind if m.oedema is not None]
+    assert 36 <= len(both) <= 84  # half of 120, spread 5.5
+    for mass in both:
+        assert mass.oedema.min() >= 0 and mass.oedema.max() <= 1
+        assert (mass.alpha[mass.oedema > 0] > 0).all()
+        # both are softened by σ .8 over two voxels, so they may meet but not both be whole
+        assert (mass.oedema * mass.core).max() < 0.6
+        if mass.push and mass.push.reach < 12:
+            centre = tuple(int(n) for n in MIDDLE)
+            assert mass.oedema[centre] < 0.05
+            assert mass.oedema.max() > 0.95
+
+
+def oedema_of(classes, seed):
+    """The oedema of a mass in the middle, or None; its radius does not depend on the classes."""
+    return lesions._draw_mass(rng(seed), classes, classes > 0, "haemorrhage").oedema
+
+
+def test_an_oedema_follows_the_white_matter(monkeypatch):
+    """Left of the centre white matter, right of it grey: it reaches further to the left."""
+    monkeypatch.setattr(lesions, "random_place", lambda *_: MIDDLE.clone())
+    halves = torch.full((WIDE, WIDE, WIDE), WHITE, dtype=torch.uint8)
+    halves[36:] = CORTEX
+    white = torch.full_like(halves, WHITE)
+    left = right = right_if_white = 0.0
+    for seed in range(24):
+        found, free = oedema_of(halves, seed), oedema_of(white, seed)
+        if found is not None:
+            left += float(found[:33].sum())
+            right += float(found[39:].sum())
+            right_if_white += float(free[39:].sum())
+            # blurs of 3 and at most 8 voxels: further from the grey half nothing changes
+            assert float((found[:25] - free[:25]).abs().max()) < 1e-5
+    assert left > 1000
+    assert right < 0.7 * right_if_white
+
+
+def test_an_oedema_stays_in_the_tissue(monkeypatch):
+    monkeypatch.setattr(lesions, "random_place", lambda *_: MIDDLE.clone())
+    classes = torch.zeros((WIDE, WIDE, WIDE), dtype=torch.uint8)
+    classes[:36] = WHITE
+    seen = 0
+    for seed in range(12):
+        found = oedema_of(classes, seed)
+        if found is not None:
+            seen += 1
+            assert not found[36 + 8 :].any()  # σ up to 2.5, cut at 3 σ
+            assert found[:36].any()
+    assert seen >= 3
+
+
+def test_periventricular_lesions_hug_the_ventricle():
+    classes, radius = patch(6.0)
+    depths = []
+    for seed in range(20):
+        alpha = lesions._draw_periventricular(rng(seed), classes)
+        assert not alpha[classes != WHITE].any()
+        depths += (radius[alpha > 0] - 6).tolist()
+    assert np.median(depths) < 3  # half of the white matter around lies further than 5 voxels
+    assert len(depths) > 1000
+
+
+def test_spots_are_small_and_few():
+    tissue = torch.ones(48, 48, 48, dtype=torch.bool)
+    counts, volumes = [], []
     for seed in range(60):
-        contrast = draw_contrast(rng(seed), "FLAIR")
-        painted = paint_lesion(rng(seed + 1000), torch.zeros(40, 40, 40), box_lesion(), contrast)
-        assert painted[15:25, 15:25, 15:25].mean() > contrast.means[CORTEX]
+        alpha = lesions._draw_spots(rng(seed), tissue).numpy()
+        _, count = ndimage.label(alpha, np.ones((3, 3, 3)))
+        counts.append(count)
+        volumes.append(alpha.sum() / count)
+    assert min(counts) >= 1
+    assert 2 < np.mean(counts) < 5.5  # one to six; some overlap, rough ones break
+    # a ball of 1.5 voxels has 14, one of 7 has 1437
+    assert 30 < np.median(volumes) < 900 and max(volumes) < 5000
 
 
-def write_shape(path, first, size, spacing=1.0):
-    """A box of lesion in MNI millimetres, on a grid of its own spacing."""
-    shape = tuple(int(n / spacing) for n in (160, 192, 160))
-    data = np.zeros(shape, np.uint8)
-    low = [round(f / spacing) for f in first]
-    high = [round((f + s) / spacing) for f, s in zip(first, size, strict=True)]
-    data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = 1
-    affine = TEMPLATE_AFFINE @ np.diag([spacing, spacing, spacing, 1.0])
-    affine[:3, 3] += (spacing - 1) / 2  # the corner stays
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nib.save(nib.Nifti1Image(data, affine), path)
+# --- where a lesion may be -------------------------------------------------------------------
 
 
-def test_shapes_from_files(tmp_path):
-    for number in range(6):
-        write_shape(tmp_path / "ms" / f"p{number}.nii.gz", (50 + number, 60, 70), (6, 4, 8))
-    write_shape(tmp_path / "ms" / "patient19_x.nii.gz", (90, 90, 90), (6, 6, 6))
-    write_shape(tmp_path / "stroke" / "a.nii.gz", (40, 100, 60), (20, 12, 16), spacing=2.0)
-    used = load_shapes(tmp_path, tmp_path / "cache")
-    held_out = load_shapes(tmp_path, tmp_path / "cache", held_out=True)
-    assert [s.kind for s in used] == ["ms"] * 5 + ["stroke"]
-    assert [s.kind for s in held_out] == ["ms"]
-    for shape, first in zip([*used[:4], held_out[0]], range(5), strict=True):
-        where = shape.mask.nonzero() + torch.tensor(shape.start)
-        assert where.amin(0).tolist() == [50 + first, 60, 70]
-        assert where.amax(0).tolist() == [55 + first, 63, 77]
-        assert shape.mask.sum() == 6 * 4 * 8
-    coarse = used[5].mask.nonzero() + torch.tensor(used[5].start)
-    assert coarse.float().mean(0).tolist() == pytest.approx([49.5, 105.5, 67.5], abs=0.3)
-    assert used[5].mask.sum().item() == pytest.approx(20 * 12 * 16, rel=0.1)
+def test_confining_by_a_gaussian_of_scipy():
+    """Half white matter, half ventricle; radius 2 at σ .6."""
+    classes = torch.full((20, 8, 8), VENTRICLE, dtype=torch.uint8)
+    classes[:10] = WHITE
+    lesion = Lesion(torch.full((20, 8, 8), 0.8), torch.zeros(20, 8, 8), "ms")
+    found = confine(lesion, classes)
+    inside = (classes != VENTRICLE).numpy().astype(float)
+    expected = 0.8 * ndimage.gaussian_filter(inside, 0.6, radius=2, mode="nearest")
+    np.testing.assert_allclose(found.alpha, expected, atol=1e-6)
+    assert found.alpha[9, 4, 4] < 0.75 and found.alpha[10, 4, 4] > 0.05  # soft
+    assert not found.alpha[12:].any()
+    assert torch.equal(lesion.alpha, torch.full((20, 8, 8), 0.8))
 
 
-def test_shapes_are_cached(tmp_path):
-    write_shape(tmp_path / "ms" / "a.nii.gz", (50, 60, 70), (6, 4, 8))
-    load_shapes(tmp_path, tmp_path / "cache")
-    (tmp_path / "ms" / "a.nii.gz").unlink()
-    assert len(load_shapes(tmp_path, tmp_path / "cache")) == 1
+@pytest.mark.parametrize(
+    ("index", "allowed"), [(0, 0), (1, 0), (2, 1), (3, 1), (9, 1), (12, 1), (13, 0), (14, 0)]
+)
+def test_classes_that_a_lesion_may_cover(index, allowed):
+    """Brain tissue and sulci; not background, ventricles, choroid plexus or rim."""
+    classes = torch.full((9, 9, 9), index, dtype=torch.uint8)
+    whole = Lesion(torch.ones(9, 9, 9), torch.zeros(9, 9, 9), "ms")
+    np.testing.assert_allclose(confine(whole, classes).alpha, allowed, atol=1e-6)
 
 
-def test_no_shapes_is_an_error(tmp_path):
-    with pytest.raises(TrainingError, match="no lesion shapes"):
-        load_shapes(tmp_path, tmp_path / "cache")
+# --- mass effect -----------------------------------------------------------------------------
+
+SIZE = (41, 37, 45)
+CENTRE = torch.tensor([20.0, 18.0, 22.0])
+
+
+def pushed(reach, shift, size=SIZE, centre=CENTRE):
+    """Where each voxel reads, without any other deformation."""
+    return push_coordinates(patch_grid((0, 0, 0), size), Push(centre, reach, shift))
+
+
+def test_a_push_by_its_formula():
+    found = pushed(9.0, 3.0).numpy()
+    places = np.indices(SIZE).astype(float)
+    away = (places - CENTRE.numpy().reshape(3, 1, 1, 1)) / 9.0
+    u = np.sqrt((away**2).sum(0))
+    # direction times f(u) = u e^((1 − u²) / 2), of which away is u times the direction
+    expected = places - 3.0 * away * np.exp((1 - u**2) / 2)
+    clipped = np.clip(expected, 0, (np.array(SIZE) - 1).reshape(3, 1, 1, 1))
+    np.testing.assert_allclose(found, clipped, atol=2e-4)
+
+
+def test_nothing_moves_at_the_centre_and_most_at_the_reach():
+    found = pushed(9.0, 3.0)
+    centre = tuple(int(n) for n in CENTRE)
+    np.testing.assert_allclose(found[(slice(None), *centre)], CENTRE, atol=1e-4)
+    moved = (found - patch_grid((0, 0, 0), SIZE)).norm(dim=0)
+    distance = (patch_grid((0, 0, 0), SIZE) - CENTRE.view(3, 1, 1, 1)).norm(dim=0)
+    assert moved.max().item() == pytest.approx(3.0, abs=1e-3)
+    furthest = distance.flatten()[moved.flatten().argmax()]
+    assert furthest.item() == pytest.approx(9.0, abs=0.01)
+    # three reaches away: 3 e^(−4) of the shift is left
+    assert moved[20, 18, 22 + 18].item() == pytest.approx(3 * 2 * np.exp(-1.5), abs=0.01)
+    assert moved[distance > 26].max() < 0.5
+
+
+def test_tissue_moves_outwards():
+    """A voxel reads from nearer to the centre, and a thin shell lands further out."""
+    places = patch_grid((0, 0, 0), SIZE)
+    away = places - CENTRE.view(3, 1, 1, 1)
+    shift = places - pushed(9.0, 3.0)
+    distance = away.norm(dim=0)
+    near = (distance > 0) & (distance < 16)
+    along = (shift * away).sum(0) / (distance.clamp(min=1e-6) * shift.norm(dim=0).clamp(min=1e-9))
+    assert along[near].min() > 0.999
+    ball = (distance < 6).float()
+    read = pushed(9.0, 3.0).round().long()
+    grown = ball[read[0], read[1], read[2]]
+    # what was within 6 voxels ends where d − 3 (d / 9) e^((1 − (d/9)²) / 2) = 6: at 9 voxels,
+    # and reading the nearest voxel adds up to half a diagonal
+    assert 8.5 < float(distance[grown > 0].max()) < 9.9
+    assert grown.sum() > 2.5 * ball.sum()
+
+
+def folds(reach, shift):
+    """Voxels where the order of neighbours is turned round along some axis."""
+    found = pushed(reach, shift, (61, 61, 61), torch.tensor([30.0, 30.0, 30.0]))
+    inner = found[:, 10:-10, 10:-10, 10:-10]
+    return sum(int((inner[axis].diff(dim=axis) <= 0).sum()) for axis in range(3))
+
+
+def test_no_fold_below_six_tenths_of_the_reach():
+    """1 − (shift / reach) √e is the slope at the centre: it turns at .6065."""
+    assert folds(10.0, 4.0) == folds(10.0, 5.9) == 0
+    assert folds(10.0, 7.0) > 0
+
+
+def test_a_push_reads_through_what_was_deformed_before():
+    """Coordinates that were already shifted are read at the pushed place."""
+    before = patch_grid((10, 20, 30), SIZE)
+    found = push_coordinates(before, Push(CENTRE, 9.0, 3.0))
+    expected = pushed(9.0, 3.0) + torch.tensor([10.0, 20.0, 30.0]).view(3, 1, 1, 1)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
