@@ -10,7 +10,7 @@ from anatomaly.errors import TrainingError, WeightsError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.checkpoint import save_checkpoint
 from anatomaly.training.export import assemble, export_weights
-from anatomaly.training.synthetic import STAGES
+from anatomaly.training.recipe import STAGES
 from anatomaly.weights import load_weights
 
 THRESHOLDS = {"T1w": 0.123456, "T2w": 0.2, "FLAIR": 0.3}

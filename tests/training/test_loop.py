@@ -171,3 +171,18 @@ def test_learning_rate_by_hand():
     assert rate_at(500, loop) == pytest.approx(2e-3 * (0.05 + 0.95 / 2))
     assert rate_at(1000, loop) == pytest.approx(2e-3 * 0.05)
     assert rate_at(5000, loop) == pytest.approx(2e-3 * 0.05)
+
+
+def test_weights_of_losses_count_in_the_sum_alone(tmp_path):
+    """Twice the weight of both losses is twice the gradient, which AdamW does not see."""
+    stages = [TinyStage() for _ in range(3)]
+    for stage, weights in zip(
+        stages, ({}, {"square": 2.0, "size": 2.0}, {"size": 9.0}), strict=True
+    ):
+        folder = tmp_path / str(len(weights)) / str(weights.get("square"))
+        train_stage(stage, TinyData(), folder, config(10, weights=weights))
+    one, two, other = (stage.trained.head.weight for stage in stages)
+    assert torch.allclose(one, two, atol=1e-6)
+    assert not torch.allclose(one, other, atol=1e-6)
+    logs = [rows(folder)[0] for folder in (tmp_path / "0" / "None", tmp_path / "1" / "None")]
+    assert float(logs[0]["size"]) == pytest.approx(float(logs[1]["size"]), rel=0.2)  # unweighted

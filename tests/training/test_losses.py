@@ -9,6 +9,7 @@ from anatomaly.training.losses import (
     absolute_loss,
     code_loss,
     consistency_loss,
+    margin_loss,
     modality_loss,
     reconstruction_loss,
     tissue_loss,
@@ -114,3 +115,28 @@ def test_code_loss_by_hand():
 
 def test_modality_loss_by_hand():
     assert modality_loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])).item() == 2.5
+
+
+def test_margin_loss_by_hand():
+    # cosines: (0, 1) .6, (0, 2) 0, (1, 2) .8; only the first two are of one sequence
+    codes = torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 2.0]])
+    same, far, near = 1 - 0.6, max(0.0, 0.5 - 1.0), 0.5 - (1 - 0.8)
+    found = margin_loss(codes, torch.tensor([0, 0, 1]))
+    assert found.item() == pytest.approx((same + far + near) / 3, abs=1e-6)
+    wide = margin_loss(codes, torch.tensor([0, 0, 1]), margin=1.5)
+    assert wide.item() == pytest.approx((same + 0.5 + 1.3) / 3, abs=1e-6)
+
+
+def test_margin_loss_leaves_out_what_has_no_sequence():
+    codes = torch.tensor([[1.0, 0.0], [3.0, 4.0], [0.0, 2.0]], requires_grad=True)
+    assert margin_loss(codes, torch.tensor([0, 0, -1])).item() == pytest.approx(0.4, abs=1e-6)
+    none = margin_loss(codes, torch.tensor([0, -1, -1]))
+    none.backward()
+    assert none.item() == 0 and codes.grad.abs().sum() == 0
+
+
+def test_margin_loss_draws_together_and_pushes_apart():
+    codes = torch.tensor([[1.0, 0.1], [1.0, -0.1]], requires_grad=True)
+    for sequences, sign in (([0, 0], 1), ([0, 1], -1)):
+        (gradient,) = torch.autograd.grad(margin_loss(codes, torch.tensor(sequences)), codes)
+        assert gradient[0, 1] * sign > 0  # a step against it closes, or opens, the angle

@@ -7,10 +7,13 @@ from torch.utils.data import default_collate
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.stages import (
     AnatomyStage,
+    DisentangleStage,
     EdgeStage,
     RestorationStage,
     StraightStage,
+    known_sequence,
     pair_context,
+    swap_members,
 )
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 
@@ -158,3 +161,69 @@ def test_straight_stage_weighs_lesions(model, batch):
     with torch.no_grad():
         assert stage.step(batch, 1)["code"] != stage.step(moved, 1)["code"]
         assert stage.step(batch, 1)["straight"] == stage.step(moved, 1)["straight"]
+
+
+DISENTANGLE_LOSSES = {"tissue", "consistency", "self", "cross", "margin", "cycle"}
+
+
+def test_disentangle_stage_trains_the_drm(model, batch):
+    losses = DisentangleStage(model).step(batch, 1)
+    assert set(losses) == DISENTANGLE_LOSSES
+    assert all(torch.isfinite(v) and v >= 0 for v in losses.values())
+    sum(losses.values()).backward()
+    parts = {"anatomy_encoder", "modality_extractor", "representation_combiner"}
+    assert gradients(model) == parts | {"anatomy_extractor"}
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("cross", {"anatomy_extractor", "anatomy_encoder", "modality_extractor"}),
+        ("margin", {"modality_extractor"}),
+        ("cycle", {"anatomy_extractor", "anatomy_encoder", "modality_extractor"}),
+    ],
+)
+def test_where_the_gradients_of_the_drm_go(model, batch, name, parts):
+    DisentangleStage(model).step(batch, 1)[name].backward()
+    assert gradients(model) - {"representation_combiner"} == parts
+
+
+def test_cross_rebuilds_the_partner_with_the_partners_modality(model, batch, monkeypatch):
+    """With a combiner that only shows the modality, cross compares it with the other image."""
+    level = torch.tensor([0.2, 0.7, 0.4, 0.9])
+
+    def code_of(image, tissue_map):
+        return level[:, None].expand(-1, 16) if len(image) == 4 else None
+
+    def show(code, modality):
+        return modality[:, :1, None, None, None].expand(-1, -1, *code.shape[2:])
+
+    monkeypatch.setattr(model.modality_extractor, "forward", code_of)
+    monkeypatch.setattr(model.representation_combiner, "forward", show)
+    fitting = dict(batch)
+    fitting["healthy"] = level.view(2, 2, 1, 1, 1, 1) * batch["brain"][:, None]
+    with torch.no_grad():
+        found = DisentangleStage(model).step(fitting, 0)
+        wrong = DisentangleStage(model).step(fitting | {"healthy": fitting["healthy"].flip(1)}, 0)
+    assert found["self"].item() == pytest.approx(0, abs=1e-5)
+    assert found["cross"].item() == pytest.approx(0, abs=1e-5)
+    assert wrong["self"] > 0.2 and wrong["cross"] > 0.2
+
+
+def test_members_are_swapped_within_their_pair():
+    codes = torch.arange(8.0).view(4, 2)
+    assert swap_members(codes)[:, 0].tolist() == [2, 0, 6, 4]
+
+
+def test_a_random_contrast_is_no_sequence():
+    assert known_sequence(torch.tensor([0, 1, 2, 3])).tolist() == [0, 1, 2, -1]
+
+
+@pytest.mark.parametrize("make", [EdgeStage, RestorationStage])
+def test_deformed_edges_are_asked_for_the_undeformed_code(model, batch, make):
+    plain, deformed = make(model), make(model, deformed_share=1.0)
+    with torch.no_grad():
+        before, after = plain.step(batch, 4), deformed.step(batch, 4)
+    assert before["code"] != after["code"]
+    if "first" in before:
+        assert before["first"] == after["first"]  # the code of the healthy map is as it was

@@ -11,21 +11,15 @@ from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject
 from anatomaly.training.export import assemble, export_weights
 from anatomaly.training.loop import LoopConfig
-from anatomaly.training.synthetic import STAGES, SyntheticConfig, tissue_share, train_synthetic
+from anatomaly.training.recipe import STAGES
+from anatomaly.training.run import tissue_share
+from anatomaly.training.synthetic import SyntheticConfig, train_synthetic
 from anatomaly.weights import load_weights
 
 
 def config(tmp_path, **options):
     settings = {"label_maps": None, "cohort": None, "lesions": tmp_path / "lesions"}
     return SyntheticConfig(output=tmp_path / "run", **(settings | options))
-
-
-def test_each_stage_starts_from_earlier_ones_of_the_recipe():
-    done: set[str] = set()
-    for plan in STAGES:
-        assert set(plan.after) <= done
-        done.add(plan.name)
-    assert len({plan.seed for plan in STAGES}) == len(STAGES) == len(done)
 
 
 @pytest.mark.parametrize("wrong", [{"steps": {"anatomi": 3}}, {"only": ("restore",)}])

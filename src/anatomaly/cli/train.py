@@ -83,6 +83,15 @@ def synthetic(
             metavar="STAGE", show_default=False, help="Train this stage alone; may be repeated."
         ),
     ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="TOML with what differs from the recipe: steps, rates, weights of losses.",
+        ),
+    ] = None,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the samples: another one to go on from weights.")
     ] = 0,
@@ -106,6 +115,7 @@ def synthetic(
         cohort=cohort,
         lesions=lesions,
         start_from=start_from,
+        recipe=recipe,
         steps=dict(map(parse_steps, steps or ())),
         only=tuple(only or ()),
         seed=seed,

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.synthetic import STAGES, load_stage, starting_model
+from anatomaly.training.recipe import STAGES
+from anatomaly.training.run import load_stage, starting_model
 from anatomaly.weights import TENSOR_FILE, preparation_hash, write_card
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ class Stage(Protocol):
         """Its parameters change, nothing else."""
 
     def step(self, batch: Any, step: int = 0) -> dict[str, Tensor]:
-        """Losses of one batch, which are summed."""
+        """Losses of one batch, unweighted; their weighted sum is what falls."""
 
     def to(self, device: str, /) -> Any:
         """Move all that `step` uses."""
@@ -47,6 +47,7 @@ class LoopConfig:
         checkpoint_seconds: time between checkpoints.
         precision: `bf16` or `fp32`.
         device: torch device.
+        weights: of the losses in their sum, by name; 1 for those not named.
     """
 
     steps: int
@@ -57,6 +58,7 @@ class LoopConfig:
     checkpoint_seconds: float = 60.0
     precision: str = "bf16"
     device: str = "cpu"
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,15 @@ def rate_at(step: int, config: LoopConfig) -> float:
     warm = min(1.0, (step + 1) / 100)
     cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, step / config.steps))).item())
     return config.learning_rate * warm * (0.05 + 0.95 * cosine)
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Σ weight · loss, the weight of a loss that is not named being 1.
+
+    >>> weighted_sum({"a": torch.tensor(2.0), "b": torch.tensor(3.0)}, {"b": 0.5})
+    tensor(3.5000)
+    """
+    return torch.stack([weights.get(k, 1.0) * v.float() for k, v in losses.items()]).sum()
 
 
 def single_thread(_: int) -> None:
@@ -155,7 +166,7 @@ def _step(
     kind = torch.device(config.device).type
     with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bf16"):
         found = stage.step(on_device, step)
-    total = torch.stack([v.float() for v in found.values()]).sum()
+    total = weighted_sum(found, config.weights)
     if not bool(torch.isfinite(total)):
         values = {k: float(v.detach()) for k, v in found.items()}
         raise TrainingError(

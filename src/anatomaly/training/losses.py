@@ -76,6 +76,31 @@ def modality_loss(codes_a: Tensor, codes_b: Tensor) -> Tensor:
     return (codes_a - codes_b).pow(2).mean()
 
 
+def margin_loss(codes: Tensor, sequences: Tensor, margin: float = 0.5) -> Tensor:
+    """Modality margin: codes of one sequence together, of different sequences apart.
+
+    With d_ij = 1 − cos(c_i, c_j), mean over all pairs i < j of d_ij where the sequences are the
+    same, and of max(0, margin − d_ij) where they differ. The length of a code stays free: it may
+    say how strong the contrast is.
+
+    Args:
+        codes: (N, M) modality codes.
+        sequences: (N,) int64; pairs with a negative entry (no sequence in particular) are left out.
+        margin: in [0, 2].
+
+    Returns:
+        0 if no pair counts.
+
+    Source: Hadsell et al. 2006, doi:10.1109/CVPR.2006.100, with the cosine distance.
+    """
+    first, second = torch.triu_indices(len(codes), len(codes), 1, device=codes.device)
+    known = (sequences[first] >= 0) & (sequences[second] >= 0)
+    first, second = first[known], second[known]
+    distance = 1 - F.cosine_similarity(codes[first].float(), codes[second].float(), dim=1)
+    same = sequences[first] == sequences[second]
+    return torch.where(same, distance, F.relu(margin - distance)).sum() / max(1, len(distance))
+
+
 def lesion_loss(logits: Tensor, share: Tensor, mask: Tensor) -> dict[str, Tensor]:
     """Return `entropy`, 10 · mean cross-entropy over the mask, and `dice`, .5 · (1 − Dice).
 

@@ -14,7 +14,8 @@ from anatomaly.model.anatomy_edges import anatomy_edges
 from anatomaly.model.anatomy_extractor import Anatomy
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import losses
-from anatomaly.training.synthesis.corrupt import corrupt_tissue, drop_edges
+from anatomaly.training.synthesis.contrast import CONTRASTS
+from anatomaly.training.synthesis.corrupt import corrupt_tissue, deform_locally, drop_edges
 from anatomaly.training.synthesis.generator import Pair
 
 Losses = dict[str, Tensor]
@@ -58,6 +59,31 @@ def healthy_tissue_map(batch: Pair) -> Tensor:
     return nn.functional.one_hot(batch["tissue"], 4).permute(0, 4, 1, 2, 3).float()
 
 
+def anatomy_losses(batch: Pair, logits: Tensor) -> Losses:
+    """Tissue prior and consistency of E_A's logits (2B, 4, I, J, K), pairs side by side."""
+    tissue = batch["tissue"].repeat_interleave(2, dim=0)
+    lesion = batch["lesion"][:, 0].repeat_interleave(2, dim=0)
+    weight = torch.tensor(CLASS_WEIGHT, device=logits.device)
+    return {
+        "tissue": losses.tissue_loss(logits, tissue, weight, lesion_weight(lesion)),
+        "consistency": losses.consistency_loss(logits[0::2], logits[1::2]),
+    }
+
+
+def swap_members(values: Tensor) -> Tensor:
+    """Exchange the members of each pair: (2B, …), pairs side by side, the same shape.
+
+    >>> swap_members(torch.tensor([1, 2, 3, 4])).tolist()
+    [2, 1, 4, 3]
+    """
+    return values.reshape(-1, 2, *values.shape[1:]).flip(1).flatten(0, 1)
+
+
+def known_sequence(sequence: Tensor) -> Tensor:
+    """Index into `contrast.CONTRASTS`, −1 for `random`, which is no sequence in particular."""
+    return torch.where(sequence == CONTRASTS.index("random"), -1, sequence)
+
+
 class AnatomyStage(nn.Module):
     """E_A: tissue prior on both members of a pair, and their consistency."""
 
@@ -72,13 +98,51 @@ class AnatomyStage(nn.Module):
         image = batch["image"].flatten(0, 1)  # (2B, 1, I, J, K), the pair side by side
         context = pair_context(self.model, batch).repeat_interleave(2, dim=0)
         means = batch["tissue_means"].flatten(0, 1)
-        logits = self.model.anatomy_extractor.logits(image, context, means)
-        tissue = batch["tissue"].repeat_interleave(2, dim=0)
-        lesion = batch["lesion"][:, 0].repeat_interleave(2, dim=0)
-        weight = torch.tensor(CLASS_WEIGHT, device=image.device)
-        return {
-            "tissue": losses.tissue_loss(logits, tissue, weight, lesion_weight(lesion)),
-            "consistency": losses.consistency_loss(logits[0::2], logits[1::2]),
+        return anatomy_losses(batch, self.model.anatomy_extractor.logits(image, context, means))
+
+
+class DisentangleStage(nn.Module):
+    """DRM: E_A, encoder, E_M and R_D together, on both members of a pair.
+
+    The anatomy that E_A finds in one image, with its own modality code, gives that image (`self`),
+    and with the code of its partner the partner (`cross`), both without lesion. Gradients reach
+    E_A through its one-hot tissue map. The code of what was rebuilt is the code put in (`cycle`).
+    """
+
+    def __init__(self, model: PseudoHealthyModel) -> None:
+        super().__init__()
+        self.model = model
+        self.trained = nn.ModuleList(
+            [
+                model.anatomy_extractor,
+                model.anatomy_encoder,
+                model.modality_extractor,
+                model.representation_combiner,
+            ]
+        )
+
+    def step(self, batch: Pair, step: int = 0) -> Losses:
+        """Losses of one batch of pairs; `step` seeds the window that is compared."""
+        model, combine = self.model, self.model.representation_combiner
+        image, target = batch["image"].flatten(0, 1), batch["healthy"].flatten(0, 1)
+        context = pair_context(model, batch).repeat_interleave(2, dim=0)
+        anatomy: Anatomy = model.anatomy_extractor(
+            image, context, batch["tissue_means"].flatten(0, 1)
+        )
+        code = model.anatomy_encoder(anatomy.tissue_map, context)
+        found_map = anatomy.tissue_map.detach()  # anatomy must not learn to carry the modality
+        modality = model.modality_extractor(image, found_map)
+        rng = torch.Generator().manual_seed(7_919 * step + 37)
+        window = _random_window(image.shape[2:], rng)
+        mask = batch["brain"].repeat_interleave(2, dim=0)[window]
+        own = combine(code[window], modality) * mask
+        crossed = combine(code[window], swap_members(modality)) * mask
+        again = model.modality_extractor(crossed, found_map[window])
+        return anatomy_losses(batch, anatomy.logits) | {
+            "self": losses.reconstruction_loss(own, target[window], mask),
+            "cross": losses.reconstruction_loss(crossed, swap_members(target)[window], mask),
+            "margin": losses.margin_loss(modality, known_sequence(batch["sequence"].flatten())),
+            "cycle": losses.modality_loss(again, swap_members(modality).detach()),
         }
 
 
@@ -87,11 +151,17 @@ class EdgeStage(nn.Module):
 
     Filling in anatomy between edges is the slowest thing to learn, and without images a step is
     four times cheaper.
+
+    Args:
+        model: all parts.
+        deformed_share: share of the maps that are deformed at some place before their edges are
+            taken, against the undeformed answer.
     """
 
-    def __init__(self, model: PseudoHealthyModel) -> None:
+    def __init__(self, model: PseudoHealthyModel, deformed_share: float = 0.0) -> None:
         super().__init__()
         self.model = model
+        self.deformed_share = deformed_share
         self.trained = model.anatomy_restorer
 
     def step(self, batch: Pair, step: int = 0) -> Losses:
@@ -100,6 +170,7 @@ class EdgeStage(nn.Module):
         context = pair_context(self.model, batch)
         healthy_map = healthy_tissue_map(batch)
         seen_map = corrupt_tissue(healthy_map, batch["lesion"], rng)
+        seen_map = deform_locally(seen_map, rng, self.deformed_share)
         with torch.no_grad():
             code = self.model.anatomy_encoder(healthy_map, context)
         logits = self.trained.logits(drop_edges(anatomy_edges(seen_map), rng), context)
@@ -116,12 +187,19 @@ class RestorationStage(nn.Module):
         model: all parts.
         extractor_share: share of batches whose edges come from E_A's own map of the image with
             its lesion; the others come from the healthy labels, corrupted.
+        deformed_share: as in `EdgeStage`, of the maps whose edges are restored.
     """
 
-    def __init__(self, model: PseudoHealthyModel, extractor_share: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: PseudoHealthyModel,
+        extractor_share: float = 0.0,
+        deformed_share: float = 0.0,
+    ) -> None:
         super().__init__()
         self.model = model
         self.extractor_share = extractor_share
+        self.deformed_share = deformed_share
         self.trained = nn.ModuleList(
             [
                 model.anatomy_encoder,
@@ -138,7 +216,8 @@ class RestorationStage(nn.Module):
         context, healthy_map, seen_map = self._see(batch, rng)
         brain = batch["brain"]
         code = model.anatomy_encoder(healthy_map, context)
-        edges = drop_edges(anatomy_edges(seen_map), rng)
+        outlines = anatomy_edges(deform_locally(seen_map, rng, self.deformed_share))
+        edges = drop_edges(outlines, rng)
         restored_logits = model.anatomy_restorer.logits(edges, context)
         restored = torch.softmax(restored_logits.float(), dim=1)
         modality = [model.modality_extractor(batch["image"][:, n], seen_map) for n in (0, 1)]
@@ -155,8 +234,8 @@ class RestorationStage(nn.Module):
             "second": losses.absolute_loss(rebuilt[1], target[1], mask),
             "restored": losses.reconstruction_loss(restored_image, target[0], mask),
             "straight": losses.reconstruction_loss(straight, target[0], mask),
-            "code": 0.3 * losses.code_loss(restored_logits, code.detach(), brain),
-            "cycle": 0.01 * losses.modality_loss(again, modality[1].detach()),
+            "code": losses.code_loss(restored_logits, code.detach(), brain),
+            "cycle": losses.modality_loss(again, modality[1].detach()),
         }
 
     def _see(self, batch: Pair, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -207,5 +286,5 @@ class StraightStage(RestorationStage):
         weight = batch["brain"] * lesion_weight(batch["lesion"])
         return {
             "straight": losses.reconstruction_loss(rebuilt, batch["healthy"][:, 0][window], mask),
-            "code": 0.5 * losses.code_loss(logits, healthy_code, weight),
+            "code": losses.code_loss(logits, healthy_code, weight),
         }

@@ -2,7 +2,8 @@
 
 import torch
 
-from anatomaly.training.synthesis.corrupt import corrupt_tissue, drop_edges
+from anatomaly.training.synthesis import corrupt
+from anatomaly.training.synthesis.corrupt import corrupt_tissue, deform_locally, drop_edges
 
 SHAPE = (24, 28, 20)
 
@@ -68,3 +69,52 @@ def test_edges_are_dropped_never_made():
         kept.append((found.sum() / edges.sum()).item())
     assert 0.7 < sum(kept) / 30 < 0.98
     assert min(kept) < 0.9
+
+
+def test_deformed_maps_are_one_hot_in_the_same_brain():
+    healthy, _ = case()
+    changed = []
+    for seed in range(20):
+        found = deform_locally(healthy, rng(seed))
+        assert torch.equal(found.sum(1), torch.ones(1, *SHAPE))
+        assert torch.equal(found[:, 0], healthy[:, 0])
+        changed.append((found != healthy).any(1).float().mean().item())
+    assert 0.005 < sum(changed) / 20 < 0.4
+    assert min(changed) < 0.5 * max(changed)
+
+
+def test_a_share_of_maps_is_deformed_and_none_draws_nothing():
+    healthy, _ = case()
+    many = healthy.repeat(60, 1, 1, 1, 1)
+    moved = (deform_locally(many, rng(0), 0.5) != many).flatten(1).any(1).sum().item()
+    assert 18 < moved < 42
+    untouched = rng(3)
+    before = untouched.get_state()
+    assert torch.equal(deform_locally(healthy, untouched, 0.0), healthy)
+    assert torch.equal(untouched.get_state(), before)
+
+
+def test_a_bump_has_its_largest_shift_and_no_fold():
+    brain = torch.zeros(40, 40, 40, dtype=torch.bool)
+    brain[20, 20, 20] = True
+    for seed in range(20):
+        field = corrupt._bump(rng(seed), brain)
+        length = field.norm(dim=0)
+        assert 0.9 < length.max() < 0.4 * 16
+        assert length[0, 0, 0] < 0.3 * length.max()  # local
+        slope = torch.stack([torch.stack(torch.gradient(c)) for c in field])  # (3, 3, I, J, K)
+        jacobian = slope.permute(2, 3, 4, 0, 1) + torch.eye(3)
+        assert torch.linalg.det(jacobian).min() > 0.03  # (1 − .4 · e^½)³ = .04
+
+
+def test_shrinking_reads_from_farther_out(monkeypatch):
+    """By hand: at distance σ from the centre the shift is a, straight outwards."""
+    draws = iter([10.0, 2.0])  # σ, then |a|
+    monkeypatch.setattr(corrupt, "uniform", lambda *_: next(draws))
+    monkeypatch.setattr(corrupt, "chance", lambda *_: True)
+    brain = torch.zeros(41, 41, 41, dtype=torch.bool)
+    brain[20, 20, 20] = True
+    field = corrupt._bump(rng(0), brain)
+    assert torch.allclose(field[:, 30, 20, 20], torch.tensor([2.0, 0.0, 0.0]), atol=1e-5)
+    assert torch.allclose(field[:, 20, 10, 20], torch.tensor([0.0, -2.0, 0.0]), atol=1e-5)
+    assert field[:, 20, 20, 20].abs().max() == 0

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from anatomaly.training.synthesis.random_draws import chance, integer, smooth_field, uniform
+from anatomaly.training.synthesis.deform import patch_grid, read_nearest
+from anatomaly.training.synthesis.random_draws import (
+    chance,
+    integer,
+    normal,
+    smooth_field,
+    uniform,
+)
 
 
 def corrupt_tissue(tissue_map: Tensor, lesion: Tensor, rng: Generator) -> Tensor:
@@ -45,6 +54,54 @@ def corrupt_tissue(tissue_map: Tensor, lesion: Tensor, rng: Generator) -> Tensor
         where = (smooth_field(rng, shape, 12) > uniform(rng, 0.3, 2.0))[None, None].to(device)
         out = torch.where(where & (brain > 0), moved, out)
     return out
+
+
+def deform_locally(tissue_map: Tensor, rng: Generator, share: float = 1.0) -> Tensor:
+    """Deform the anatomy around one place of the brain, as atrophy or a mass would.
+
+    The restorer sees this map and must answer with the undeformed one, so that it learns what
+    shape is usual. A voxel at x reads from x + u(x) with, r = |x − c| / σ in voxels,
+
+    u(x) = a · exp(½ − r² / 2) · (x − c) / σ (half of the cases: swelling for a < 0, shrinking for
+    a > 0), or u(x) = a · exp(−r² / 2) · n (a shift along a random unit vector n);
+
+    c a voxel of the brain, σ uniform on 6 to 16, |a| uniform on 1 to .4 σ: no fold appears. The
+    outline of the brain stays.
+
+    Args:
+        tissue_map: (B, 4, I, J, K) one-hot.
+        rng: of the deformation; untouched if share is 0.
+        share: of the maps that are deformed, in [0, 1].
+
+    Returns:
+        (B, 4, I, J, K) one-hot.
+    """
+    out = tissue_map.clone()
+    for b in range(len(out) if share > 0 else 0):
+        classes = tissue_map[b].argmax(0).cpu()
+        brain = classes > 0
+        if not chance(rng, share) or not bool(brain.any()):
+            continue
+        shape = (classes.shape[0], classes.shape[1], classes.shape[2])
+        moved = read_nearest(classes, patch_grid((0, 0, 0), shape) + _bump(rng, brain))
+        moved = torch.where(brain & (moved > 0), moved, classes)
+        out[b] = F.one_hot(moved, 4).permute(3, 0, 1, 2).to(out)
+    return out
+
+
+def _bump(rng: Generator, brain: Tensor) -> Tensor:
+    """Displacement field u of `deform_locally` for one map, (3, I, J, K) voxels."""
+    places = brain.nonzero()
+    centre = places[integer(rng, len(places))].float()
+    sigma = uniform(rng, 6, 16)
+    most = uniform(rng, 1, 0.4 * sigma) * (1 if chance(rng, 0.5) else -1)
+    away = patch_grid((0, 0, 0), (brain.shape[0], brain.shape[1], brain.shape[2]))
+    away = (away - centre.view(3, 1, 1, 1)) / sigma
+    fading = torch.exp(-0.5 * away.square().sum(0))
+    if chance(rng, 0.5):
+        return most * math.exp(0.5) * fading * away
+    direction = F.normalize(normal(rng, (3,)), dim=0)
+    return most * fading * direction.view(3, 1, 1, 1)
 
 
 def drop_edges(edges: Tensor, rng: Generator, most: float = 0.15) -> Tensor:

@@ -1,0 +1,165 @@
+"""A run: a folder with one folder for each stage; every stage goes on from its checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from anatomaly.errors import TrainingError
+from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.model.template_context import PRIOR_STEP
+from anatomaly.training.checkpoint import read_checkpoint
+from anatomaly.training.cohort import Subject
+from anatomaly.training.loop import LoopConfig, Progress, train_stage
+from anatomaly.training.recipe import STAGES, StagePlan, read_recipe
+from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
+from anatomaly.weights import load_model
+
+SMALLEST_PATCH = 48
+"""Below this the deepest grid is 2 voxels wide, and there oneDNN's bfloat16 gradients are wrong."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What every training is told, whatever its data.
+
+    Attributes:
+        output: folder of the run: cache, checkpoints, loss curves.
+        start_from: weights that every stage without a checkpoint starts from: a bundled name or
+            a folder; None starts from nothing.
+        recipe: file laid over the packaged recipe, or None.
+        steps: stage name to length, instead of the recipe's.
+        only: stages to train; empty for all.
+        loop: speed; steps, learning rate and weights of losses come from the recipe.
+        patch: side lengths of a sample.
+        seed: another one draws other samples: for a run that goes on from weights.
+    """
+
+    output: Path
+    start_from: str | None = None
+    recipe: Path | None = None
+    steps: dict[str, int] = field(default_factory=dict)
+    only: tuple[str, ...] = ()
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=0))
+    patch: tuple[int, int, int] = (80, 80, 80)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class StageData:
+    """What a stage is trained on, and what it is validated on (None: it is not)."""
+
+    pairs: Dataset[Any]
+    held_out: Dataset[Any] | None = None
+
+
+def plan_run(config: RunConfig) -> tuple[StagePlan, ...]:
+    """Return all stages with the lengths of this run, and refuse what cannot be trained.
+
+    Raises:
+        TrainingError: an unknown stage, a recipe or a patch that cannot be used.
+    """
+    plans = read_recipe(config.recipe)
+    known = [plan.name for plan in plans]
+    if unknown := (set(config.only) | set(config.steps)) - set(known):
+        raise TrainingError(f"unknown stages {sorted(unknown)}; the recipe has {known}")
+    if any(n % 16 or n < SMALLEST_PATCH for n in config.patch):
+        raise TrainingError(
+            f"patch {config.patch}: sides must be multiples of 16, {SMALLEST_PATCH} or more"
+        )
+    return tuple(replace(p, steps=config.steps.get(p.name, p.steps)) for p in plans)
+
+
+def train_stages(
+    model: PseudoHealthyModel,
+    config: RunConfig,
+    data_of: Callable[[StagePlan], StageData],
+    say: Callable[[str], None] = lambda _: None,
+    report: Callable[[str, Progress], None] = lambda _stage, _progress: None,
+) -> None:
+    """Train every stage of the recipe, each after those that it goes on from.
+
+    Args:
+        model: receives the weights.
+        config: of the run.
+        data_of: what a stage is trained on.
+        say: receives one line for each stage.
+        report: receives stage name and progress every ten steps.
+
+    Raises:
+        TrainingError: as in `plan_run`, or a checkpoint cannot be used.
+    """
+    plans = plan_run(config)
+    for plan in _chosen(plans, config):
+        for earlier in _earlier(plan, plans, config):
+            load_stage(model, config.output, earlier)
+        say(f"{plan.name}: {plan.steps} steps")
+        data = data_of(plan)
+        loop = replace(
+            config.loop, steps=plan.steps, learning_rate=plan.learning_rate, weights=plan.weights
+        )
+        train_stage(
+            plan.make(model),
+            data.pairs,
+            config.output / plan.name,
+            loop,
+            lambda progress, name=plan.name: report(name, progress),  # type: ignore[misc]
+        )
+
+
+def _chosen(plans: tuple[StagePlan, ...], config: RunConfig) -> Iterator[StagePlan]:
+    for plan in plans:
+        if plan.steps > 0 and (not config.only or plan.name in config.only):
+            yield plan
+
+
+def _earlier(plan: StagePlan, plans: tuple[StagePlan, ...], config: RunConfig) -> list[str]:
+    """Stages to load before this one: without weights to start from, none may be missing."""
+    left_out = {p.name for p in plans if p.steps == 0}
+    optional = left_out | ({p.name for p in plans} if config.start_from else set())
+    return [n for n in plan.after if n not in optional or (config.output / n).is_dir()]
+
+
+def starting_model(start_from: str | None) -> PseudoHealthyModel:
+    """Return the model that a run goes on from: of weights, or untrained for None.
+
+    Raises:
+        WeightsError: the weights cannot be used.
+    """
+    return load_model(start_from)[0] if start_from else PseudoHealthyModel()
+
+
+def tissue_share(subjects: list[Subject], cache: Path) -> torch.Tensor:
+    """Share of CSF, grey and white matter at each place, (1, 3, 40, 48, 40), left-right even."""
+    path = cache / "tissue_share.npy"
+    if not path.is_file():
+        total = torch.zeros(3, *(n // PRIOR_STEP for n in TEMPLATE_SHAPE))
+        for subject in subjects:
+            tissue = torch.from_numpy(TISSUE_OF_CLASS[np.asarray(subject.labels)])
+            for index in (1, 2, 3):
+                mask = (tissue == index).float()[None, None]
+                total[index - 1] += torch.nn.functional.avg_pool3d(mask, PRIOR_STEP)[0, 0]
+        np.save(path, ((total + total.flip(1)) / 2 / len(subjects)).numpy())
+    return torch.from_numpy(np.load(path))[None]
+
+
+def load_stage(model: PseudoHealthyModel, output: Path, name: str) -> int:
+    """Put the weights of a trained stage into the model; returns its number of steps.
+
+    Raises:
+        TrainingError: the stage has no checkpoint, or one of another model.
+    """
+    plan = next(p for p in STAGES if p.name == name)
+    tensors, state = read_checkpoint(output / name)
+    try:
+        plan.make(model).trained.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise TrainingError(f"{output / name}: checkpoint of another model: {error}") from error
+    return int(state["step"])
