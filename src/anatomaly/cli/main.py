@@ -9,6 +9,7 @@ import typer
 from anatomaly import __version__
 from anatomaly.cli.demo import demo
 from anatomaly.cli.detect import detect
+from anatomaly.cli.experiments import experiments_app
 from anatomaly.cli.info import info
 from anatomaly.cli.train import train_app
 
@@ -27,6 +28,7 @@ app.command()(detect)
 app.command()(demo)
 app.command()(info)
 app.add_typer(train_app, name="train")
+app.add_typer(experiments_app, name="experiments")
 
 
 def _print_version(wanted: bool) -> None:

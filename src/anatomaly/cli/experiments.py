@@ -1,0 +1,107 @@
+"""`anatomaly experiments`: what the method claims, measured; one command an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from anatomaly.errors import AnatomalyError
+
+EXPERIMENTS = {
+    "disentanglement": "Tissue maps of one person from T1w, T2w and FLAIR: equal, and one-hot?",
+    "edges": "Anatomy rebuilt from edges alone: how well, and with a leak of intensities?",
+    "modality": "Modality codes before and after reconstruction, with and without reuse.",
+    "deformation": "Enlarged ventricles and mass effect: kept in the anatomy, seen in the score?",
+    "thresholds": "The constants .29, .48 and .72 as centres, as cuts, or fitted to each scan.",
+    "new-sequence": "Contrasts that training never named, with frozen networks.",
+}
+
+experiments_app = typer.Typer(
+    no_args_is_help=True,
+    help="Measure what the method claims, on drawn healthy brains; minutes each, on one core.",
+)
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for picture and JSON.")
+]
+WeightsName = Annotated[
+    str, typer.Option(metavar="NAME", help="Bundled weights, or a folder of your own.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="Another seed, other brains.")]
+Count = Annotated[
+    int | None,
+    typer.Option(min=1, show_default=False, help="Brains; default: about two minutes' worth."),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="ANATOMALY_DATA",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+        help="Folder with the MNI152 T1 and T2 templates in templates/; disentanglement adds them.",
+    ),
+]
+
+
+def _make_command(name: str) -> Callable[..., None]:
+    """Return the command of one experiment."""
+
+    def command(
+        output: Output = Path("experiments_output"),
+        weights: WeightsName = "default",
+        seed: Seed = 0,
+        count: Count = None,
+        data: Data = None,
+    ) -> None:
+        _run(name, output, (weights, seed, count), data)
+
+    return command
+
+
+for _name, _help in EXPERIMENTS.items():
+    experiments_app.command(_name, help=_help)(_make_command(_name))
+
+
+def _run(name: str, output: Path, what: tuple[str, int, int | None], data: Path | None) -> None:
+    """Run one experiment, print and write its figures; `what` is weights, seed and count."""
+    from anatomaly.engine import keep_freed_memory, limit_threads
+    from anatomaly.evaluation.experiments import catalogue
+
+    keep_freed_memory()
+    (weights, seed, count), experiment = what, catalogue.EXPERIMENTS[name]
+    try:
+        detector = catalogue.load_detector(weights)
+        count = count or experiment.count
+        with limit_threads(1):
+            result = experiment.run(detector, seed, count, data)
+    except AnatomalyError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise typer.Exit(1) from error
+    card = detector.card
+    about = {"weights": card.name, "sha256": card.sha256, "seed": seed, "count": count}
+    picture, figures = catalogue.write_experiment(name, result, output, about)
+    console = Console(highlight=False)
+    console.print(experiment.question)
+    for title, rows in catalogue.tables_of(result).items():
+        console.print(_table(title, rows), width=None if console.is_terminal else 160)
+    console.print(f"Picture: {picture}\nFigures: {figures}", soft_wrap=True)
+
+
+def _table(title: str, rows: list[dict[str, Any]]) -> Table:
+    """Return rows as a table whose columns are their keys."""
+    from anatomaly.evaluation.experiments.catalogue import in_words
+
+    table = Table(title=title, title_justify="left")
+    for key, value in rows[0].items():
+        table.add_column(
+            key.replace("_", " "), justify="left" if isinstance(value, str) else "right"
+        )
+    for row in rows:
+        table.add_row(*(in_words(value) for value in row.values()))
+    return table
