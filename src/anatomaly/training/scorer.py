@@ -101,16 +101,20 @@ def train_scorer(
         report: receives progress every ten steps.
 
     Raises:
-        TrainingError: the run has no cached people, or its checkpoint cannot be used.
+        TrainingError: the run has no cached people, its checkpoint cannot be used, or the patch
+            does not fit the network.
         WeightsError: the weights cannot be used.
     """
+    multiple = LesionScorer().unet.multiple
+    if any(n % multiple for n in config.patch):
+        raise TrainingError(f"patch {config.patch}: sides must be multiples of {multiple}")
     torch.set_num_threads(config.loop.threads)
     folder = config.weights.resolve()
     model, card = load_model(str(folder))
     evidence = config.run / f"evidence-{card.sha256[:8]}-{config.seed}"
     pairs = _pair_generator(config)
     draw_evidence(EvidenceDraws(model, pairs, evidence, config.pairs), config.loop.workers, say)
-    paths = sorted(evidence.glob("*.npy"))[: 2 * config.pairs]
+    paths = sorted(evidence.glob("[0-9]*.npy"))[: 2 * config.pairs]  # not what a kill left
     patches = EvidencePatches(paths, config.patch, PATCH_SEED + 1000 * config.seed)
     scorer = load_scorer(card, str(folder)) if card.scorer_sha256 else LesionScorer()
     stage = ScorerStage(scorer.train(), model.context)
