@@ -12,12 +12,15 @@ from safetensors.torch import save_file
 
 from anatomaly import weights
 from anatomaly.errors import WeightsError
+from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.weights import (
     DEFAULT_WEIGHTS,
+    SCORER_FILE,
     WeightsCard,
     find_weights,
     list_weights,
     load_model,
+    load_scorer,
     load_weights,
     preparation_hash,
     read_card,
@@ -92,6 +95,59 @@ def test_another_file_is_refused(tmp_path):
     (folder / "model.safetensors").write_bytes(content)
     with pytest.raises(WeightsError, match=r"SHA-256 .* damaged or was replaced"):
         load_weights(str(folder))
+
+
+@pytest.fixture(name="scored")
+def fixture_scored(bundled, tmp_path):
+    """Weights with a refined score in half precision; the folder and the network."""
+    torch.manual_seed(0)
+    scorer = LesionScorer()
+    path = tmp_path / SCORER_FILE
+    save_file({k: v.half().contiguous() for k, v in scorer.state_dict().items()}, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    folder = write(tmp_path / "mine", scorer_sha256=digest)
+    path.rename(folder / SCORER_FILE)
+    return folder, scorer
+
+
+def test_the_refined_score_of_weights(scored):
+    folder, scorer = scored
+    found = load_scorer(read_card(folder), str(folder))
+    assert not found.training
+    for name, tensor in found.state_dict().items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, scorer.state_dict()[name].half().float()), name
+    weight = found.unet.stem[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_weights_without_a_refined_score(bundled):
+    folder = write(bundled / "plain")
+    with pytest.raises(WeightsError, match=r"plain: brings no refined score; .*train scorer"):
+        load_scorer(read_card(folder), "plain")
+
+
+def test_a_refined_score_that_is_missing_or_another_is_refused(scored):
+    folder, _ = scored
+    card = read_card(folder)
+    content = bytearray((folder / SCORER_FILE).read_bytes())
+    content[-1] ^= 1  # one bit of the last tensor
+    (folder / SCORER_FILE).write_bytes(content)
+    with pytest.raises(WeightsError, match=r"SHA-256 .* damaged or was replaced"):
+        load_scorer(card, str(folder))
+    (folder / SCORER_FILE).unlink()
+    with pytest.raises(WeightsError, match=r"lesion_scorer\.safetensors: cannot be read"):
+        load_scorer(card, str(folder))
+
+
+def test_a_refined_score_of_another_network_is_refused(scored):
+    folder, _ = scored
+    other = LesionScorer((24, 48, 96)).state_dict()
+    save_file({k: v.contiguous() for k, v in other.items()}, folder / SCORER_FILE)
+    digest = hashlib.sha256((folder / SCORER_FILE).read_bytes()).hexdigest()
+    card = dataclasses.replace(read_card(folder), scorer_sha256=digest)
+    with pytest.raises(WeightsError, match="mine: scorer of another network"):
+        load_scorer(card, str(folder))
 
 
 @pytest.mark.usefixtures("bundled")

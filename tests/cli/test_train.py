@@ -3,7 +3,7 @@
 import pytest
 
 from anatomaly.errors import TrainingError
-from anatomaly.training import calibration, synthetic
+from anatomaly.training import calibration, scorer, synthetic
 from anatomaly.training.loop import Progress
 
 
@@ -80,3 +80,37 @@ def test_calibrate_hands_people_and_controls_over(run, monkeypatch, tmp_path):
     failed = run(*base)
     assert failed.exit_code == 1
     assert "nobody there" in failed.stderr
+
+
+def test_scorer_hands_its_options_over(run, monkeypatch, tmp_path):
+    asked = []
+
+    def train(config, say, report):
+        asked.append(config)
+        if config.pairs == 13:
+            raise TrainingError("the checkpoint belongs to another model")
+        say("0: drawn")
+        report(Progress(10, {"dice": 0.25}, 1.0))
+
+    monkeypatch.setattr(scorer, "train_scorer", train)
+    base = ("train", "scorer", tmp_path / "mine", "--run", tmp_path / "run", "--lesions", tmp_path)
+    options = "--pairs 7 --steps 90 --patch 64 --seed 2 --batch 3 --workers 4 --threads 5"
+    result = run(*base, *options.split(), "--precision", "fp32", "--device", "cuda:1")
+    assert result.exit_code == 0, result.output
+    assert "0: drawn" in result.stderr and "scorer step 10: dice 0.2500" in result.stderr
+    config = asked[0]
+    assert (config.weights, config.run) == (tmp_path / "mine", tmp_path / "run")
+    assert (config.lesions, config.pairs, config.seed) == (tmp_path, 7, 2)
+    assert config.patch == (64, 64, 64)
+    loop = config.loop
+    assert (loop.steps, loop.batch, loop.workers, loop.threads) == (90, 3, 4, 5)
+    assert (loop.precision, loop.device, loop.checkpoint_seconds) == ("fp32", "cuda:1", 60.0)
+    assert loop.learning_rate == scorer.SCORER_RATE
+
+    failed = run(*base, "--pairs", "13")
+    assert failed.exit_code == 1
+    assert "belongs to another model" in failed.stderr
+    assert run(*base, "--patch", "32").exit_code == 2
+    assert run(*base, "--steps", "0").exit_code == 2
+    assert run(*base[:-1], tmp_path / "none").exit_code == 2
+    assert len(asked) == 2

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from anatomaly.errors import GeometryError
-from anatomaly.evaluation.metrics import average_precision, dice
+from anatomaly.evaluation.metrics import (
+    average_precision,
+    bootstrap_interval,
+    dice,
+    oracle_dice,
+)
 
 SHAPE = (7, 5, 6)
 
@@ -72,3 +77,58 @@ def test_dice_by_counting(seed):
 
 def test_dice_of_two_empty_masks_is_no_number():
     assert math.isnan(dice(np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_oracle_dice_by_trying_every_threshold(seed):
+    """Lesion voxels outside the brain cannot be found, but are missed."""
+    score, lesion, brain = draw(seed)
+    tried = [dice((score >= cut) & brain, lesion) for cut in np.unique(score[brain])]
+    assert (lesion & ~brain).any()
+    assert oracle_dice(score, lesion, brain) == pytest.approx(max(tried), abs=1e-12)
+    assert 0.2 < max(tried) < 0.95
+
+
+def test_ends_of_oracle_dice():
+    _, lesion, brain = draw(0)
+    inside = lesion & brain
+    assert oracle_dice(inside.astype(float), inside, brain) == 1.0
+    # one value everywhere: all of the brain or nothing
+    even = oracle_dice(np.zeros(SHAPE), inside, brain)
+    assert even == pytest.approx(2 * inside.sum() / (brain.sum() + inside.sum()))
+    assert oracle_dice(np.zeros(SHAPE), ~brain, brain) == 0.0
+    assert oracle_dice(np.zeros(SHAPE), lesion, np.zeros(SHAPE, bool)) == 0.0
+    assert math.isnan(oracle_dice(np.zeros(SHAPE), np.zeros(SHAPE, bool), brain))
+
+
+def test_bootstrap_interval_is_about_that_of_a_normal_mean():
+    """Of 400 subjects: mean ± 1.96 errors, within a tenth of the interval's width."""
+    values = np.random.default_rng(0).normal(0.5, 0.2, 400)
+    error = values.std() / 20
+    low, high = bootstrap_interval(list(values), seed=1)
+    assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.4 * error)
+    assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.4 * error)
+    inner = bootstrap_interval(list(values), seed=1, level=0.5)
+    assert inner[0] == pytest.approx(values.mean() - 0.674 * error, abs=0.2 * error)
+    assert inner[1] == pytest.approx(values.mean() + 0.674 * error, abs=0.2 * error)
+
+
+def test_bootstrap_interval_of_two_subjects_by_hand():
+    """Means are 0, .5 and 1 with chances 1/4, 1/2 and 1/4."""
+    assert bootstrap_interval([0.0, 1.0], seed=3) == (0.0, 1.0)
+    assert bootstrap_interval([0.0, 1.0], seed=3, level=0.4) == (0.5, 0.5)
+    assert bootstrap_interval([0.3], seed=3) == (0.3, 0.3)
+
+
+def test_a_seed_repeats_the_interval():
+    values = [0.1, 0.5, 0.2, 0.9, 0.4]
+    assert bootstrap_interval(values, seed=1) == bootstrap_interval(values, seed=1)
+    assert bootstrap_interval(values, seed=1, draws=50) != bootstrap_interval(
+        values, seed=2, draws=50
+    )
+
+
+@pytest.mark.parametrize("values", [[], [0.1, float("nan")], [float("inf")]])
+def test_no_interval_without_finite_values(values):
+    with pytest.raises(ValueError, match="finite values"):
+        bootstrap_interval(values, seed=0)

@@ -101,5 +101,5 @@ def oracle_dice(score: FloatArray, lesion: BoolArray, brain_mask: BoolArray) -> 
     order = np.argsort(-values, kind="stable")
     hits = np.cumsum(lesion[brain_mask][order])
     overlap = 2 * hits / (np.arange(1, len(hits) + 1) + total)
-    last_of_ties = np.append(np.diff(values[order]) != 0, True)
+    last_of_ties = np.diff(values[order], append=np.nan) != 0
     return float(overlap[last_of_ties].max(initial=0.0))
