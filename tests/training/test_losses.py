@@ -9,6 +9,7 @@ from anatomaly.training.losses import (
     absolute_loss,
     code_loss,
     consistency_loss,
+    lesion_loss,
     margin_loss,
     modality_loss,
     reconstruction_loss,
@@ -115,6 +116,39 @@ def test_code_loss_by_hand():
 
 def test_modality_loss_by_hand():
     assert modality_loss(torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 4.0]])).item() == 2.5
+
+
+def test_lesion_loss_by_hand():
+    """Two logits over two voxels and one outside the mask, which counts for nothing."""
+    logits = torch.tensor([math.log(3), 0.0, 9.0]).view(1, 1, 3, 1, 1)  # chances .75 and .5
+    share = torch.tensor([0.4, 1.0, 0.3]).view(1, 1, 3, 1, 1)
+    mask = torch.tensor([1.0, 1.0, 0.0]).view(1, 1, 3, 1, 1)
+    surprise = -(0.4 * math.log(0.75) + 0.6 * math.log(0.25)) - math.log(0.5)
+    overlap = (2 * (0.75 * 0.4 + 0.5) + 100) / (1.25 + 1.4 + 100)
+    found = lesion_loss(logits, share, mask)
+    assert found.keys() == {"entropy", "dice"}
+    assert found["entropy"].item() == pytest.approx(10 * surprise / 3, rel=1e-5)
+    assert found["dice"].item() == pytest.approx(0.5 * (1 - overlap), rel=1e-4)
+
+
+def test_lesion_loss_joins_the_batch():
+    """A member without a lesion does not count as a miss of its own: sums run over all."""
+    shape = (2, 1, 10, 10, 10)
+    share = torch.zeros(shape)
+    share[0] = 1.0
+    logits = 40 * (share - 0.5)
+    right = lesion_loss(logits, share, torch.ones(shape))
+    assert right["entropy"].item() == pytest.approx(0, abs=1e-5)
+    assert right["dice"].item() == pytest.approx(0, abs=1e-5)
+    wrong = lesion_loss(-logits, share, torch.ones(shape))
+    assert wrong["entropy"].item() == pytest.approx(10 * 20 * 2000 / 2001, rel=1e-5)
+    assert wrong["dice"].item() == pytest.approx(0.5 * (1 - 100 / 2100), rel=1e-4)
+
+
+def test_lesion_loss_of_an_empty_mask():
+    one = torch.ones(1, 1, 2, 2, 2)
+    found = lesion_loss(one, one, 0 * one)
+    assert found["entropy"].item() == 0 and found["dice"].item() == 0
 
 
 def test_margin_loss_by_hand():
