@@ -1,16 +1,20 @@
-"""The loop on a tiny stage: exact resumption, rates, logs, and a loss that is no number."""
+"""The loop on a tiny stage: exact resumption, validation, several processes, rates and logs."""
 
 import csv
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
 from anatomaly.errors import TrainingError
 from anatomaly.model.unet import UNet3d
-from anatomaly.training.checkpoint import read_checkpoint
-from anatomaly.training.loop import LoopConfig, rate_at, train_stage
+from anatomaly.training import loop as loop_module
+from anatomaly.training.checkpoint import read_checkpoint, read_result
+from anatomaly.training.loop import LoopConfig, rank_share, rate_at, train_stage
 
 
 class TinyData(Dataset):
@@ -71,9 +75,13 @@ def config(steps=30, **options):
     return LoopConfig(steps=steps, **(settings | options))
 
 
-def rows(folder):
-    with (folder / "loss.csv").open() as stream:
+def read_rows(path):
+    with path.open() as stream:
         return list(csv.DictReader(stream))
+
+
+def rows(folder):
+    return read_rows(folder / "loss.csv")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -186,3 +194,172 @@ def test_weights_of_losses_count_in_the_sum_alone(tmp_path):
     assert not torch.allclose(one, other, atol=1e-6)
     logs = [rows(folder)[0] for folder in (tmp_path / "0" / "None", tmp_path / "1" / "None")]
     assert float(logs[0]["size"]) == pytest.approx(float(logs[1]["size"]), rel=0.2)  # unweighted
+
+
+def validating(steps, **options):
+    return config(steps, validate_every=5, **options)
+
+
+class HeldOut(TinyData):
+    """Four samples that training never sees."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return super().__getitem__(10**6 + index)
+
+
+def test_validation_is_the_mean_over_the_held_out_samples(tmp_path):
+    stage, held_out = TinyStage(), HeldOut()
+    weights = {"square": 1.0, "size": 3.0}
+    train_stage(stage, TinyData(), tmp_path, validating(5, weights=weights), held_out=held_out)
+    with torch.no_grad():
+        found = [stage.step(default_collate([held_out[i]]), i) for i in range(4)]
+    square, size = (sum(f[k].item() for f in found) / 4 for k in ("square", "size"))
+    (row,) = read_rows(tmp_path / "validation.csv")
+    assert list(row) == ["step", "total", "square", "size"]
+    assert float(row["square"]) == pytest.approx(square, abs=2e-5)
+    assert float(row["total"]) == pytest.approx(square + 3 * size, abs=2e-5)
+
+
+def test_validation_changes_nothing_but_what_is_kept(tmp_path):
+    plain, watched = TinyStage(), TinyStage()
+    train_stage(plain, TinyData(), tmp_path / "plain", config(20))
+    train_stage(watched, TinyData(), tmp_path / "watched", validating(20), held_out=HeldOut())
+    first, second = (read_checkpoint(tmp_path / n)[0] for n in ("plain", "watched"))
+    assert all(torch.equal(first[k], second[k]) for k in first)
+
+
+class WorseningStage(TinyStage):
+    """Held-out loss falls until step 10, then rises, whatever is learnt."""
+
+    def __init__(self, turns=10):
+        super().__init__()
+        self.turns, self.done = turns, 0
+
+    def step(self, batch, step):
+        found = super().step(batch, step)
+        if torch.is_grad_enabled():
+            self.done = step + 1
+            return found
+        return {"square": found["square"] * 0 + abs(self.done - self.turns)}
+
+
+def test_the_best_weights_are_kept_and_returned_and_patience_ends_a_stage(tmp_path):
+    stage, kept = WorseningStage(), {}
+    save = stage.trained.state_dict
+
+    def remember(progress):
+        kept[progress.step] = {k: v.clone() for k, v in save().items()}
+
+    loop = validating(100, patience=2)
+    train_stage(stage, TinyData(), tmp_path, loop, remember, HeldOut())
+    assert [row["step"] for row in read_rows(tmp_path / "validation.csv")] == [
+        "5",
+        "10",
+        "15",
+        "20",
+    ]
+    tensors, state = read_checkpoint(tmp_path)
+    assert state == {"step": 20, "best": 0.0, "best_step": 10, "stale": 2}
+    best, _ = read_result(tmp_path)
+    for name, tensor in stage.trained.state_dict().items():
+        assert torch.equal(tensor, best[name]) and torch.equal(tensor, kept[10][name])
+        assert torch.equal(tensors[name], kept[20][name])
+    # asked again, it has ended; with more patience it goes on from where it was
+    data = TinyData()
+    train_stage(WorseningStage(), data, tmp_path, loop, held_out=HeldOut())
+    assert data.seen == []
+    train_stage(WorseningStage(), data, tmp_path, validating(100, patience=3), held_out=HeldOut())
+    assert sorted(set(data.seen)) == list(range(40, 50))
+
+
+def test_a_killed_validated_run_ends_the_same(tmp_path):
+    loop = validating(40, patience=3)
+    straight = WorseningStage(20)
+    train_stage(straight, TinyData(), tmp_path / "a", loop, held_out=HeldOut())
+    for step in (10, 20, 30):
+        with pytest.raises(KilledError):
+            train_stage(
+                WorseningStage(20), TinyData(), tmp_path / "b", loop, kill_at(step), HeldOut()
+            )
+    resumed = WorseningStage(20)
+    train_stage(resumed, TinyData(), tmp_path / "b", loop, held_out=HeldOut())
+    for name in ("checkpoint.safetensors", "best.safetensors", "validation.csv"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
+    for name, tensor in straight.trained.state_dict().items():
+        assert torch.equal(tensor, resumed.trained.state_dict()[name])
+
+
+def test_an_old_best_is_forgotten_by_a_run_that_does_not_validate(tmp_path):
+    train_stage(TinyStage(), TinyData(), tmp_path, validating(10), held_out=HeldOut())
+    train_stage(TinyStage(), TinyData(), tmp_path, config(20))
+    assert read_checkpoint(tmp_path)[1] == {"step": 20}
+    assert read_result(tmp_path)[1] == {"step": 20}
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 6])
+def test_the_samples_of_a_step_do_not_depend_on_the_number_of_processes(ranks):
+    loop = LoopConfig(steps=5, batch=6)
+    shares = [rank_share(2, loop, rank, ranks) for rank in range(ranks)]
+    each = 6 // ranks
+    for step in range(3):
+        seen = [i for share in shares for i in share[step * each : (step + 1) * each]]
+        assert seen == list(range((step + 2) * 6, (step + 3) * 6))
+
+
+SCRIPT = """
+import importlib.util, sys
+from pathlib import Path
+import torch
+spec = importlib.util.spec_from_file_location("tiny", sys.argv[1])
+tiny = importlib.util.module_from_spec(spec)
+sys.modules["tiny"] = tiny
+spec.loader.exec_module(tiny)
+from anatomaly.training.fabric import open_fabric
+folder = Path(sys.argv[2])
+for name in ("first", "second"):  # a second stage must not start processes again
+    loop = tiny.validating(12, batch=4, devices=2)
+    stage = tiny.QuietStage()
+    tiny.train_stage(stage, tiny.TinyData(), folder / name, loop, held_out=tiny.HeldOut())
+rank = open_fabric("cpu", "fp32", 2, 1).global_rank
+torch.save(stage.trained.state_dict(), folder / f"rank{rank}.pt")
+"""
+
+
+class QuietStage(TinyStage):
+    """Without noise: the loss of a sample does not depend on which process sees it."""
+
+    def step(self, batch, step):
+        found = self.trained(batch["image"])
+        return {"square": (found - batch["image"] ** 2).pow(2).mean()}
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("LOCAL_RANK", "WORLD_SIZE"))}
+    subprocess.run(
+        [sys.executable, script, __file__, tmp_path / "two"], check=True, timeout=240, env=clean
+    )
+    one = QuietStage()
+    train_stage(one, TinyData(), tmp_path / "one", validating(12, batch=4), held_out=HeldOut())
+    first, second = (torch.load(tmp_path / "two" / f"rank{rank}.pt") for rank in (0, 1))
+    for name, tensor in one.trained.state_dict().items():
+        assert torch.equal(first[name], second[name]), name
+        assert torch.allclose(tensor, first[name], atol=1e-4), name
+    two, single = (read_rows(tmp_path / n / "validation.csv") for n in ("two/second", "one"))
+    assert [row["step"] for row in two] == ["5", "10"]
+    for mine, theirs in zip(single, two, strict=True):
+        assert float(mine["total"]) == pytest.approx(float(theirs["total"]), abs=2e-5)
+
+
+def test_a_batch_that_devices_cannot_share(tmp_path, monkeypatch):
+    class Two:
+        world_size = 2
+
+    monkeypatch.setattr(loop_module, "open_fabric", lambda *_: Two())
+    with pytest.raises(TrainingError, match="batch 3 must be a multiple of the 2 devices"):
+        train_stage(TinyStage(), TinyData(), tmp_path, config(batch=3))

@@ -13,32 +13,51 @@ from torch import Tensor, nn
 
 from anatomaly.errors import TrainingError
 
+LAST_FILE, BEST_FILE = "checkpoint.safetensors", "best.safetensors"
+
 
 def save_checkpoint(
-    folder: Path, model: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any]
+    folder: Path,
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer | None,
+    state: dict[str, Any],
+    name: str = LAST_FILE,
 ) -> None:
-    """Write `checkpoint.safetensors`: weights, optimiser moments and `state` (JSON) in one file.
+    """Write weights, optimiser moments (unless None) and `state` (JSON) into one file.
 
     One file renamed into place: a kill leaves the old checkpoint or the new one, never half.
     """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-    tensors |= _optimiser_tensors(model, optimiser)
+    if optimiser is not None:
+        tensors |= _optimiser_tensors(model, optimiser)
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / "checkpoint.safetensors.part"
+    temporary = folder / f"{name}.part"
     save_file(tensors, temporary, metadata={"state": json.dumps(state)})
-    temporary.replace(folder / "checkpoint.safetensors")
+    temporary.replace(folder / name)
 
 
-def read_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_checkpoint(
+    folder: Path, name: str = LAST_FILE
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the weights and the state of a checkpoint.
 
     Raises:
         TrainingError: there is none, or it is damaged.
     """
-    tensors, state = _read(folder / "checkpoint.safetensors")
+    tensors, state = _read(folder / name)
     prefix = "model."
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, state
+
+
+def read_result(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the weights that a stage ended with: the best if it was validated, else the last.
+
+    Raises:
+        TrainingError: there are none, or they are damaged.
+    """
+    tensors, state = read_checkpoint(folder)
+    return read_checkpoint(folder, BEST_FILE) if "best_step" in state else (tensors, state)
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -58,7 +77,7 @@ def load_checkpoint(
     Raises:
         TrainingError: the file is damaged or belongs to another model.
     """
-    tensors, state = _read(folder / "checkpoint.safetensors")
+    tensors, state = _read(folder / LAST_FILE)
     try:
         model.load_state_dict(
             {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}

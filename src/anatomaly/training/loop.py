@@ -1,4 +1,4 @@
-"""The training loop: draws, steps, logs, checkpoints; resumes exactly where it was killed."""
+"""The training loop: draws, steps, validates, logs; resumes exactly where it was killed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,20 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from anatomaly.engine import keep_freed_memory
 from anatomaly.errors import TrainingError
 from anatomaly.model.unet import lay_channels_last
-from anatomaly.training.checkpoint import load_checkpoint, save_checkpoint
+from anatomaly.training.checkpoint import (
+    BEST_FILE,
+    load_checkpoint,
+    read_checkpoint,
+    save_checkpoint,
+)
+from anatomaly.training.fabric import open_fabric
+from anatomaly.training.held_out import Standing, single_thread, validate
+from anatomaly.training.losses import weighted_sum
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+__all__ = ["LoopConfig", "Progress", "Stage", "rate_at", "single_thread", "train_stage"]
 
 
 class Stage(Protocol):
@@ -40,7 +53,7 @@ class LoopConfig:
 
     Attributes:
         steps: total number of optimiser steps, those before a resumption included.
-        batch: pairs a step.
+        batch: pairs a step, over all devices together.
         learning_rate: peak; linear warm-up over 100 steps, cosine to a twentieth at the end.
         workers: processes that draw samples.
         threads: CPU threads of the networks.
@@ -48,6 +61,10 @@ class LoopConfig:
         precision: `bf16` or `fp32`.
         device: torch device.
         weights: of the losses in their sum, by name; 1 for those not named.
+        devices: of that kind on each node, a process each; on the CPU processes.
+        nodes: machines, which all see the same folder.
+        validate_every: steps between validations on held-out samples; 0 for none.
+        patience: validations without a lower loss after which a stage ends; 0 for never.
     """
 
     steps: int
@@ -59,6 +76,10 @@ class LoopConfig:
     precision: str = "bf16"
     device: str = "cpu"
     weights: Mapping[str, float] = field(default_factory=dict)
+    devices: int = 1
+    nodes: int = 1
+    validate_every: int = 0
+    patience: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,30 +98,18 @@ def rate_at(step: int, config: LoopConfig) -> float:
     return config.learning_rate * warm * (0.05 + 0.95 * cosine)
 
 
-def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """Σ weight · loss, the weight of a loss that is not named being 1.
-
-    >>> weighted_sum({"a": torch.tensor(2.0), "b": torch.tensor(3.0)}, {"b": 0.5})
-    tensor(3.5000)
-    """
-    return torch.stack([weights.get(k, 1.0) * v.float() for k, v in losses.items()]).sum()
-
-
-def single_thread(_: int) -> None:
-    """Keep a process that draws samples to one thread."""
-    torch.set_num_threads(1)
-
-
 def train_stage(
     stage: Stage,
     data: Dataset[Any],
     folder: Path,
     config: LoopConfig,
     report: Callable[[Progress], None] = lambda _: None,
+    held_out: Dataset[Any] | None = None,
 ) -> None:
     """Train one stage, from the last checkpoint in `folder` where there is one.
 
-    Writes `checkpoint.safetensors` and appends to `loss.csv` in `folder`.
+    Writes `checkpoint.safetensors` and appends to `loss.csv` in `folder`; with held-out samples
+    also `validation.csv` and `best.safetensors`, whose weights the stage has in the end.
 
     Args:
         stage: what is trained; only `stage.trained` changes.
@@ -108,43 +117,152 @@ def train_stage(
         folder: of this stage.
         config: length and speed.
         report: called every ten steps with mean losses.
+        held_out: few samples, always the same, looked at every `validate_every` steps.
 
     Raises:
-        TrainingError: the checkpoint in `folder` cannot be used.
+        TrainingError: the checkpoint in `folder` cannot be used, the batch cannot be shared
+            between the devices, or Lightning is not installed.
     """
+    fabric = open_fabric(config.device, config.precision, config.devices, config.nodes)
+    if config.batch % fabric.world_size:
+        raise TrainingError(
+            f"batch {config.batch} must be a multiple of the {fabric.world_size} devices"
+        )
     torch.set_num_threads(config.threads)
     keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
-    lay_channels_last(stage.trained)
-    stage.to(config.device)
-    parameters = list(stage.trained.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=1e-4)
-    done = 0
-    if (folder / "checkpoint.safetensors").is_file():
-        done = int(load_checkpoint(folder, stage.trained, optimiser)["step"])
-    _trim_log(folder / "loss.csv", done)
+    run = _Run(stage, folder, config, fabric)
+    validated = held_out is not None and config.validate_every > 0
+    done, standing = run.resume(validated)
     started = saved = time.monotonic()
     since_log: list[dict[str, float]] = []
-    for step, batch in _batches(data, config, done):
-        since_log.append(_step(stage, batch, optimiser, step, config))
+    if standing.has_ended(config.patience):
+        done = config.steps
+    for step, batch in _batches(data, config, done, fabric):
+        since_log.append(run.step(batch, step))
         if (step + 1) % 10 == 0:
-            means = {k: fmean(losses[k] for losses in since_log) for k in since_log[0]}
-            _log(folder / "loss.csv", step + 1, means)
+            means = run.log(step + 1, since_log)
             report(Progress(step + 1, means, time.monotonic() - started))
             since_log = []
-        if time.monotonic() - saved > config.checkpoint_seconds or step + 1 == config.steps:
-            save_checkpoint(folder, stage.trained, optimiser, {"step": step + 1})
+        if validated and held_out is not None and (step + 1) % config.validate_every == 0:
+            standing = run.validate(held_out, standing, step + 1)
+        ended = step + 1 == config.steps or standing.has_ended(config.patience)
+        if time.monotonic() - saved > config.checkpoint_seconds or ended:
+            run.save({"step": step + 1} | standing.as_state())
             saved = time.monotonic()
+        if ended:
+            break
+    fabric.barrier()  # rank 0 has written all that the others go on to read
+    if standing.best_step:
+        stage.trained.load_state_dict(read_checkpoint(folder, BEST_FILE)[0])
+
+
+class _Trained(nn.Module):
+    """What Fabric wraps: the parameters that change, and a step that uses them.
+
+    The step comes as a function, because mixed precision would round a batch given to `forward`.
+    """
+
+    def __init__(self, trained: nn.Module) -> None:
+        super().__init__()
+        self.trained = trained
+
+    def forward(self, step: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        return step()
+
+
+class _Run:
+    """One stage on its devices: optimiser, checkpoints and logs; the first process writes."""
+
+    def __init__(self, stage: Stage, folder: Path, config: LoopConfig, fabric: Fabric) -> None:
+        self.stage, self.folder, self.config, self.fabric = stage, folder, config, fabric
+        lay_channels_last(stage.trained)
+        stage.to(str(fabric.device))
+        self.parameters = list(stage.trained.parameters())
+        self.optimiser = torch.optim.AdamW(
+            self.parameters, lr=config.learning_rate, weight_decay=1e-4
+        )
+        self.module, self.stepper = fabric.setup(_Trained(stage.trained), self.optimiser)
+
+    def resume(self, validated: bool) -> tuple[int, Standing]:
+        """Load the checkpoint, if there is one; steps done and how the held-out loss stands."""
+        state: dict[str, Any] = {"step": 0}
+        if (self.folder / "checkpoint.safetensors").is_file():
+            state = load_checkpoint(self.folder, self.stage.trained, self.optimiser)
+        if self.fabric.is_global_zero:
+            for name in ("loss.csv", "validation.csv"):
+                _trim_log(self.folder / name, int(state["step"]))
+        self.fabric.barrier()  # nobody writes before all have read
+        return int(state["step"]), Standing.of_state(state) if validated else Standing()
+
+    def step(self, batch: dict[str, Tensor], step: int) -> dict[str, float]:
+        """One optimiser step; returns the losses."""
+        fabric = self.fabric
+        on_device = fabric.to_device(batch)
+        number = step * fabric.world_size + fabric.global_rank  # seeds what a stage draws
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate_at(step, self.config)
+        found = self.module(lambda: self.stage.step(on_device, number))
+        total = weighted_sum(found, self.config.weights)
+        if not bool(torch.isfinite(total)):
+            values = {k: float(v.detach()) for k, v in found.items()}
+            raise TrainingError(
+                f"step {step}: the loss is not finite ({values}); lower the learning rate"
+            )
+        self.optimiser.zero_grad(set_to_none=True)
+        fabric.backward(total)
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.stepper.step()
+        return {k: float(v.detach()) for k, v in found.items()}
+
+    def log(self, step: int, losses: list[dict[str, float]]) -> dict[str, float]:
+        """Mean losses of the last steps over all devices, also into `loss.csv`."""
+        means = {k: fmean(row[k] for row in losses) for k in losses[0]}
+        if self.fabric.world_size > 1:
+            shared: Any = self.fabric.all_reduce(torch.tensor(list(means.values())))
+            means = dict(zip(means, shared.tolist(), strict=True))
+        if self.fabric.is_global_zero:
+            _log(self.folder / "loss.csv", step, means)
+        return means
+
+    def validate(self, held_out: Dataset[Any], before: Standing, step: int) -> Standing:
+        """Look at the held-out samples; keep the weights if they are the best so far."""
+        means = validate(self.stage, held_out, self.fabric, self.config)
+        standing = before.after(means["total"], step)
+        if self.fabric.is_global_zero:
+            _log(self.folder / "validation.csv", step, means)
+            if standing.best_step == step:
+                state = {"step": step} | standing.as_state()
+                save_checkpoint(self.folder, self.stage.trained, None, state, BEST_FILE)
+        return standing
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write the checkpoint."""
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.folder, self.stage.trained, self.optimiser, state)
+
+
+def rank_share(done: int, config: LoopConfig, rank: int, ranks: int) -> list[int]:
+    """Indices of the samples that one of several processes sees from step `done` on.
+
+    Step s needs samples s · batch to (s + 1) · batch − 1, whatever the number of processes.
+
+    >>> rank_share(1, LoopConfig(steps=3, batch=4), rank=1, ranks=2)
+    [6, 7, 10, 11]
+    """
+    each = config.batch // ranks
+    firsts = (step * config.batch + rank * each for step in range(done, config.steps))
+    return [first + n for first in firsts for n in range(each)]
 
 
 def _batches(
-    data: Dataset[Any], config: LoopConfig, done: int
+    data: Dataset[Any], config: LoopConfig, done: int, fabric: Fabric
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """Batches from step `done` on, drawn ahead by worker processes."""
-    ahead = Subset(data, range(done * config.batch, config.steps * config.batch))
+    ahead = Subset(data, rank_share(done, config, fabric.global_rank, fabric.world_size))
     loader = DataLoader(
         ahead,
-        batch_size=config.batch,
+        batch_size=config.batch // fabric.world_size,
         num_workers=config.workers,
         prefetch_factor=4 if config.workers else None,
         worker_init_fn=single_thread,
@@ -152,37 +270,10 @@ def _batches(
     yield from enumerate(loader, start=done)
 
 
-def _step(
-    stage: Stage,
-    batch: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    step: int,
-    config: LoopConfig,
-) -> dict[str, float]:
-    """One optimiser step; returns the losses."""
-    on_device = {k: v.to(config.device) for k, v in batch.items()}
-    for group in optimiser.param_groups:
-        group["lr"] = rate_at(step, config)
-    kind = torch.device(config.device).type
-    with torch.autocast(kind, torch.bfloat16, enabled=config.precision == "bf16"):
-        found = stage.step(on_device, step)
-    total = weighted_sum(found, config.weights)
-    if not bool(torch.isfinite(total)):
-        values = {k: float(v.detach()) for k, v in found.items()}
-        raise TrainingError(
-            f"step {step}: the loss is not finite ({values}); lower the learning rate"
-        )
-    optimiser.zero_grad(set_to_none=True)
-    total.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(list(stage.trained.parameters()), 1.0)
-    optimiser.step()
-    return {k: float(v.detach()) for k, v in found.items()}
-
-
 def _log(path: Path, step: int, means: dict[str, float]) -> None:
     new = not path.is_file()
     with path.open("a", newline="") as stream:
-        writer = csv.writer(stream)
+        writer = csv.writer(stream, lineterminator="\n")
         if new:
             writer.writerow(["step", *means])
         writer.writerow([step, *(f"{v:.5f}" for v in means.values())])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -118,3 +120,12 @@ def lesion_loss(logits: Tensor, share: Tensor, mask: Tensor) -> dict[str, Tensor
         "entropy": 10 * (surprise * mask).sum() / (mask.sum() + 1),
         "dice": 0.5 * (1 - overlap),
     }
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Σ weight · loss, the weight of a loss that is not named being 1.
+
+    >>> weighted_sum({"a": torch.tensor(2.0), "b": torch.tensor(3.0)}, {"b": 0.5})
+    tensor(3.5000)
+    """
+    return torch.stack([weights.get(k, 1.0) * v.float() for k, v in losses.items()]).sum()

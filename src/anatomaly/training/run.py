@@ -15,7 +15,7 @@ from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.model.template_context import PRIOR_STEP
-from anatomaly.training.checkpoint import read_checkpoint
+from anatomaly.training.checkpoint import read_result
 from anatomaly.training.cohort import Subject
 from anatomaly.training.loop import LoopConfig, Progress, train_stage
 from anatomaly.training.recipe import STAGES, StagePlan, read_recipe
@@ -111,6 +111,7 @@ def train_stages(
             config.output / plan.name,
             loop,
             lambda progress, name=plan.name: report(name, progress),  # type: ignore[misc]
+            data.held_out,
         )
 
 
@@ -157,7 +158,7 @@ def load_stage(model: PseudoHealthyModel, output: Path, name: str) -> int:
         TrainingError: the stage has no checkpoint, or one of another model.
     """
     plan = next(p for p in STAGES if p.name == name)
-    tensors, state = read_checkpoint(output / name)
+    tensors, state = read_result(output / name)
     try:
         plan.make(model).trained.load_state_dict(tensors)
     except RuntimeError as error:

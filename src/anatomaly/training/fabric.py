@@ -1,0 +1,72 @@
+"""The engine of a training: devices, nodes, precision and strategy, all by Lightning Fabric."""
+
+from __future__ import annotations
+
+import logging
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import torch
+
+from anatomaly.errors import TrainingError
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+
+PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
+
+
+@lru_cache(maxsize=4)
+def open_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -> Fabric:
+    """Start the processes of a training, one a device; the same call gives the same engine.
+
+    With several devices this process starts the others, which run the whole command again up to
+    here; under torchrun or SLURM they are there already. On the CPU a device is a process (gloo).
+
+    Args:
+        device: torch device: cpu, cuda, cuda:1, mps.
+        precision: `bf16` or `fp32`.
+        devices: on each node.
+        nodes: machines; all see the folder of the run.
+
+    Raises:
+        TrainingError: Lightning is not installed, or the device is not there.
+    """
+    try:
+        from lightning.fabric import Fabric
+    except ImportError as error:
+        raise TrainingError(
+            "training needs Lightning Fabric, which is not installed: "
+            "pip install 'anatomaly[train]'"
+        ) from error
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    kind, index = _parse_device(device)
+    if index is not None and devices * nodes > 1:
+        raise TrainingError(f"device {device} is one device, but {devices * nodes} are asked for")
+    if precision not in PRECISIONS:
+        raise TrainingError(f"precision must be one of {sorted(PRECISIONS)}, got {precision}")
+    try:
+        fabric = Fabric(
+            accelerator=kind,
+            devices=devices if index is None else [index],
+            num_nodes=nodes,
+            strategy="ddp" if devices * nodes > 1 else "auto",
+            precision=PRECISIONS[precision],  # type: ignore[arg-type]
+        )
+        fabric.launch()
+    except (RuntimeError, ValueError) as error:
+        raise TrainingError(f"device {device} ({devices} on {nodes} nodes): {error}") from error
+    return fabric
+
+
+def _parse_device(device: str) -> tuple[str, int | None]:
+    """Type and index of a torch device; the index is None where it is left open.
+
+    >>> _parse_device("cuda:1"), _parse_device("cpu")
+    (('cuda', 1), ('cpu', None))
+    """
+    try:
+        parsed = torch.device(device)
+    except RuntimeError as error:
+        raise TrainingError(f"device {device}: {error}") from error
+    return parsed.type, parsed.index
