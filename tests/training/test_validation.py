@@ -112,7 +112,7 @@ SMALL = (16, 20, 24)
 
 
 class FakePairs(torch.utils.data.Dataset):
-    """Pair i has a lesion of 100 · i voxels, from the second on; keeps its configuration."""
+    """Pair i has a lesion of 100 · i voxels, but the third has none; keeps its configuration."""
 
     def __init__(self, subjects: list, shapes: list, config: object) -> None:
         FakePairs.config = config
@@ -122,8 +122,9 @@ class FakePairs(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         lesion = torch.zeros(np.prod(SMALL))
-        lesion[: 100 * index] = 0.35
-        lesion[100 * index :] = 0.25  # below the share that counts
+        voxels = 0 if index == 3 else 100 * index
+        lesion[:voxels] = 0.35
+        lesion[voxels:] = 0.25  # below the share that counts
         brain = torch.ones(1, *SMALL)
         brain[:, 0] = 0
         image = torch.full((2, 1, *SMALL), index / 100)
@@ -131,13 +132,14 @@ class FakePairs(torch.utils.data.Dataset):
 
 
 def test_validation_is_balanced_over_the_kinds(monkeypatch):
-    """The first pair, a stroke too small to count, is passed over: its place stays its kind's."""
+    """A pair whose lesion is too small to count is passed over: its place stays its kind's."""
     monkeypatch.setattr(validation, "PairGenerator", FakePairs)
     found = list(draw_validation([], [], "T2w", 7))
-    assert [scan.kind for scan in found] == [*VALIDATION_KINDS[1:], *VALIDATION_KINDS[:2]]
-    assert [int(scan.lesion.sum()) for scan in found] == [100 * i for i in range(1, 8)]
+    indices = (1, 2, 4, 5, 6, 7, 8)
+    assert [scan.kind for scan in found] == [VALIDATION_KINDS[i % 6] for i in indices]
+    assert [int(scan.lesion.sum()) for scan in found] == [100 * i for i in indices]
     assert all(scan.sequence == "T2w" and not scan.brain_mask[0].any() for scan in found)
-    assert found[2].image[3, 4, 5] == pytest.approx(0.03)
+    assert found[2].image[3, 4, 5] == pytest.approx(0.04)
     config = FakePairs.config
     assert config.kinds == VALIDATION_KINDS and config.lesions
     assert config.sequence_shares == (0, 1, 0, 0) and config.patch == TEMPLATE_SHAPE
