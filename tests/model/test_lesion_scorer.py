@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from anatomaly.model.lesion_scorer import EVIDENCE_CHANNELS, LesionScorer, stack_evidence
+from anatomaly.model.lesion_scorer import (
+    EVIDENCE_CHANNELS,
+    HEAD_START,
+    LesionScorer,
+    orient,
+    stack_evidence,
+)
 from anatomaly.model.template_context import TemplateContext
 
 SHAPE = (4, 5, 6)
@@ -80,16 +86,46 @@ def test_one_logit_for_each_voxel(scorer, evidence, context):
     assert found.std() > 0
 
 
-def test_starts_undecided_but_finite():
-    """An untrained network, also where the evidence is empty, as around the brain."""
+def test_starts_finite_also_where_the_evidence_is_empty():
+    """As around the brain: what an untrained network adds to its head start is of its size."""
     torch.manual_seed(1)
     scorer = LesionScorer().eval()
     context = TemplateContext()(size=(32, 32, 32))
-    with torch.no_grad():
-        for evidence in (torch.zeros(1, 8, 32, 32, 32), torch.rand(1, 8, 32, 32, 32)):
-            found = scorer(evidence, context, torch.tensor([1]))
-            assert torch.isfinite(found).all()
-            assert found.abs().max() < 10
+    for evidence in (torch.zeros(1, 8, 32, 32, 32), torch.rand(1, 8, 32, 32, 32)):
+        found = run(scorer, evidence, context, 1)
+        assert torch.isfinite(found).all()
+        head_start = 12 * (evidence[:, :1] - evidence[:, 1:2]) - 4
+        assert (found - head_start).abs().max() < 10
+
+
+def test_untrained_it_ranks_as_the_residual_of_both_routes():
+    """With a U-Net that says nothing: 12 times the gap to the nearer expectation, less 4."""
+    scorer = LesionScorer((8, 8, 12, 16)).eval()
+    for tensor in scorer.unet.head.parameters():
+        torch.nn.init.zeros_(tensor)
+    evidence = torch.rand(3, 8, 16, 16, 16, generator=torch.Generator().manual_seed(3)) + 0.01
+    context = TemplateContext()(size=(16, 16, 16))
+    found = run(scorer, evidence, context, 0, 1, 2)[:, 0]
+    gap = evidence[:, 0] - evidence[:, 1]
+    assert HEAD_START == (12.0, -4.0)
+    # darker counts in T1w, brighter in T2w and FLAIR
+    for member, sign in enumerate((-1, 1, 1)):
+        np.testing.assert_allclose(found[member], 12 * sign * gap[member] - 4, atol=1e-4)
+
+
+def test_t1w_is_turned_round_inside_the_brain():
+    image, edges, by_tissue, structure, tissue = (torch.tensor(a) for a in volumes(3))
+    image[..., 0], edges[..., 0], by_tissue[..., 0] = 0, 0, 0  # outside
+    before = stack_evidence(image, edges, by_tissue, structure, tissue)
+    found = orient(before, torch.tensor([1, 0, 2]))
+    assert torch.equal(found[0], before[0]) and torch.equal(found[2], before[2])
+    x = before[1].numpy()
+    for channel in (0, 1):
+        np.testing.assert_allclose(found[1, channel, ..., 1:], 1 - x[channel, ..., 1:], atol=1e-6)
+        assert not found[1, channel, ..., 0].any()
+    np.testing.assert_array_equal(found[1, 2:4], -x[2:4])
+    np.testing.assert_array_equal(found[1, 4:], x[4:])
+    torch.testing.assert_close(orient(found, torch.tensor([1, 0, 2])), before)  # its own undo
 
 
 def test_sequence_matters(scorer, evidence, context):
