@@ -87,9 +87,10 @@ def _run(name: str, output: Path, what: tuple[str, int, int | None], data: Path 
     about = {"weights": card.name, "sha256": card.sha256, "seed": seed, "count": count}
     picture, figures = catalogue.write_experiment(name, result, output, about)
     console = Console(highlight=False)
+    console.width = console.width if console.is_terminal else 160
     console.print(experiment.question)
     for title, rows in catalogue.tables_of(result).items():
-        console.print(_table(title, rows), width=None if console.is_terminal else 160)
+        console.print(_table(title, rows))
     console.print(f"Picture: {picture}\nFigures: {figures}", soft_wrap=True)
 
 

@@ -20,11 +20,12 @@ from torch import Tensor
 from anatomaly.anomaly.score import anomaly_map, raw_score
 from anatomaly.config import AnomalyConfig
 from anatomaly.evaluation.experiments.deformed_brains import (
-    SWELLINGS,
+    AROUND_MM,
+    DEFORMATIONS,
     changed_voxels,
+    csf_ml,
     follow_change,
-    swell,
-    ventricle_ml,
+    wall_distance,
 )
 from anatomaly.evaluation.experiments.drawn_brains import DrawnBrain, draw_brain, means_of, render
 from anatomaly.evaluation.experiments.networks import as_tensor, class_indices, extract, restore
@@ -37,9 +38,12 @@ from anatomaly.types import FloatArray
 from anatomaly.volume import Volume
 
 SCANNER_UNITS = 1000.0
+LEAST_ML = 3.0
+"""A smaller change of volume is no base for a share."""
+
 TRUTH, EXTRACTED = "truth", "extractor's map"
 FROM_EDGES, FROM_MAP = "restored from edges", "restored without edges"
-METHOD, SHIPPED = "the method (edges, learned, hybrid)", "as the weights are used"
+METHOD, SHIPPED = "method", "as used"
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,11 @@ class ShapeKept:
         tissue_map: whose.
         kept: share of the changed voxels that show the deformed tissue, in [0, 1].
         undone: share that shows the tissue from before the deformation, in [0, 1].
-        ventricle_ml_before: CSF in a box around the lateral ventricles without the deformation.
+        right_undeformed: share of the same voxels that the map of the undeformed scan has right:
+            what can be expected there.
+        ventricle_ml_before: CSF in and within 8 mm around the ventricles, without the deformation.
         ventricle_ml_after: with it.
+        volume_kept: share of the true change of that volume; nan where it is below 3 mL.
     """
 
     brain: int
@@ -61,8 +68,10 @@ class ShapeKept:
     tissue_map: str
     kept: float
     undone: float
+    right_undeformed: float
     ventricle_ml_before: float
     ventricle_ml_after: float
+    volume_kept: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +81,8 @@ class ShapeScored:
     Attributes:
         brain: seed of the drawn brain.
         deformation: name.
-        score: how the scan was rebuilt and scored.
+        score: `method` is the paper's (edges, learned contrast, hybrid score of both signs),
+            `as used` what `detect` gives with these weights.
         average_precision: of the score for the changed voxels, in [0, 1], higher is better.
         undeformed: the same with the score of the undeformed scan: what a boundary scores anyway.
         chance: share of the brain that changed.
@@ -125,8 +135,9 @@ def run(detector: Detector, seed: int, count: int) -> Deformation:
     for number in range(seed, seed + count):
         before = _look(detector, reading, draw_brain(number), number)
         panels += _show("undeformed", before) if number == seed else []
-        for name, swelling in SWELLINGS.items():
-            after = _look(detector, reading, draw_brain(number, swell(swelling)), number)
+        for name, deform in DEFORMATIONS.items():
+            deformed = draw_brain(number, deform(before.brain))
+            after = _look(detector, reading, deformed, number)
             shapes += _compare_shapes((number, name), before, after)
             scores += _compare_scores((number, name), before, after)
             panels += _show(name, after) if number == seed else []
@@ -137,7 +148,7 @@ def draw(result: Deformation, path: Path) -> None:
     """Draw scan, truth, restored tissue and both scores, one deformation a row."""
     kept = np.mean([row.kept for row in result.shapes if row.tissue_map == FROM_EDGES])
     heading = f"Deformation without lesion: {kept:.0%} of the changed voxels are kept by the edges"
-    draw_panels(path, heading, result.panels, len(result.panels) // (1 + len(SWELLINGS)))
+    draw_panels(path, heading, result.panels, len(result.panels) // (1 + len(DEFORMATIONS)))
 
 
 def _look(detector: Detector, reading: Tensor, brain: DrawnBrain, seed: int) -> _Seen:
@@ -166,16 +177,16 @@ def _look(detector: Detector, reading: Tensor, brain: DrawnBrain, seed: int) -> 
 def _compare_shapes(case: tuple[int, str], before: _Seen, after: _Seen) -> list[ShapeKept]:
     """One row a tissue map; `case` is seed and deformation."""
     truths = before.maps[TRUTH], after.maps[TRUTH]
-    return [
-        ShapeKept(
-            *case,
-            name,
-            *follow_change(tissue_map, *truths),
-            ventricle_ml(before.maps[name]),
-            ventricle_ml(tissue_map),
-        )
-        for name, tissue_map in after.maps.items()
-    ]
+    region = wall_distance(before.brain) < AROUND_MM
+    true_change = csf_ml(truths[1], region) - csf_ml(truths[0], region)
+    rows = []
+    for name, tissue_map in after.maps.items():
+        ml = csf_ml(before.maps[name], region), csf_ml(tissue_map, region)
+        share = (ml[1] - ml[0]) / true_change if abs(true_change) >= LEAST_ML else float("nan")
+        kept, undone = follow_change(tissue_map, *truths)
+        right = follow_change(before.maps[name], *truths)[1]
+        rows.append(ShapeKept(*case, name, kept, undone, right, *ml, share))
+    return rows
 
 
 def _compare_scores(case: tuple[int, str], before: _Seen, after: _Seen) -> list[ShapeScored]:

@@ -10,10 +10,24 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from anatomaly.evaluation.experiments.drawn_brains import DrawnBrain
 from anatomaly.evaluation.phantom_head import Float32
-from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.types import BoolArray
+
+Deform = Callable[[Float32], Float32]
+"""Template points (3, I, J, K) in mm to the points that are read instead."""
+
+GROWTH_STEPS, GROWTH_STEP_MM, GROWTH_REACH_MM = 6, 0.6, 12.0
+"""Reading points move to the ventricle by so many steps, of that length at the wall and e times
+less at each further reach; at the middle line of a ventricle the steps end: nothing folds."""
+
+LEAST_DEPTH_VOXELS, LEAST_VENTRICLE_VOXELS = 20.0, 2000
+"""CSF that deep below the surface, in pieces of that size, is a ventricle or a cistern beside."""
+
+AROUND_MM = 8.0
+"""Volumes are counted up to so far from the walls."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +45,13 @@ class Swelling:
     strength: float
 
 
-SWELLINGS: dict[str, Swelling] = {
-    "enlarged ventricles": Swelling((0.0, -12.0, 12.0), (44.0, 62.0, 40.0), 0.45),
-    "mass effect": Swelling((-34.0, -18.0, 28.0), (36.0, 40.0, 36.0), 0.55),
-}
-"""Both move tissue by up to about 6 mm; the mass lies in the left hemisphere and has no tissue of
-its own: it is white matter and cortex that takes more room."""
-
-VENTRICLE_BOX_MM = ((-30.0, 30.0), (-50.0, 40.0), (-10.0, 34.0))
-"""Template box around the lateral ventricles; other CSF in it is counted before and after."""
+MASS = Swelling((-34.0, -18.0, 28.0), (36.0, 40.0, 36.0), 0.55)
+"""In the left hemisphere, without a tissue of its own: white matter and cortex that take more room
+and push the rest aside by up to 6 mm."""
 
 
-def swell(swelling: Swelling) -> Callable[[Float32], Float32]:
-    """Return where to read: template points (3, I, J, K) in mm to template points.
+def swell(swelling: Swelling) -> Deform:
+    """Return a deformation that magnifies the middle of an ellipsoid.
 
     A point at distance d (in radii, below 1) from the centre reads from d · (1 − strength ·
     (1 − d²)²), which grows with d: nothing folds.
@@ -62,14 +70,47 @@ def swell(swelling: Swelling) -> Callable[[Float32], Float32]:
     return read_from
 
 
-def ventricle_ml(tissue_map: NDArray[np.uint8]) -> float:
-    """Volume of CSF (class 1) inside `VENTRICLE_BOX_MM`, mL; tissue map on the working grid."""
-    origin = TEMPLATE_AFFINE[:3, 3]
-    box = tuple(
-        slice(max(0, int(low - start)), max(0, int(high - start)))
-        for (low, high), start in zip(VENTRICLE_BOX_MM, origin, strict=True)
-    )
-    return float((tissue_map[box] == 1).sum()) / 1000
+def grow_ventricles(brain: DrawnBrain) -> Deform:
+    """Return a deformation that widens the ventricles of a brain; for points on its own grid."""
+
+    def read_from(points: Float32) -> Float32:
+        distance = ndimage.gaussian_filter(wall_distance(brain), 1.0)
+        fall = np.exp(-np.maximum(distance, 0) / GROWTH_REACH_MM)
+        steps = [GROWTH_STEP_MM * fall * slope for slope in np.gradient(distance)]
+        voxels = np.stack(np.meshgrid(*map(np.arange, distance.shape), indexing="ij"))
+        moved = np.zeros_like(points)
+        for _ in range(GROWTH_STEPS):
+            moved = moved - np.stack(
+                [ndimage.map_coordinates(s, voxels + moved, order=1, mode="nearest") for s in steps]
+            )
+        return points + moved
+
+    return read_from
+
+
+DEFORMATIONS: dict[str, Callable[[DrawnBrain], Deform]] = {
+    "enlarged ventricles": grow_ventricles,
+    "mass effect": lambda _: swell(MASS),
+}
+"""What is done to a drawn brain, by name."""
+
+
+def wall_distance(brain: DrawnBrain) -> Float32:
+    """Distance from the ventricle walls in voxels (mm), (I, J, K), below 0 inside."""
+    depth = ndimage.distance_transform_edt(np.pad(brain.brain_mask, 1))[1:-1, 1:-1, 1:-1]
+    deep_csf = (brain.tissue_map == 1) & (depth > LEAST_DEPTH_VOXELS)
+    labels, count = ndimage.label(deep_csf)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    inside = (sizes >= LEAST_VENTRICLE_VOXELS)[labels]
+    distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
+    out: Float32 = distance.astype(np.float32)
+    return out
+
+
+def csf_ml(tissue_map: NDArray[np.uint8], region: BoolArray) -> float:
+    """Volume of CSF (class 1) in a region, mL; (I, J, K) voxels of 1 mm."""
+    return float(((tissue_map == 1) & region).sum()) / 1000
 
 
 def follow_change(

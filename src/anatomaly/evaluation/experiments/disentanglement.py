@@ -76,12 +76,12 @@ class Disentanglement:
     Attributes:
         rows: agreement between sequences, and with the truth.
         not_one_hot: voxels of all maps whose four channels are not one 1 and three 0.
-        panels: scan and tissue map of the last anatomy in each sequence.
+        panels: rows of scans and of tissue maps of the first anatomy of each name.
     """
 
     rows: tuple[Agreement, ...]
     not_one_hot: int
-    panels: tuple[Panel, ...]
+    panels: tuple[tuple[Panel, ...], ...]
 
 
 def run(
@@ -96,26 +96,29 @@ def run(
         data: folder that holds the MNI152 T1 and T2 templates in `templates/`; None goes without.
     """
     found: dict[tuple[str, str], list[TissueDice]] = {}
-    wrong, panels = 0, list[Panel]()
+    wrong, panels = 0, dict[str, list[tuple[Panel, ...]]]()
     for anatomy in _anatomies(seed, count, data):
         one_hot = {n: extract(model, as_tensor(i)).tissue_map for n, i in anatomy.images.items()}
         wrong += sum(count_not_one_hot(tissue_map) for tissue_map in one_hot.values())
         maps = {n: class_indices(t, anatomy.brain_mask) for n, t in one_hot.items()}
-        if not panels:
-            panels += [axial_panel(name, image, "image") for name, image in anatomy.images.items()]
-            panels += [axial_panel(f"tissue from {n}", m, "tissue") for n, m in maps.items()]
+        panels.setdefault(anatomy.name, _show(anatomy, maps))
         for pair, agreement in compare_maps(maps, anatomy.truth).items():
             found.setdefault((anatomy.name, pair), []).append(agreement)
     rows = tuple(_average(name, pair, values) for (name, pair), values in found.items())
-    return Disentanglement(rows, wrong, tuple(panels))
+    return Disentanglement(rows, wrong, tuple(row for rows_ in panels.values() for row in rows_))
 
 
 def draw(result: Disentanglement, path: Path) -> None:
     """Draw scans above their tissue maps."""
-    between = [row.mean for row in result.rows if "truth" not in row.compared]
-    heading = f"One anatomy, {len(result.panels) // 2} sequences: "
-    heading += f"mean Dice between tissue maps {np.mean(between):.2f}"
-    draw_panels(path, heading, result.panels, len(result.panels) // 2)
+    between: dict[str, list[float]] = {}
+    for row in result.rows:
+        if "truth" not in row.compared:
+            between.setdefault(row.anatomy, []).append(row.mean)
+    heading = "Mean Dice between tissue maps of different sequences: "
+    heading += ", ".join(f"{name} {np.mean(values):.2f}" for name, values in between.items())
+    columns = max(len(row) for row in result.panels)
+    padded = [(*row, *[None] * (columns - len(row))) for row in result.panels]
+    draw_panels(path, heading, [panel for row in padded for panel in row], columns)
 
 
 def count_not_one_hot(tissue_map: Tensor) -> int:
@@ -132,6 +135,15 @@ def compare_maps(
     if truth is not None:
         found |= {f"{name}–truth": tissue_dice(one, truth) for name, one in maps.items()}
     return found
+
+
+def _show(anatomy: Anatomy, maps: Mapping[str, NDArray[np.uint8]]) -> list[tuple[Panel, ...]]:
+    """A row of scans and a row of tissue maps."""
+    scans = anatomy.images.items()
+    return [
+        tuple(axial_panel(f"{anatomy.name}, {name}", scan, "image") for name, scan in scans),
+        tuple(axial_panel(f"tissue from {name}", one, "tissue") for name, one in maps.items()),
+    ]
 
 
 def _average(anatomy: str, compared: str, values: Sequence[TissueDice]) -> Agreement:

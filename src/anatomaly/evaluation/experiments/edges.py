@@ -38,7 +38,9 @@ class Restoration:
         map_truth: Dice (mean of three tissues) of the extractor's map against the truth: what the
             edges were made from.
         restored_map: of the tissue decoded from the restored code against the extractor's map.
-        restored_truth: against the truth.
+        restored_csf: Dice of that tissue against the truth, one tissue each.
+        restored_grey: the same.
+        restored_white: the same.
         encoded_map: of the tissue decoded from the encoder's code (the route without edges)
             against the extractor's map: how well a code can be read at all.
         leak: largest change of the restored code with the intensities replaced, in [0, 1].
@@ -49,7 +51,9 @@ class Restoration:
     sequence: str
     map_truth: float
     restored_map: float
-    restored_truth: float
+    restored_csf: float
+    restored_grey: float
+    restored_white: float
     encoded_map: float
     leak: float
     leak_without_edges: float
@@ -90,9 +94,12 @@ def run(model: PseudoHealthyModel, seed: int, count: int) -> EdgeRestoration:
 
 def draw(result: EdgeRestoration, path: Path) -> None:
     """Draw scan, edges, restored tissue and truth side by side, one sequence a row."""
-    dice = np.mean([row.restored_truth for row in result.rows])
+    csf, grey, white = np.mean(
+        [(row.restored_csf, row.restored_grey, row.restored_white) for row in result.rows], axis=0
+    )
     leak = max(row.leak for row in result.rows)
-    heading = f"From edges alone: mean Dice to the truth {dice:.2f}, intensity leak {leak:g}"
+    heading = f"From edges alone: Dice of CSF {csf:.2f}, grey matter {grey:.2f}, "
+    heading += f"white matter {white:.2f}; intensity leak {leak:g}"
     draw_panels(path, heading, result.panels, 4)
 
 
@@ -145,12 +152,15 @@ def _measure(
     encoded, control = measure_leak(model, seen, other, mask, "tissue_map")
     own = class_indices(seen.tissue_map, inside)
     tissue = decode_tissue(restored.anatomical_code, reading, inside)
+    against_truth = tissue_dice(tissue, truth)
     row = Restoration(
         brain=scan[0],
         sequence=scan[1],
         map_truth=tissue_dice(own, truth).mean,
         restored_map=tissue_dice(tissue, own).mean,
-        restored_truth=tissue_dice(tissue, truth).mean,
+        restored_csf=against_truth.csf,
+        restored_grey=against_truth.grey,
+        restored_white=against_truth.white,
         encoded_map=tissue_dice(decode_tissue(encoded.anatomical_code, reading, inside), own).mean,
         leak=leak,
         leak_without_edges=control,

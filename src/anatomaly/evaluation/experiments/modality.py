@@ -33,7 +33,7 @@ Codes = NDArray[np.float64]
 """(N, 16), one modality code a scan, unbounded."""
 
 OWN, MEAN, OTHER = "own code (reuse)", "mean code", "next sequence's code"
-MARKERS = {"scan": "o", OWN: "^", MEAN: "s", OTHER: "x"}
+MARKERS = {"scan": "o", OWN: "^", MEAN: "d", OTHER: "x"}
 
 
 @dataclass(frozen=True)
@@ -196,10 +196,12 @@ def _draw_map(axes: Axes, result: ModalityShift) -> None:
     for colour, sequence in zip(COLOURS, SEQUENCES, strict=False):
         chosen = np.array(result.sequences) == sequence
         for way, spots in zip(result.codes, places, strict=True):
-            label = f"{sequence}, {way}" if colour == COLOURS[0] or way == "scan" else None
             x, y = spots[chosen].T
-            axes.scatter(x, y, 28, colour, marker=MARKERS[way], alpha=0.8, label=label)
+            axes.scatter(x, y, 28, colour, marker=MARKERS[way], alpha=0.8)
+        axes.scatter([], [], 28, colour, marker="s", label=sequence)
+    for way in result.codes:
+        axes.scatter([], [], 28, COLOURS[5], marker=MARKERS[way], label=way)
     axes.set_title("t-SNE (distances between clusters mean nothing)", fontsize=8)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.legend(fontsize=6, frameon=False, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0.0))
+    axes.legend(fontsize=7, frameon=False, ncols=3, loc="upper center", bbox_to_anchor=(0.5, 0.0))

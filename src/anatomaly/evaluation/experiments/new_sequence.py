@@ -50,7 +50,7 @@ class Contrast:
         map_csf: Dice of the extractor's map against the truth, in [0, 1], higher is better.
         map_grey: the same.
         map_white: the same.
-        edges_truth: mean Dice of the tissue restored from edges against the truth.
+        edges_mean: of the tissue restored from edges against the truth, mean of three tissues.
         error_learned: mean absolute difference of scan and rebuilt image inside the brain, contrast
             by the combiner; intensities in [0, 1], lower is better.
         error_fitted: the same, contrast fitted to the scan in closed form.
@@ -60,7 +60,7 @@ class Contrast:
     map_csf: float
     map_grey: float
     map_white: float
-    edges_truth: float
+    edges_mean: float
     error_learned: float
     error_fitted: float
 

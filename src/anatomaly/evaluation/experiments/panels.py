@@ -43,18 +43,27 @@ class Panel:
 
 def axial_panel(title: str, volume: FloatArray | NDArray[np.uint8], kind: Kind) -> Panel:
     """Cut an axial slice at the height of the lateral ventricles (z = 12 mm of the template)."""
-    index = min(88, volume.shape[2] // 2 + 8)
+    index = volume.shape[2] * 11 // 20
     return Panel(title, np.asarray(volume[:, :, index], dtype=np.float32), kind)
 
 
-def draw_panels(path: Path, heading: str, panels: Sequence[Panel], columns: int) -> None:
-    """Write panels row by row to a PNG; seen from above, the patient's left on the left."""
+def draw_panels(path: Path, heading: str, panels: Sequence[Panel | None], columns: int) -> None:
+    """Write panels row by row to a PNG; seen from above, the patient's left on the left.
+
+    Args:
+        path: of the PNG.
+        heading: above all.
+        panels: None leaves a place empty.
+        columns: panels in a row.
+    """
     rows = -(-len(panels) // columns)
     figure = new_figure(1.9 * columns, 2.45 * rows + 0.4, heading)
     axes = figure.subplots(rows, columns, squeeze=False)
     for place in axes.flat:
         place.axis("off")
     for place, panel in zip(axes.flat, panels, strict=False):
+        if panel is None:
+            continue
         colours, low, high = _LOOKS[panel.kind]
         place.imshow(panel.slice.T, cmap=colours, vmin=low, vmax=high, origin="lower")
         place.set_title(panel.title, fontsize=8, color=INK)

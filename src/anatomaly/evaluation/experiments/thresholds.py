@@ -116,21 +116,24 @@ def read_all(image: FloatArray, brain: DrawnBrain) -> dict[str, tuple[TissueDice
 def fit_centres(image: FloatArray, brain_mask: BoolArray) -> tuple[float, float, float]:
     """Fit the centres of CSF, grey and white matter to one image; background stays at 0.
 
+    The constants are the start, scaled so that white matter starts at the 95th percentile.
+
     Args:
         image: (I, J, K) in [0, 1], T1-like: CSF darkest, white matter brightest.
         brain_mask: (I, J, K); voxels outside have no say.
 
     Returns:
-        Three increasing centres; that of a tissue without voxels stays where it is.
+        Three increasing centres; that of a tissue without voxels stays where it started.
     """
     values = image[brain_mask]
-    centres: NDArray[np.float64] = np.array(LEVELS, dtype=np.float64)
+    scale = float(np.percentile(values, 95)) / LEVELS[3]
+    centres: NDArray[np.float64] = np.array(LEVELS, dtype=np.float64) * scale
     for _ in range(ROUNDS):
         nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, values)
         counts = np.bincount(nearest, minlength=4)
         sums = np.bincount(nearest, weights=values, minlength=4)
         moved = np.where(counts > 0, sums / np.maximum(counts, 1), centres)
-        moved[0] = LEVELS[0]
+        moved[0] = centres[0]
         if np.allclose(moved, centres, atol=1e-5):
             break
         centres = moved
