@@ -35,7 +35,7 @@ def test_linear_resampling_is_that_of_scipy():
 def test_classes_follow_the_nearest_voxel_but_at_boundaries():
     coarse = np.random.default_rng(1).integers(0, 4, (5, 6, 4))
     classes = np.kron(coarse, np.ones((13, 13, 15), int))[:61, :75, :58].astype(np.uint8)
-    found = cohort._resample_classes(classes, TO_VOXEL)
+    found = cohort.resample_classes(classes, TO_VOXEL)
     even = ndimage.maximum_filter(classes, 3) == ndimage.minimum_filter(classes, 3)
     nearest, inside = (
         ndimage.affine_transform(a, TO_VOXEL[:3, :3], TO_VOXEL[:3, 3], TEMPLATE_SHAPE, order=0)
@@ -92,10 +92,13 @@ def test_load_in_the_order_of_names(tmp_path):
     labels = np.full((3, 4, 5), 7, np.uint8)
     cache_person(tmp_path / "b", labels, labels + 1)
     cache_person(tmp_path / "a", labels)
+    np.save(tmp_path / "a" / "FLAIR.npy", labels + 2)
     (tmp_path / "half_prepared").mkdir()
     first, second = load_cohort(tmp_path)
     assert (first.name, second.name) == ("a", "b")
     assert first.image is None and (second.image == 8).all()
+    assert list(first.images) == ["FLAIR"] and (first.images["FLAIR"] == 9).all()
+    assert list(second.images) == ["T1w"]
     assert isinstance(first.labels, np.memmap)
 
 

@@ -8,11 +8,9 @@ import torch
 from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.cohort import Subject
 from anatomaly.training.export import assemble, export_weights
 from anatomaly.training.loop import LoopConfig
 from anatomaly.training.recipe import STAGES
-from anatomaly.training.run import tissue_share
 from anatomaly.training.synthetic import SyntheticConfig, train_synthetic
 from anatomaly.weights import load_weights
 
@@ -49,20 +47,6 @@ def test_only_bad_label_maps(tmp_path):
     with pytest.raises(TrainingError, match="no prepared person"):
         train_synthetic(config(tmp_path, label_maps=tmp_path / "maps"), said.append)
     assert len(said) == 1 and said[0].startswith("bad: skipped")
-
-
-def test_tissue_shares_by_counting(tmp_path):
-    first, second = np.zeros(TEMPLATE_SHAPE, np.uint8), np.zeros(TEMPLATE_SHAPE, np.uint8)
-    first[40:44, 60:64, 80:84] = 9  # white matter, one whole block on the left
-    second[40:44, 60:64, 80:82] = 3  # cortex, half of it
-    subjects = [Subject("a", first, None), Subject("b", second, None)]
-    found = tissue_share(subjects, tmp_path)
-    assert found.shape == (1, 3, 40, 48, 40)
-    # half of the people, and half again because the other hemisphere has none
-    assert found[0, 2, 10, 15, 20] == found[0, 2, 29, 15, 20] == 0.25
-    assert found[0, 1, 10, 15, 20] == found[0, 1, 29, 15, 20] == 0.125
-    assert found.sum().item() == pytest.approx(0.75)
-    assert torch.equal(tissue_share([], tmp_path), found)  # kept with the run
 
 
 def write_label_maps(folder):
@@ -109,7 +93,7 @@ def test_from_label_maps_to_weights(tmp_path):
     said, reported = [], []
     first = config(tmp_path, steps=dict.fromkeys(names, 10), **options)
     train_synthetic(first, said.append, lambda name, progress: reported.append((name, progress)))
-    assert said[:2] == ["head0: prepared", "head1: prepared"]
+    assert said[:3] == ["head0: prepared", "head1: prepared", "6 anatomies, 2 lesion shapes"]
     assert [name for name, _ in reported] == names
     assert all(np.isfinite(list(p.losses.values())).all() for _, p in reported)
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from anatomaly.cli.progress import Display
+from anatomaly.cli import train_options as o
+from anatomaly.cli.train_cohort import cohort as cohort_command
+from anatomaly.cli.train_cohort import finetune
 from anatomaly.errors import AnatomalyError
-
-if TYPE_CHECKING:
-    from anatomaly.training.loop import Progress
-
-SECONDS_BETWEEN_LINES = 30.0
 
 train_app = typer.Typer(no_args_is_help=True, help="Make weights of your own.")
 
@@ -26,31 +23,15 @@ def _train() -> None:
 
 @train_app.command()
 def synthetic(
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="RUN",
-            show_default=False,
-            help="Folder of the run: cache, checkpoints, loss curves.",
-        ),
-    ],
-    lesions: Annotated[
-        Path,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            show_default=False,
-            help="Lesion shapes, masks in MNI space, in folders stroke/ and ms/.",
-        ),
-    ],
+    output: o.Run,
+    lesions: o.Lesions,
     label_maps: Annotated[
         Path | None,
         typer.Option(
             exists=True,
             file_okay=False,
             show_default=False,
+            rich_help_panel=o.DATA,
             help="Whole-head label maps (FreeSurfer numbers).",
         ),
     ] = None,
@@ -60,46 +41,22 @@ def synthetic(
             exists=True,
             file_okay=False,
             show_default=False,
+            rich_help_panel=o.DATA,
             help="Healthy *_T1w.nii.gz, each with a *_dlmuse.nii.gz parcellation (MUSE numbers).",
         ),
     ] = None,
-    start_from: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WEIGHTS",
-            show_default=False,
-            help="Go on from weights: `default`, a bundled name, or a folder.",
-        ),
-    ] = None,
-    steps: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="STAGE=N", show_default=False, help="Length of a stage; may be repeated."
-        ),
-    ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="STAGE", show_default=False, help="Train this stage alone; may be repeated."
-        ),
-    ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            show_default=False,
-            help="TOML with what differs from the recipe: steps, rates, weights of losses.",
-        ),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, help="Of the samples: another one to go on from weights.")
-    ] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs a step.")] = 1,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that draw samples.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the networks.")] = 1,
-    precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Of the networks.")] = "bf16",
-    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, mps.")] = "cpu",
+    start_from: o.StartFrom = None,
+    recipe: o.Recipe = None,
+    steps: o.Steps = None,
+    only: o.Only = None,
+    seed: o.Seed = 0,
+    batch: o.Batch = 1,
+    workers: o.Workers = 1,
+    threads: o.Threads = 1,
+    precision: o.Precision = "bf16",
+    device: o.Device = "cpu",
+    devices: o.Devices = 1,
+    nodes: o.Nodes = 1,
 ) -> None:
     """Train on synthetic pairs and healthy scans; the same command goes on after a kill.
 
@@ -116,7 +73,7 @@ def synthetic(
         lesions=lesions,
         start_from=start_from,
         recipe=recipe,
-        steps=dict(map(parse_steps, steps or ())),
+        steps=dict(map(o.parse_steps, steps or ())),
         only=tuple(only or ()),
         seed=seed,
         loop=LoopConfig(
@@ -126,16 +83,15 @@ def synthetic(
             threads=threads,
             precision=precision,
             device=device,
+            devices=devices,
+            nodes=nodes,
         ),
     )
-    with Display(1, verbose=True) as display:
-        display.start_scan(output.name)
-        try:
-            train_synthetic(config, display.note, _Reporter(display))
-        except AnatomalyError as error:
-            display.line(f"{type(error).__name__}: {error}", style="red")
-            raise typer.Exit(1) from error
-        display.line(f"done: {output}", style="green")
+    o.run_training(output.name, output, lambda say, report: train_synthetic(config, say, report))
+
+
+train_app.command()(cohort_command)
+train_app.command()(finetune)
 
 
 @train_app.command()
@@ -208,11 +164,11 @@ def scorer(
     ],
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of brains to draw and rebuild.")] = 150,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 6000,
-    patch: Annotated[int, typer.Option(min=48, help="Side of a patch, voxels; 16 · n.")] = 80,
+    patch: Annotated[int, typer.Option(min=48, help="Side of a patch, voxels; 16 · n.")] = 64,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the brains: another one to go on from weights.")
     ] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 2,
     workers: Annotated[int, typer.Option(min=0, help="Processes that draw.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1,
     precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Of the network.")] = "bf16",
@@ -227,15 +183,11 @@ def scorer(
 
     loop = LoopConfig(steps, batch, SCORER_RATE, workers, threads, 60.0, precision, device)
     config = ScorerConfig(weights, run, lesions, pairs, seed, (patch,) * 3, loop)
-    with Display(1, verbose=True) as display:
-        display.start_scan(weights.name)
-        report = _Reporter(display)
-        try:
-            train_scorer(config, display.note, lambda progress: report("scorer", progress))
-        except AnatomalyError as error:
-            display.line(f"{type(error).__name__}: {error}", style="red")
-            raise typer.Exit(1) from error
-        display.line(f"done: {weights}", style="green")
+    o.run_training(
+        weights.name,
+        weights,
+        lambda say, report: train_scorer(config, say, partial(report, "scorer")),
+    )
 
 
 @train_app.command()
@@ -292,30 +244,3 @@ def parse_threshold(text: str) -> tuple[str, float]:
         return sequence, float(score)
     except ValueError as error:
         raise typer.BadParameter(f"--threshold {text}: expected SEQUENCE=SCORE") from error
-
-
-def parse_steps(text: str) -> tuple[str, int]:
-    """Read one `STAGE=N`.
-
-    >>> parse_steps("joint=9000")
-    ('joint', 9000)
-    """
-    stage, _, count = text.partition("=")
-    if not stage or not count.isdecimal() or int(count) < 1:
-        raise typer.BadParameter(f"--steps {text}: expected STAGE=N, for example joint=9000")
-    return stage, int(count)
-
-
-class _Reporter:
-    """Writes a line about the losses every half minute, and at the first step of a stage."""
-
-    def __init__(self, display: Display) -> None:
-        self.display, self.stage, self.written = display, "", -SECONDS_BETWEEN_LINES
-
-    def __call__(self, stage: str, progress: Progress) -> None:
-        now = time.monotonic()
-        if stage == self.stage and now - self.written < SECONDS_BETWEEN_LINES:
-            return
-        self.stage, self.written = stage, now
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in progress.losses.items())
-        self.display.note(f"{time.strftime('%H:%M:%S')} {stage} step {progress.step}: {losses}")

@@ -1,14 +1,15 @@
 """Healthy people on the working grid: prepared once, cached on disk, read as memory maps.
 
 A cached person is `labels.npy` (uint8 classes of `synthesis.label_maps`) and, for real scans,
-`image.npy` (uint8, T1w, 200 at the 99.5th percentile of the brain), both on the template grid.
+`image.npy` (uint8, T1w, 200 at the 99.5th percentile of the brain), `T2w.npy` and `FLAIR.npy`, all
+on the template grid.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,19 @@ class Subject:
     Attributes:
         name: unique within the cohort.
         labels: (160, 192, 160) uint8, classes of `synthesis.label_maps`.
-        image: (160, 192, 160) uint8 real T1w, or None for a label map.
+        image: (160, 192, 160) uint8 real T1w, or None where there is none.
+        others: further real images of the same shape, by their sequence.
     """
 
     name: str
     labels: NDArray[np.uint8]
     image: NDArray[np.uint8] | None
+    others: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    @property
+    def images(self) -> dict[str, NDArray[np.uint8]]:
+        """All real images by their sequence, T1w first."""
+        return ({} if self.image is None else {"T1w": self.image}) | dict(self.others)
 
 
 def load_cohort(cache: Path) -> list[Subject]:
@@ -58,14 +66,10 @@ def load_cohort(cache: Path) -> list[Subject]:
     """
     people = []
     for folder in sorted(path.parent for path in cache.glob("*/labels.npy")):
-        image = folder / "image.npy"
-        people.append(
-            Subject(
-                folder.name,
-                np.load(folder / "labels.npy", mmap_mode="r"),
-                np.load(image, mmap_mode="r") if image.is_file() else None,
-            )
-        )
+        files = {name: folder / f"{name}.npy" for name in ("labels", "image", "T2w", "FLAIR")}
+        maps = {n: np.load(path, mmap_mode="r") for n, path in files.items() if path.is_file()}
+        labels, image = maps.pop("labels"), maps.pop("image", None)
+        people.append(Subject(folder.name, labels, image, maps))
     if not people:
         raise TrainingError(f"{cache}: no prepared person found; prepare a cohort first")
     return people
@@ -85,7 +89,7 @@ def prepare_scans(pairs: Iterable[tuple[Path, Path]], cache: Path) -> Iterator[s
 
 def _cached(labels: Path, cache: Path, name: str, scan: Path | None) -> str:
     folder = cache / name
-    if _is_cached(folder):
+    if is_cached(folder):
         return f"{name}: cached"
     try:
         subject, record = _prepare(labels, name, scan)
@@ -99,7 +103,7 @@ def _cached(labels: Path, cache: Path, name: str, scan: Path | None) -> str:
     return f"{name}: prepared"
 
 
-def _is_cached(folder: Path) -> bool:
+def is_cached(folder: Path) -> bool:
     """Whether the person was prepared by a version that checks the volume of the brain."""
     try:
         return "volume_ml" in json.loads((folder / "subject.json").read_text(encoding="utf-8"))
@@ -127,7 +131,7 @@ def _prepare(labels_path: Path, name: str, scan: Path | None) -> tuple[Subject, 
     classes[(classes == 0) & brain] = CLASS_NAMES.index("sulcal CSF")
     rim = ndimage.binary_dilation(brain, iterations=max(1, round(4 / grid.spacing_mm.min())))
     classes[rim & ~brain] = RIM
-    out = _resample_classes(classes, to_voxel)
+    out = resample_classes(classes, to_voxel)
     cached_image = None
     if scan is not None:
         low, high = np.percentile(image.data[brain], (0.5, 99.5))
@@ -173,7 +177,7 @@ def _sample(channels: torch.Tensor, to_voxel: Affine) -> torch.Tensor:
     return torch.nn.functional.grid_sample(channels[None].float(), grid, align_corners=True)[0]
 
 
-def _resample_classes(classes: NDArray[np.uint8], to_voxel: Affine) -> NDArray[np.uint8]:
+def resample_classes(classes: NDArray[np.uint8], to_voxel: Affine) -> NDArray[np.uint8]:
     """Resample classes to the template grid: the largest linearly interpolated share wins."""
     best = torch.full(TEMPLATE_SHAPE, -1.0)
     out = torch.zeros(TEMPLATE_SHAPE, dtype=torch.uint8)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 PRECISIONS = {"bf16": "bf16-mixed", "fp32": "32-true"}
+
+LONGEST_WAIT = timedelta(days=2)
+"""What the other processes give the first one to prepare a cohort."""
 
 
 @lru_cache(maxsize=4)
@@ -34,6 +38,7 @@ def open_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -
     """
     try:
         from lightning.fabric import Fabric
+        from lightning.fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
         raise TrainingError(
             "training needs Lightning Fabric, which is not installed: "
@@ -50,7 +55,7 @@ def open_fabric(device: str, precision: str, devices: int = 1, nodes: int = 1) -
             accelerator=kind,
             devices=devices if index is None else [index],
             num_nodes=nodes,
-            strategy="ddp" if devices * nodes > 1 else "auto",
+            strategy=DDPStrategy(timeout=LONGEST_WAIT) if devices * nodes > 1 else "auto",
             precision=PRECISIONS[precision],  # type: ignore[arg-type]
         )
         fabric.launch()

@@ -1,6 +1,6 @@
 """The recipe: which stages there are, in order, and the numbers that each is trained with.
 
-The list is `_LINES`; lengths, rates, seeds and weights of losses stand in `recipe.toml`.
+The list is `LINES`; lengths, rates, seeds and weights of losses stand in `recipe.toml`.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from anatomaly.training.stages import (
     AnatomyStage,
     DisentangleStage,
     EdgeStage,
+    FinetuneStage,
     RestorationStage,
     StraightStage,
 )
 
-Stage = AnatomyStage | DisentangleStage | EdgeStage | RestorationStage
+Stage = AnatomyStage | DisentangleStage | EdgeStage | FinetuneStage | RestorationStage
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def _joint(model: PseudoHealthyModel, deformed_share: float) -> Stage:
 
 
 _DRM = ("anatomy", "restoration", "disentangle")
-_LINES: tuple[StagePlan, ...] = (
+LINES: tuple[StagePlan, ...] = (
     StagePlan("anatomy", AnatomyStage, after=()),
     StagePlan("restoration", RestorationStage, after=()),
     StagePlan("disentangle", DisentangleStage, after=("anatomy", "restoration")),
@@ -72,13 +73,19 @@ _LINES: tuple[StagePlan, ...] = (
 """Later stages go on from the weights of those they name, in that order. `anatomy` shares nothing
 with `restoration`: they may run side by side."""
 
+FINETUNE_LINES: tuple[StagePlan, ...] = (StagePlan("finetune", FinetuneStage, after=()),)
+"""The list of `train finetune`."""
 
-def read_recipe(path: Path | None = None) -> tuple[StagePlan, ...]:
+
+def read_recipe(
+    path: Path | None = None, lines: tuple[StagePlan, ...] = LINES
+) -> tuple[StagePlan, ...]:
     """Return the stages with the numbers of the packaged recipe, or of a file laid over it.
 
     Args:
         path: TOML with what differs: stages, and in them `steps`, `learning_rate`, `seed`,
             `deformed_share` and `weights`; None for the packaged recipe.
+        lines: stages that are wanted.
 
     Raises:
         TrainingError: the file cannot be read, names a stage, entry or loss that does not exist,
@@ -88,7 +95,7 @@ def read_recipe(path: Path | None = None) -> tuple[StagePlan, ...]:
     recipe = tomllib.loads(packaged.read_text(encoding="utf-8"))
     if path is not None:
         recipe = _lay_over(recipe, _read_toml(path), path)
-    return tuple(_fill(line, recipe[line.name]) for line in _LINES)
+    return tuple(_fill(line, recipe[line.name]) for line in lines)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

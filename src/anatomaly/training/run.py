@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,10 +17,14 @@ from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.model.template_context import PRIOR_STEP
 from anatomaly.training.checkpoint import read_result
 from anatomaly.training.cohort import Subject
+from anatomaly.training.fabric import open_fabric
 from anatomaly.training.loop import LoopConfig, Progress, train_stage
-from anatomaly.training.recipe import STAGES, StagePlan, read_recipe
+from anatomaly.training.recipe import LINES, STAGES, StagePlan, read_recipe
 from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
 from anatomaly.weights import load_model
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
 
 SMALLEST_PATCH = 48
 """Below this the deepest grid is 2 voxels wide, and there oneDNN's bfloat16 gradients are wrong."""
@@ -40,6 +44,7 @@ class RunConfig:
         loop: speed; steps, learning rate and weights of losses come from the recipe.
         patch: side lengths of a sample.
         seed: another one draws other samples: for a run that goes on from weights.
+        lines: stages that there are, without their numbers.
     """
 
     output: Path
@@ -50,6 +55,34 @@ class RunConfig:
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=0))
     patch: tuple[int, int, int] = (80, 80, 80)
     seed: int = 0
+    lines: tuple[StagePlan, ...] = LINES
+
+
+Say = Callable[[str], None]
+Report = Callable[[str, Progress], None]
+
+
+def say_nothing(_: str) -> None:
+    """Take a line and drop it."""
+
+
+def report_nothing(_: str, __: Progress) -> None:
+    """Take the progress of a stage and drop it."""
+
+
+def open_run(config: RunConfig, say: Say, report: Report) -> tuple[Fabric, Say, Report]:
+    """Start all processes of a run; those beyond the first keep silent.
+
+    Data are gathered inside `fabric.rank_zero_first()`: the first process prepares, the others
+    find all cached.
+
+    Raises:
+        TrainingError: as in `plan_run` and `open_fabric`.
+    """
+    plan_run(config)
+    loop = config.loop
+    fabric = open_fabric(loop.device, loop.precision, loop.devices, loop.nodes)
+    return (fabric, say, report) if fabric.is_global_zero else (fabric, say_nothing, report_nothing)
 
 
 @dataclass(frozen=True)
@@ -66,7 +99,7 @@ def plan_run(config: RunConfig) -> tuple[StagePlan, ...]:
     Raises:
         TrainingError: an unknown stage, a recipe or a patch that cannot be used.
     """
-    plans = read_recipe(config.recipe)
+    plans = read_recipe(config.recipe, config.lines)
     known = [plan.name for plan in plans]
     if unknown := (set(config.only) | set(config.steps)) - set(known):
         raise TrainingError(f"unknown stages {sorted(unknown)}; the recipe has {known}")
@@ -81,8 +114,8 @@ def train_stages(
     model: PseudoHealthyModel,
     config: RunConfig,
     data_of: Callable[[StagePlan], StageData],
-    say: Callable[[str], None] = lambda _: None,
-    report: Callable[[str, Progress], None] = lambda _stage, _progress: None,
+    say: Say = say_nothing,
+    report: Report = report_nothing,
 ) -> None:
     """Train every stage of the recipe, each after those that it goes on from.
 

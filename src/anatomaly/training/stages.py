@@ -288,3 +288,39 @@ class StraightStage(RestorationStage):
             "straight": losses.reconstruction_loss(rebuilt, batch["healthy"][:, 0][window], mask),
             "code": losses.code_loss(logits, healthy_code, weight),
         }
+
+
+class FinetuneStage(nn.Module):
+    """E_M and R_D alone, for a new sequence or scanner; the anatomy networks stay as they are.
+
+    The codes that the frozen networks find, from the tissue map and from its edges, must decode to
+    the healthy image.
+    """
+
+    def __init__(self, model: PseudoHealthyModel) -> None:
+        super().__init__()
+        self.model = model
+        self.trained = nn.ModuleList([model.modality_extractor, model.representation_combiner])
+
+    def step(self, batch: Pair, step: int = 0) -> Losses:
+        """Losses of one batch of pairs; `step` seeds the window that is compared."""
+        model, combine = self.model, self.model.representation_combiner
+        image, target = batch["image"].flatten(0, 1), batch["healthy"].flatten(0, 1)
+        with torch.no_grad():
+            context = pair_context(model, batch).repeat_interleave(2, dim=0)
+            means = batch["tissue_means"].flatten(0, 1)
+            tissue_map = model.anatomy_extractor(image, context, means).tissue_map
+            code = model.anatomy_encoder(tissue_map, context)
+            restored = model.anatomy_restorer(anatomy_edges(tissue_map), context)
+        modality = model.modality_extractor(image, tissue_map)
+        rng = torch.Generator().manual_seed(7_919 * step + 41)
+        window = _random_window(image.shape[2:], rng)
+        mask = batch["brain"].repeat_interleave(2, dim=0)[window]
+        straight = combine(code[window], modality) * mask
+        from_edges = combine(restored[window], modality) * mask
+        again = model.modality_extractor(straight, tissue_map[window])
+        return {
+            "straight": losses.reconstruction_loss(straight, target[window], mask),
+            "restored": losses.reconstruction_loss(from_edges, target[window], mask),
+            "cycle": losses.modality_loss(again, modality.detach()),
+        }

@@ -8,12 +8,15 @@ from pathlib import Path
 
 from anatomaly.errors import TrainingError
 from anatomaly.training.cohort import Subject, load_cohort, prepare_label_maps, prepare_scans
-from anatomaly.training.loop import Progress
 from anatomaly.training.recipe import StagePlan
 from anatomaly.training.run import (
+    Report,
     RunConfig,
+    Say,
     StageData,
-    plan_run,
+    open_run,
+    report_nothing,
+    say_nothing,
     starting_model,
     tissue_share,
     train_stages,
@@ -42,8 +45,8 @@ class SyntheticConfig(RunConfig):
 
 def train_synthetic(
     config: SyntheticConfig,
-    say: Callable[[str], None] = lambda _: None,
-    report: Callable[[str, Progress], None] = lambda _stage, _progress: None,
+    say: Say = say_nothing,
+    report: Report = report_nothing,
 ) -> None:
     """Prepare the data once, then train every stage of the recipe.
 
@@ -55,12 +58,13 @@ def train_synthetic(
     Raises:
         TrainingError: no data, an unknown stage, or a checkpoint that cannot be used.
     """
-    plan_run(config)
-    subjects = prepare_subjects(config, say)
-    shapes = load_shapes(config.lesions, config.output / "cache")
-    say(f"{len(subjects)} anatomies, {len(shapes)} lesion shapes")
+    fabric, say, report = open_run(config, say, report)
     model = starting_model(config.start_from).train()
-    model.context.tissue_share.copy_(tissue_share(subjects, config.output / "cache"))
+    with fabric.rank_zero_first():
+        subjects = prepare_subjects(config, say)
+        shapes = load_shapes(config.lesions, config.output / "cache")
+        model.context.tissue_share.copy_(tissue_share(subjects, config.output / "cache"))
+    say(f"{len(subjects)} anatomies, {len(shapes)} lesion shapes")
 
     def draw(plan: StagePlan) -> StageData:
         seed = plan.seed + 1000 * config.seed

@@ -6,6 +6,7 @@ another number of workers, sees the same samples in the same order.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -111,11 +112,11 @@ class PairGenerator(Dataset[Pair]):
         for push in (lesion.push for lesion in lesions if lesion.push):
             coordinates = push_coordinates(coordinates, push)
             classes = read_nearest(labels, coordinates)
-        lesions = [confine(lesion, classes) for lesion in lesions]
-        t1w = None
-        if subject.image is not None and self.config.images:
-            t1w = _read_crop(subject.image, coordinates)
-        contrasts = [c.draw_contrast(rng, self._draw_sequence(rng)) for _ in range(2)]
+            lesions = [confine(lesion, classes) for lesion in lesions]
+        real = {}
+        if self.config.images:
+            real = {k: read_crop(v, coordinates) for k, v in self._sources(subject).items()}
+        contrasts = self._draw_contrasts(rng, subject)
         keep_rim = chance(rng, 0.4) and all(c.rim_is_csf(k) or chance(rng, 0.5) for k in contrasts)
         tight = chance(rng, 0.3)
         brain = (classes > 0) & ((classes != RIM) | keep_rim)
@@ -126,7 +127,7 @@ class PairGenerator(Dataset[Pair]):
         acquisition = c.draw_acquisition(rng)
         images, healthy, means = [], [], []
         for contrast in contrasts if self.config.images else ():
-            clean, values, tissue_values = self._render(rng, subject, classes, t1w, contrast)
+            clean, values, tissue_values = self._render(rng, subject, classes, real, contrast)
             noise_seed = integer(rng, 2**31)
             painted = clean
             for lesion in lesions:
@@ -186,6 +187,15 @@ class PairGenerator(Dataset[Pair]):
         )
         return i, j, k
 
+    def _sources(self, subject: Subject) -> dict[str, np.ndarray]:
+        """Real images that are read where the patch lies, by their sequence."""
+        return {} if subject.image is None else {"T1w": subject.image}
+
+    def _draw_contrasts(self, rng: Generator, subject: Subject) -> list[c.Contrast]:
+        """Contrasts of the two images of a sample."""
+        del subject
+        return [c.draw_contrast(rng, self._draw_sequence(rng)) for _ in range(2)]
+
     def _draw_sequence(self, rng: Generator) -> str:
         draw = uniform(rng, 0, 1)
         for name, share in zip(c.CONTRASTS, self.config.sequence_shares, strict=True):
@@ -199,17 +209,18 @@ class PairGenerator(Dataset[Pair]):
         rng: Generator,
         subject: Subject,
         classes: Tensor,
-        t1w: Tensor | None,
+        real: Mapping[str, Tensor],
         contrast: c.Contrast,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draw one healthy image; also values all over its brain, and its tissue intensities."""
+        t1w = real.get("T1w")
         step = self.config._coarse_step
         coarse = torch.from_numpy(np.ascontiguousarray(subject.labels[::step, ::step, ::step]))
         inside = (coarse > 0) & (coarse != RIM)
         tissue = torch.from_numpy(TISSUE_OF_CLASS)[coarse[inside].long()]
         if t1w is not None and subject.image is not None and chance(rng, self.config.real_share):
             grey = torch.from_numpy(np.ascontiguousarray(subject.image[::step, ::step, ::step]))
-            landmarks = _landmarks(grey, coarse)
+            landmarks = class_landmarks(grey, coarse)
             if bool((landmarks[1:] > landmarks[:-1] + 5).all()):
                 curve = c.tone_curve(rng, landmarks, contrast)
                 image = c.remap(t1w, curve)
@@ -217,12 +228,12 @@ class PairGenerator(Dataset[Pair]):
                 image[rim] = contrast.means[RIM]
                 image = add_normal_variants(rng, image, classes, contrast.sequence)
                 values = c.remap(grey[inside].float(), curve)
-                return image, values, _medians(values, tissue)
+                return image, values, tissue_medians(values, tissue)
         image = c.render_classes(rng, classes, contrast)
         image = add_normal_variants(rng, image, classes, contrast.sequence)
         values = contrast.means[coarse[inside].long()]
         values = values + 0.03 * torch.randn(values.shape, generator=rng)
-        return image, values, _medians(values, tissue)
+        return image, values, tissue_medians(values, tissue)
 
 
 def _joint_share(lesions: list[Lesion], classes: Tensor) -> Tensor:
@@ -233,7 +244,7 @@ def _joint_share(lesions: list[Lesion], classes: Tensor) -> Tensor:
     return 1 - healthy
 
 
-def _read_crop(volume: np.ndarray, coordinates: Tensor) -> Tensor:
+def read_crop(volume: np.ndarray, coordinates: Tensor) -> Tensor:
     """Linear reading of a memory-mapped volume through only the part that is needed."""
     flat = coordinates.reshape(3, -1)
     low = [max(0, int(v)) for v in flat.amin(1).floor()]
@@ -243,12 +254,12 @@ def _read_crop(volume: np.ndarray, coordinates: Tensor) -> Tensor:
     return read_linear(torch.from_numpy(np.array(crop)).float(), coordinates - shift)
 
 
-def _landmarks(grey: Tensor, classes: Tensor) -> Tensor:
+def class_landmarks(grey: Tensor, classes: Tensor) -> Tensor:
     """Median grey value of ventricular CSF, cortex and cerebral white matter, (3,)."""
     return torch.stack([grey[classes == k].float().median() for k in (1, c.CORTEX, c.WHITE)])
 
 
-def _medians(values: Tensor, tissue: Tensor) -> Tensor:
+def tissue_medians(values: Tensor, tissue: Tensor) -> Tensor:
     """Median of CSF, grey and white matter values, (3,)."""
     return torch.stack([values[tissue == k].median() for k in (1, 2, 3)])
 

@@ -1,0 +1,187 @@
+"""The options that several `anatomaly train` commands share, and what they show while they work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from anatomaly.cli.progress import Display
+from anatomaly.errors import AnatomalyError
+
+if TYPE_CHECKING:
+    from anatomaly.training.loop import Progress
+
+SECONDS_BETWEEN_LINES = 30.0
+
+SPEED, DATA, COURSE = "Speed", "Data", "Course"
+
+Run = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="RUN",
+        show_default=False,
+        help="Folder of the run: cache, checkpoints, loss curves.",
+    ),
+]
+Lesions = Annotated[
+    Path,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        show_default=False,
+        rich_help_panel=DATA,
+        help="Lesion shapes, masks in MNI space, in folders stroke/ and ms/.",
+    ),
+]
+OptionalLesions = Annotated[
+    Path | None,
+    typer.Option(
+        "--lesions",
+        exists=True,
+        file_okay=False,
+        show_default=False,
+        rich_help_panel=DATA,
+        help="Lesion shapes, masks in MNI space, in folders stroke/ and ms/; without them lesions "
+        "are drawn.",
+    ),
+]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WEIGHTS",
+        show_default=False,
+        rich_help_panel=COURSE,
+        help="Go on from weights: `default`, a bundled name, or a folder.",
+    ),
+]
+Recipe = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+        rich_help_panel=COURSE,
+        help="TOML with what differs from the recipe: steps, rates, weights of losses.",
+    ),
+]
+Steps = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STAGE=N",
+        show_default=False,
+        rich_help_panel=COURSE,
+        help="Length of a stage; may be repeated.",
+    ),
+]
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STAGE",
+        show_default=False,
+        rich_help_panel=COURSE,
+        help="Train this stage alone; may be repeated.",
+    ),
+]
+Seed = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        rich_help_panel=COURSE,
+        help="Of the samples: another one to go on from weights.",
+    ),
+]
+HeldOutShare = Annotated[
+    float,
+    typer.Option(
+        min=0, max=0.9, rich_help_panel=DATA, help="Share of the people kept for validation."
+    ),
+]
+ValidateEvery = Annotated[
+    int,
+    typer.Option(
+        min=0, rich_help_panel=COURSE, help="Steps between validations on the people held out."
+    ),
+]
+Patience = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        rich_help_panel=COURSE,
+        help="End a stage after so many validations without a lower loss; 0 never does.",
+    ),
+]
+Batch = Annotated[
+    int, typer.Option(min=1, rich_help_panel=SPEED, help="Pairs a step, over all devices.")
+]
+Workers = Annotated[
+    int, typer.Option(min=0, rich_help_panel=SPEED, help="Processes that draw samples.")
+]
+Threads = Annotated[
+    int, typer.Option(min=1, rich_help_panel=SPEED, help="CPU threads of the networks.")
+]
+Precision = Annotated[
+    Literal["bf16", "fp32"], typer.Option(rich_help_panel=SPEED, help="Of the networks.")
+]
+Device = Annotated[
+    str, typer.Option(rich_help_panel=SPEED, help="Torch device: cpu, cuda, cuda:1, mps.")
+]
+Devices = Annotated[
+    int,
+    typer.Option(
+        min=1, rich_help_panel=SPEED, help="Devices on each node, one process each (DDP)."
+    ),
+]
+Nodes = Annotated[
+    int,
+    typer.Option(
+        min=1, rich_help_panel=SPEED, help="Machines, started by torchrun or SLURM; all see RUN."
+    ),
+]
+
+
+def parse_steps(text: str) -> tuple[str, int]:
+    """Read one `STAGE=N`.
+
+    >>> parse_steps("joint=9000")
+    ('joint', 9000)
+    """
+    stage, _, count = text.partition("=")
+    if not stage or not count.isdecimal() or int(count) < 1:
+        raise typer.BadParameter(f"--steps {text}: expected STAGE=N, for example joint=9000")
+    return stage, int(count)
+
+
+def run_training(
+    title: str, done: Path, train: Callable[[Callable[[str], None], Reporter], object]
+) -> None:
+    """Show a training while it runs; leave with 1 if it failed."""
+    with Display(1, verbose=True) as display:
+        display.start_scan(title)
+        try:
+            result = train(display.note, Reporter(display))
+        except AnatomalyError as error:
+            display.line(f"{type(error).__name__}: {error}", style="red")
+            raise typer.Exit(1) from error
+        display.line(f"done: {result if isinstance(result, Path) else done}", style="green")
+
+
+class Reporter:
+    """Writes a line about the losses every half minute, and at the first step of a stage."""
+
+    def __init__(self, display: Display) -> None:
+        self.display, self.stage, self.written = display, "", -SECONDS_BETWEEN_LINES
+
+    def __call__(self, stage: str, progress: Progress) -> None:
+        """Take the progress of a stage."""
+        now = time.monotonic()
+        if stage == self.stage and now - self.written < SECONDS_BETWEEN_LINES:
+            return
+        self.stage, self.written = stage, now
+        losses = ", ".join(f"{name} {value:.4f}" for name, value in progress.losses.items())
+        self.display.note(f"{time.strftime('%H:%M:%S')} {stage} step {progress.step}: {losses}")
