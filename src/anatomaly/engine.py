@@ -17,7 +17,7 @@ from anatomaly.anomaly.hybrid_score import structural_difference
 from anatomaly.config import DeviceOption
 from anatomaly.errors import ConfigError
 from anatomaly.model.intensity_agreement import fit_intensities
-from anatomaly.model.lesion_scorer import LesionScorer, stack_evidence
+from anatomaly.model.lesion_scorer import LesionScorer, brain_of, stack_evidence
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel, Rebuilt
 from anatomaly.model.template_context import TemplateContext
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray, Reuse, Route, SingleRoute
@@ -175,7 +175,7 @@ def lesion_probability(
     kind, half = image.device.type, half_precision(image.device)
     with torch.autocast(kind, dtype=half or torch.bfloat16, enabled=half is not None):
         logits = scorer(evidence, context(), known)
-    return torch.sigmoid(logits) * (image > 0)
+    return torch.sigmoid(logits) * brain_of(evidence)
 
 
 def scorer_evidence(

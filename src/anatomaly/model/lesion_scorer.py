@@ -18,10 +18,18 @@ from torch import Tensor, nn
 
 from anatomaly.model.template_context import TemplateContext
 from anatomaly.model.unet import Refinement, UNet3d
-from anatomaly.types import SEQUENCES
+from anatomaly.types import SEQUENCES, Sequence
+
+MOSTLY_DARK: dict[Sequence, bool] = {"T1w": True, "T2w": False, "FLAIR": False}
+"""Whether most lesions are darker than expected."""
 
 EVIDENCE_CHANNELS = 8
 """Scan, nearer expectation, two residuals, structural difference, and three tissues."""
+
+
+HEAD_START = (12.0, -4.0)
+"""Slope and offset of the logit on the gap to the nearer expectation, to which the network adds:
+untrained it ranks voxels as the residual of both routes does."""
 
 
 def stack_evidence(
@@ -45,6 +53,28 @@ def stack_evidence(
     tissues = [(tissue == kind).unsqueeze(1).to(image.dtype) for kind in (1, 2, 3)]
     gaps = [image - from_edges, image - from_tissue]
     return torch.cat([image, nearer, *gaps, structure, *tissues], dim=1)
+
+
+def brain_of(evidence: Tensor) -> Tensor:
+    """(B, 1, I, J, K) bool: where scan or expectation is above 0; black lesions belong to it."""
+    return evidence[:, :2].amax(1, keepdim=True) > 0
+
+
+def orient(evidence: Tensor, sequence: Tensor) -> Tensor:
+    """Turn T1w evidence into its negative, so that in every sequence most lesions are bright.
+
+    Grey values v become 1 − v inside the brain, gaps change their sign; the rest stays.
+
+    Args:
+        evidence: (B, 8, I, J, K) of `stack_evidence`.
+        sequence: (B,) int64, index into `types.SEQUENCES`.
+    """
+    dark = torch.tensor([MOSTLY_DARK[name] for name in SEQUENCES], device=evidence.device)
+    turn = dark[sequence].view(-1, 1, 1, 1, 1)
+    inside = brain_of(evidence).to(evidence.dtype)
+    grey, gaps, rest = evidence[:, :2], evidence[:, 2:4], evidence[:, 4:]
+    grey = torch.where(turn, (1 - grey) * inside, grey)
+    return torch.cat([grey, torch.where(turn, -gaps, gaps), rest], dim=1)
 
 
 class LesionScorer(nn.Module):
@@ -71,11 +101,12 @@ class LesionScorer(nn.Module):
         Returns:
             (B, 1, I, J, K) logits.
         """
-        known = (
-            F.one_hot(sequence, len(SEQUENCES)).to(context.dtype).view(len(sequence), -1, 1, 1, 1)
-        )
-        known = known.expand(-1, -1, *context.shape[2:])
+        evidence = orient(evidence, sequence)
+        known = F.one_hot(sequence, len(SEQUENCES)).to(context.dtype)
+        known = known.view(len(sequence), -1, 1, 1, 1).expand(-1, -1, *context.shape[2:])
         place = context.expand(len(evidence), -1, -1, -1, -1)
         coarse: Tensor = self.unet(evidence, torch.cat([place, known], dim=1))
         correction: Tensor = self.refinement(torch.cat([coarse, evidence], dim=1))
-        return (coarse + correction).float()
+        slope, offset = HEAD_START
+        gap = evidence[:, :1].float() - evidence[:, 1:2].float()
+        return (coarse + correction).float() + slope * gap + offset

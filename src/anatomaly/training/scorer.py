@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from anatomaly.engine import scorer_evidence
 from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_SHAPE
-from anatomaly.model.lesion_scorer import LesionScorer
+from anatomaly.model.lesion_scorer import LesionScorer, brain_of
 from anatomaly.model.template_context import TemplateContext
 from anatomaly.training.cohort import load_cohort
 from anatomaly.training.evidence import (
@@ -56,7 +56,7 @@ class ScorerConfig:
     lesions: Path
     pairs: int = 150
     seed: int = 0
-    patch: tuple[int, int, int] = (96, 96, 96)
+    patch: tuple[int, int, int] = (64, 64, 64)
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(steps=6000, learning_rate=SCORER_RATE)
     )
@@ -85,7 +85,7 @@ class ScorerStage(nn.Module):
         )
         context = self.context(batch["start"], grid)
         logits = self.trained(evidence, context, batch["sequence"])
-        return lesion_loss(logits, batch["lesion"], (image > 0).float())
+        return lesion_loss(logits, batch["lesion"], brain_of(evidence).float())
 
 
 def train_scorer(
@@ -145,14 +145,13 @@ def _pair_generator(config: ScorerConfig) -> PairGenerator:
 
 
 def _write(folder: Path, scorer: LesionScorer, steps: int) -> None:
-    """Write the scorer (fp16) and name it in the card; each file is whole at any time."""
+    """Write the scorer (fp16) and its steps in this run; each file is whole at any time."""
     temporary = folder / f".{SCORER_FILE}.part"
     save_file(
         {k: v.detach().half().contiguous() for k, v in scorer.state_dict().items()}, temporary
     )
     digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
     content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    counts = content.get("steps", {})
-    counts["scorer"] = counts.get("scorer", 0) + steps
+    counts = content.get("steps", {}) | {"scorer": steps}
     temporary.replace(folder / SCORER_FILE)
     write_card(folder, content | {"scorer_sha256": digest, "steps": counts})
