@@ -77,7 +77,7 @@ def test_grown_ventricles_are_wider_by_some_three_voxels_and_little_moves_far_aw
     assert 2 < wider < 3.6
     assert inner[radius < 5].all()  # no fold: the ventricle is still in the ventricle
     moved = np.linalg.norm(read - grid, axis=0)
-    assert moved.max() < 3.6  # six steps of .6 voxels
+    assert moved.max() < 4.0  # six steps of .6 voxels along slopes of 1.1 at most
     far = (radius > 19) & (radius < 21)  # 15 voxels from the wall: e^(15/12) times less
     assert moved[far].mean() == pytest.approx(3.6 * np.exp(-15 / 12), rel=0.15)
 

@@ -68,7 +68,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     ),
     "thresholds": Experiment(
         "What do the constants .29, .48 and .72 mean, and do they need fitting?",
-        3,
+        2,
         lambda detector, seed, count, _: thresholds.run(detector.model, seed, count),
         thresholds.draw,
     ),

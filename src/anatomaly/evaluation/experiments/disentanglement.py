@@ -23,6 +23,7 @@ from anatomaly.evaluation.experiments.tissue_agreement import TissueDice, tissue
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.preprocess.normalise import normalise_intensity
 from anatomaly.preprocess.resample import resample_to_template
+from anatomaly.preprocess.template import load_template
 from anatomaly.scan.read import read_scan
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray
 
@@ -114,7 +115,7 @@ def draw(result: Disentanglement, path: Path) -> None:
     for row in result.rows:
         if "truth" not in row.compared:
             between.setdefault(row.anatomy, []).append(row.mean)
-    heading = "Mean Dice between tissue maps of different sequences: "
+    heading = "Dice between sequences: "
     heading += ", ".join(f"{name} {np.mean(values):.2f}" for name, values in between.items())
     columns = max(len(row) for row in result.panels)
     padded = [(*row, *[None] * (columns - len(row))) for row in result.panels]
@@ -180,6 +181,7 @@ def read_pair(folder: Path) -> Anatomy:
         for sequence, name in PAIR_FILES.items()
     }
     inside = np.logical_and.reduce([volume.data > 0 for volume in volumes.values()])
+    inside &= load_template().brain_mask.data  # FSL's brain reaches into the meninges
     mask = volumes["T1w"].with_data(inside)
     images = {name: normalise_intensity(one, mask)[0].data for name, one in volumes.items()}
     return Anatomy("MNI152", images, inside, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -22,7 +23,7 @@ _LOOKS: dict[Kind, tuple[str, float, float]] = {
     "tissue": ("gray", 0.0, 3.0),
     "score": ("inferno", 0.0, 0.2),
 }
-INK, DPI = "#202124", 90
+INK, DPI, COLOURS_KEPT = "#202124", 90, 48
 COLOURS = ("#3b6fb6", "#d9822b", "#4a9d5b", "#8a5aa8", "#b6433b", "#6b7280")
 
 
@@ -98,5 +99,10 @@ def new_figure(width: float, height: float, heading: str) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as a small PNG."""
-    figure.savefig(path, format="png", pil_kwargs={"compress_level": 9})
+    """Write a figure as a small PNG: `COLOURS_KEPT` colours, for noise in slices packs badly."""
+    from PIL import Image
+
+    full = BytesIO()
+    figure.savefig(full, format="png")
+    picture = Image.open(full).convert("RGB")
+    picture.quantize(COLOURS_KEPT).save(path, format="PNG", optimize=True)
