@@ -70,3 +70,10 @@ def test_failures_are_1_and_wrong_usage_is_2(run, asked, tmp_path):
     assert run(*base, "--held-out-share", "1.5").exit_code == 2
     assert run("train", "cohort", tmp_path / "none", "-o", tmp_path / "run").exit_code == 2
     assert run("train", "finetune", "default", "-o", tmp_path / "run").exit_code == 2
+
+
+def test_only_the_first_process_says_that_it_is_done(run, asked, tmp_path, monkeypatch):
+    base = ("train", "cohort", tmp_path, "-o", tmp_path / "run")
+    assert "done:" in run(*base).stderr
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert "done:" not in run(*base).stderr

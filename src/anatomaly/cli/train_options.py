@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -168,7 +169,14 @@ def run_training(
         except AnatomalyError as error:
             display.line(f"{type(error).__name__}: {error}", style="red")
             raise typer.Exit(1) from error
-        display.line(f"done: {result if isinstance(result, Path) else done}", style="green")
+        if is_first_process():
+            display.line(f"done: {result if isinstance(result, Path) else done}", style="green")
+
+
+def is_first_process() -> bool:
+    """Whether this is the process that speaks, of those that Fabric, torchrun or SLURM started."""
+    ranks = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+    return all(os.environ.get(name, "0") == "0" for name in ranks)
 
 
 class Reporter:
