@@ -4,12 +4,14 @@
 
 Whole brains of the validation people, drawn by the generator with lesion shapes that training never
 saw (seeded, balanced over six kinds of lesion); the healthy ones are drawn the same way without a
-lesion. `--run` names a folder whose `cache/` is used. Writes benchmarks/results/validation.md.
+lesion. `--run` names a folder whose `cache/` is used. Writes validation.json and validation.md into
+`--output`; what is in the first already and is not measured again (`--sequence`, `--rows`) stays.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -83,10 +85,13 @@ CANDIDATES: dict[str, Candidate] = {
     f"refined, rim {rim} mm, σ {sigma} mm": _candidate(
         *REFINED, "refined", erosion_mm=rim, smooth_sigma_mm=sigma
     )
-    for rim in (0.0, 1.0, 2.0, 3.0)
+    for rim in (0.0, 1.0, 3.0)
     for sigma in (0.0, 0.5, 1.0)
 }
 """Rows of the table: the paper's choice, one change after the other, and the refined score."""
+
+MAY_BE_DEFAULT = (PAPER, "both routes", "refined")
+"""Rows whose threshold is measured."""
 
 NORMALISED = "both routes, fitted, normalised"
 
@@ -96,12 +101,15 @@ class Networks(NamedTuple):
 
     model: PseudoHealthyModel
     refine: Refine | None
+    rows: tuple[str, ...]
     healthy: FloatArray | None = None
 
 
-def score_all(networks: Networks, scan: ValidationScan) -> Iterator[tuple[str, FloatArray]]:
-    """Yield every candidate's map."""
-    rows = {n: c for n, c in CANDIDATES.items() if networks.refine or c.config.score != "refined"}
+def score_all(
+    networks: Networks, scan: ValidationScan, quick: bool = False
+) -> Iterator[tuple[str, FloatArray]]:
+    """Yield the map of every wanted candidate; `quick` leaves out those that are no default."""
+    rows = {n: CANDIDATES[n] for n in networks.rows if not quick or n.startswith(MAY_BE_DEFAULT)}
     ways = sorted({(c.route, c.reuse) for c in rows.values()})
     rebuilt = dict(zip(ways, rebuild_scan(networks.model, scan, ways), strict=True))
     probability: dict[Any, Any] = {}
@@ -144,7 +152,8 @@ def measure_sequence(networks: Networks, scans: dict[str, Iterator[ValidationSca
 
     `scans` holds `person` (healthy, for the maps), `lesion` and `healthy` (for the thresholds).
     """
-    networks = networks._replace(healthy=healthy_residual(networks.model, scans["person"]))
+    if NORMALISED in networks.rows:
+        networks = networks._replace(healthy=healthy_residual(networks.model, scans["person"]))
     precision: dict[str, list[float]] = defaultdict(list)
     kinds = []
     for scan in scans["lesion"]:
@@ -155,7 +164,7 @@ def measure_sequence(networks: Networks, scans: dict[str, Iterator[ValidationSca
         print(scan.kind, {n: round(v[-1], 2) for n, v in precision.items()}, flush=True)
     quiet: dict[str, list[FloatArray]] = defaultdict(list)
     for scan in scans["healthy"]:
-        for name, score in score_all(networks, scan):
+        for name, score in score_all(networks, scan, quick=True):
             quiet[name].append(np.sort(score, axis=None)[-MOST_VOXELS:])
     thresholds = {name: healthy_threshold(maps, 0.001) for name, maps in quiet.items()}
     return Found(precision, kinds, thresholds)
@@ -168,6 +177,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
     parser.add_argument("--count", type=int, default=12, help="drawn lesions a sequence")
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--rows", nargs="+", default=[""], help="only rows that begin so")
     parser.add_argument("--sequence", nargs="+", default=list(SEQUENCES))
     arguments = parser.parse_args()
     cache = arguments.run / "cache"
@@ -181,7 +191,12 @@ def main() -> None:
     shapes = load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
     model, card = load_model(arguments.weights)
     refine = load_refine(model, card, arguments.weights) if card.scorer_sha256 else None
-    columns: dict[str, Found] = {}
+    rows = tuple(
+        name
+        for name, candidate in CANDIDATES.items()
+        if name.startswith(tuple(arguments.rows))
+        and (refine or candidate.config.score != "refined")
+    )
     for sequence in (name for name in SEQUENCES if name in arguments.sequence):
         print(sequence)
         draws = {
@@ -193,10 +208,24 @@ def main() -> None:
             kind: cached_validation(cache / "validation_scans", draw, sequence, counts[kind], kind)
             for kind, draw in draws.items()
         }
-        columns[sequence] = measure_sequence(Networks(model, refine), scans)
-    text = as_markdown(columns, card, counts)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "validation.md").write_text(text, encoding="utf-8")
+        found = measure_sequence(Networks(model, refine, rows), scans)
+        columns = merge(arguments.output / "validation.json", sequence, found)
+        text = as_markdown(columns, card, counts)
+        (arguments.output / "validation.md").write_text(text, encoding="utf-8")
+
+
+def merge(path: Path, sequence: str, found: Found) -> dict[str, Found]:
+    """Put what was found into the file and return all that is in it, in the order of the table."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    old = Found(**content.get(sequence, {"precision": {}, "kinds": [], "thresholds": {}}))
+    if old.kinds and old.kinds != found.kinds:
+        raise SystemExit(f"{path}: measured on other scans; remove it")
+    precision, thresholds = old.precision | found.precision, old.thresholds | found.thresholds
+    ordered = {name: precision[name] for name in (BASELINE, *CANDIDATES) if name in precision}
+    content[sequence] = Found(ordered, found.kinds, thresholds)._asdict()
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return {name: Found(**content[name]) for name in SEQUENCES if name in content}
 
 
 def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, int]) -> str:
@@ -223,12 +252,16 @@ def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, 
 
 
 def _rows(columns: dict[str, Found]) -> list[str]:
-    return list(next(iter(columns.values())).precision)
+    found = {name for column in columns.values() for name in column.precision}
+    return [name for name in (BASELINE, *CANDIDATES) if name in found]
 
 
 def _cells(name: str, columns: dict[str, Found]) -> str:
     cells = []
     for found in columns.values():
+        if name not in found.precision:
+            cells.append("–")
+            continue
         mean = f"{np.mean(found.precision[name]):.3f}"
         bracket = f" ({found.thresholds[name]:.3f})" if name in found.thresholds else ""
         cells.append(mean + bracket)
@@ -241,10 +274,11 @@ def _kind_cells(name: str, columns: dict[str, Found], kinds: list[str]) -> str:
         values = [
             value
             for found in columns.values()
-            for value, of in zip(found.precision[name], found.kinds, strict=True)
+            for value, of in zip(found.precision.get(name, ()), found.kinds, strict=False)
             if of == kind
         ]
-        cells.append(f"{np.mean(values):.3f}")
+        whole = all(name in found.precision for found in columns.values())
+        cells.append(f"{np.mean(values):.3f}" if whole else "–")
     return " | ".join(cells)
 
 
