@@ -85,8 +85,8 @@ CANDIDATES: dict[str, Candidate] = {
     f"refined, rim {rim} mm, σ {sigma} mm": _candidate(
         *REFINED, "refined", erosion_mm=rim, smooth_sigma_mm=sigma
     )
-    for rim in (0.0, 1.0, 3.0)
-    for sigma in (0.0, 0.5, 1.0)
+    for rim in (0.0, 3.0)
+    for sigma in (0.5, 1.0)
 }
 """Rows of the table: the paper's choice, one change after the other, and the refined score."""
 

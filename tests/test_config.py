@@ -56,7 +56,7 @@ def test_ends_of_the_ranges_are_allowed():
         ("structure", 3.0, 1.0),
         ("residual", 3.0, 1.0),
         ("normalised", 3.0, 1.0),
-        ("refined", 1.0, 0.5),
+        ("refined", 0.0, 0.5),
     ],
 )
 def test_rim_and_smoothing_are_those_of_the_score(score, rim_mm, smoothing_mm):
@@ -69,7 +69,7 @@ def test_rim_and_smoothing_are_those_of_the_score(score, rim_mm, smoothing_mm):
 def test_settling_writes_down_what_the_score_implies():
     settled = DetectConfig().settle("both", "fitted", "refined")
     assert (settled.route, settled.reuse, settled.anomaly.score) == ("both", "fitted", "refined")
-    assert (settled.anomaly.erosion_mm, settled.anomaly.smooth_sigma_mm) == (1.0, 0.5)
+    assert (settled.anomaly.erosion_mm, settled.anomaly.smooth_sigma_mm) == (0.0, 0.5)
     hybrid = DetectConfig().settle("edges", "learned", "hybrid").anomaly
     assert (hybrid.erosion_mm, hybrid.smooth_sigma_mm) == (3.0, 1.0)
     told = DetectConfig(anomaly=AnomalyConfig(erosion_mm=2.0, smooth_sigma_mm=0.0, threshold=0.4))

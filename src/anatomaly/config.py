@@ -30,7 +30,7 @@ class PreprocessConfig:
     force: bool = False
 
 
-RIM_MM: dict[str, float] = {"refined": 1.0}
+RIM_MM: dict[str, float] = {"refined": 0.0}
 """Rim that a score leaves out, mm; 3 for those not named: residuals at the surface drown lesions,
 the refined score has learnt what the surface looks like."""
 

@@ -53,6 +53,8 @@ def drop_rim(
     out = np.zeros(score.shape, dtype=np.float32)
     if not brain_mask.any():
         return out
+    if erosion_voxels == 0:
+        return np.where(brain_mask, score, out)
     box = ndimage.find_objects(brain_mask.astype(np.uint8))[0]
     inside = np.pad(brain_mask[box], 1)
     depth = ndimage.distance_transform_edt(inside)[1:-1, 1:-1, 1:-1]
