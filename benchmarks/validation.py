@@ -71,7 +71,7 @@ CANDIDATES: dict[str, Candidate] = {
         "edges", "learned", "hybrid", polarity="both", ssim_sigma_mm=2.5
     ),
     "… 1 − SSIM alone": _candidate("edges", "learned", "structure", polarity="both"),
-    "… |x − φ| alone": _candidate("edges", "learned", "residual", polarity="both"),
+    "… residual alone, both signs": _candidate("edges", "learned", "residual", polarity="both"),
     "… one sign, residual alone": _candidate("edges", "learned", "residual"),
     "… contrast refined by a fit": _candidate("edges", "refined", "residual"),
     "… contrast fitted": _candidate("edges", "fitted", "residual"),
