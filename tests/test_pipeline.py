@@ -386,7 +386,7 @@ def test_weights_without_a_refined_score():
 
 
 def test_the_refined_map_is_what_the_scorer_says(scorer, path):
-    """The ball of the scan, whole and up to the rim of 1 mm, with the smoothing of this score."""
+    """The ball of the scan, whole and without a rim, with the smoothing of this score."""
     found = Detector(DetectConfig(device="cpu")).detect(path)
     assert scorer.sequence == [2] and scorer.context == (1, 6, 80, 96, 80)
     volume, mask = scan_volume()
@@ -400,4 +400,4 @@ def test_the_refined_map_is_what_the_scorer_says(scorer, path):
     config = found.run["config"]
     assert (config["route"], config["reuse"]) == ("both", "fitted")
     assert config["anomaly"]["score"] == "refined"
-    assert (config["anomaly"]["erosion_mm"], config["anomaly"]["smooth_sigma_mm"]) == (1.0, 0.5)
+    assert (config["anomaly"]["erosion_mm"], config["anomaly"]["smooth_sigma_mm"]) == (0.0, 0.5)

@@ -83,7 +83,7 @@ def test_none_are_bundled(bundled):
 
 def test_unknown_name_lists_the_known_ones(bundled):
     write(bundled / DEFAULT_WEIGHTS)
-    with pytest.raises(WeightsError, match=r"'other'.*synthetic-2"):
+    with pytest.raises(WeightsError, match=f"'other'.*{DEFAULT_WEIGHTS}"):
         load_weights("other")
 
 

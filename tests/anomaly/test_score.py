@@ -73,7 +73,7 @@ def brain():
     ("config", "sigma", "rim"),
     [
         (AnomalyConfig(score="hybrid"), 1.0, 3.0),
-        (AnomalyConfig(score="refined"), 0.5, 1.0),
+        (AnomalyConfig(score="refined"), 0.5, 0.0),
         (AnomalyConfig(score="refined", smooth_sigma_mm=0, erosion_mm=4), 0.0, 4.0),
     ],
 )

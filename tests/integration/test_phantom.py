@@ -17,15 +17,15 @@ def fixture_detector() -> Detector:
     return Detector()
 
 
-TOO_SMALL = pytest.mark.xfail(
-    strict=True, reason="the threshold from healthy scans leaves out a third of it and more"
+TOO_LARGE = pytest.mark.xfail(
+    strict=False, reason="about a third too large at the threshold from drawn healthy scans"
 )
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "sequence",
-    ["T1w", pytest.param("T2w", marks=TOO_SMALL), pytest.param("FLAIR", marks=TOO_SMALL)],
+    ["T1w", "T2w", pytest.param("FLAIR", marks=TOO_LARGE)],
 )
 def test_phantom_lesion_is_found(detector: Detector, sequence: Sequence):
     """Within 3 mm of its centre and 30 % of its volume, on the phantom's oblique grid."""

@@ -87,7 +87,7 @@ def test_the_refined_score_is_what_its_network_says(scan: ValidationScan):
     assert np.allclose(found, scan.image / 4, atol=1e-6)
     assert asked == ["T2w"]
     smooth = score_scan(scan, rebuilt_as(scan, 0.5), VARIANTS["refined"], refine=refine)
-    assert (smooth[1:-1, 1:-1, 1:-1] > 0).all() and not smooth[0].any()  # a rim of 1 mm
+    assert (smooth > 0).all()  # no rim is left out
     with pytest.raises(ValueError, match="needs its network"):
         score_scan(scan, rebuilt_as(scan, 0.5), VARIANTS["refined"])
 
