@@ -18,7 +18,7 @@ def fixture_detector() -> Detector:
 
 
 TOO_LARGE = pytest.mark.xfail(
-    strict=False, reason="about a third too large at the threshold from drawn healthy scans"
+    strict=True, reason="about a third too large at the threshold from drawn healthy scans"
 )
 
 

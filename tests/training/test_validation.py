@@ -17,7 +17,6 @@ from anatomaly.model.pseudo_healthy import Extracted, Rebuilt
 from anatomaly.training import validation
 from anatomaly.training.validation import (
     VALIDATION_KINDS,
-    VARIANTS,
     ValidationScan,
     cached_validation,
     draw_validation,
@@ -71,8 +70,8 @@ def test_scores_of_the_variants(scan: ValidationScan):
     halved = score_scan(scan, phi, replace(plain, score="normalised"), healthy)
     assert np.allclose(halved, brighter / 2, atol=1e-6)
     with pytest.raises(ValueError, match="healthy people"):
-        score_scan(scan, phi, VARIANTS["normalised"])
-    assert (score_scan(scan, phi, VARIANTS["hybrid"])[:3] == 0).all()
+        score_scan(scan, phi, AnomalyConfig(score="normalised"))
+    assert (score_scan(scan, phi, AnomalyConfig(score="hybrid"))[:3] == 0).all()
 
 
 def test_the_refined_score_is_what_its_network_says(scan: ValidationScan):
@@ -86,10 +85,10 @@ def test_the_refined_score_is_what_its_network_says(scan: ValidationScan):
     found = score_scan(scan, rebuilt_as(scan, 0.5), raw, refine=refine)
     assert np.allclose(found, scan.image / 4, atol=1e-6)
     assert asked == ["T2w"]
-    smooth = score_scan(scan, rebuilt_as(scan, 0.5), VARIANTS["refined"], refine=refine)
+    smooth = score_scan(scan, rebuilt_as(scan, 0.5), AnomalyConfig(score="refined"), refine=refine)
     assert (smooth > 0).all()  # no rim is left out
     with pytest.raises(ValueError, match="needs its network"):
-        score_scan(scan, rebuilt_as(scan, 0.5), VARIANTS["refined"])
+        score_scan(scan, rebuilt_as(scan, 0.5), AnomalyConfig(score="refined"))
 
 
 def test_scans_are_drawn_once(tmp_path: Path, scan: ValidationScan):

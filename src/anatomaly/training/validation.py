@@ -138,16 +138,6 @@ def cached_validation(
             )
 
 
-VARIANTS: dict[str, AnomalyConfig] = {
-    "hybrid": AnomalyConfig(score="hybrid"),
-    "hybrid, both signs (paper)": AnomalyConfig(score="hybrid", polarity="both"),
-    "residual": AnomalyConfig(score="residual"),
-    "normalised": AnomalyConfig(score="normalised"),
-    "refined": AnomalyConfig(score="refined"),
-}
-"""Scores that validation compares."""
-
-
 Refine: TypeAlias = Callable[[RebuiltScan, SequenceName], Tensor]
 """`engine.lesion_probability` with its networks filled in."""
 
