@@ -198,9 +198,12 @@ def test_evidence_of_a_rebuilt_scan_is_in_the_order_of_its_routes():
     image, (edges, tissue) = rebuilt.image, rebuilt.expected
     torch.testing.assert_close(scorer.evidence[:, 2:3], image - edges)
     torch.testing.assert_close(scorer.evidence[:, 3:4], image - tissue)
+    difference = (image - image.flip(2))[0, 0]  # to the other hemisphere
+    blurred = ndimage.gaussian_filter(difference, 2.0, mode="nearest", radius=5)
+    np.testing.assert_allclose(scorer.evidence[0, 4], blurred, atol=1e-5)
     structure = (1 - ssim_map(image, edges, data_range=1.0)).clamp(0, 1)
-    torch.testing.assert_close(scorer.evidence[:, 4:5], structure)
+    torch.testing.assert_close(scorer.evidence[:, 5:6], structure)
     assert structure.max() > 0.3  # the border of the bright half
     classes = torch.from_numpy(rebuilt.tissue_map)[None]
-    again = scorer_evidence(image, edges, tissue, classes)
+    again = scorer_evidence(image, image.flip(2), edges, tissue, classes)
     torch.testing.assert_close(scorer.evidence, again)

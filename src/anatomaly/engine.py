@@ -182,7 +182,7 @@ def lesion_probability(
     """
     image, (from_edges, from_tissue) = rebuilt.image, rebuilt.expected
     tissue = torch.from_numpy(rebuilt.tissue_map)[None].to(image.device)
-    evidence = scorer_evidence(image, from_edges, from_tissue, tissue)
+    evidence = scorer_evidence(image, image.flip(2), from_edges, from_tissue, tissue)
     known = torch.tensor([SEQUENCES.index(sequence)], device=image.device)
     kind, half = image.device.type, half_precision(image.device)
     with torch.autocast(kind, dtype=half or torch.bfloat16, enabled=half is not None):
@@ -193,11 +193,11 @@ def lesion_probability(
 
 
 def scorer_evidence(
-    image: Tensor, from_edges: Tensor, from_tissue: Tensor, tissue: Tensor
+    image: Tensor, mirrored: Tensor, from_edges: Tensor, from_tissue: Tensor, tissue: Tensor
 ) -> Tensor:
-    """Return what the scorer reads, (B, 8, I, J, K); arguments as of `stack_evidence`."""
+    """Return what the scorer reads, (B, 9, I, J, K); arguments as of `stack_evidence`."""
     structure = structural_difference(image, from_edges, data_range=1.0)
-    return stack_evidence(image, from_edges, from_tissue, structure, tissue)
+    return stack_evidence(image, mirrored, from_edges, from_tissue, structure, tissue)
 
 
 @torch.inference_mode()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter
 
 from anatomaly.model.lesion_scorer import (
     EVIDENCE_CHANNELS,
@@ -18,14 +19,15 @@ SHAPE = (4, 5, 6)
 
 def volumes(batch=2, seed=0):
     rng = np.random.default_rng(seed)
-    image, edges, tissue_map, structure = rng.random((4, batch, 1, *SHAPE)).astype(np.float32)
+    floats = rng.random((5, batch, 1, *SHAPE)).astype(np.float32)
+    image, mirrored, edges, tissue_map, structure = floats
     tissue = rng.integers(0, 4, (batch, *SHAPE))
-    return image, edges, tissue_map, structure, tissue
+    return image, mirrored, edges, tissue_map, structure, tissue
 
 
 def test_evidence_channel_by_channel():
-    image, edges, by_tissue, structure, tissue = volumes()
-    found = stack_evidence(*(torch.tensor(a) for a in (image, edges, by_tissue, structure, tissue)))
+    image, mirrored, edges, by_tissue, structure, tissue = volumes()
+    found = stack_evidence(*(torch.tensor(a) for a in volumes()))
     assert found.shape == (2, EVIDENCE_CHANNELS, *SHAPE) and found.dtype == torch.float32
     x, e, t = image[:, 0], edges[:, 0], by_tissue[:, 0]
     between = (np.minimum(e, t) <= x) & (x <= np.maximum(e, t))
@@ -35,6 +37,7 @@ def test_evidence_channel_by_channel():
         np.where(between, x, nearer),
         x - e,
         x - t,
+        np.stack([gaussian_filter(d, 2, radius=5, mode="nearest") for d in x - mirrored[:, 0]]),
         structure[:, 0],
         tissue == 1,
         tissue == 2,
@@ -42,14 +45,14 @@ def test_evidence_channel_by_channel():
     ]
     assert 0.1 < between.mean() < 0.9
     for channel, volume in enumerate(expected):
-        np.testing.assert_allclose(found[:, channel], volume, atol=1e-7, err_msg=str(channel))
+        np.testing.assert_allclose(found[:, channel], volume, atol=1e-6, err_msg=str(channel))
 
 
 def test_tissue_may_be_small_integers():
     """As `engine.lesion_probability` has it, and in half precision."""
-    image, edges, by_tissue, structure, tissue = (torch.tensor(a) for a in volumes())
-    whole = stack_evidence(image, edges, by_tissue, structure, tissue)
-    small = stack_evidence(image, edges, by_tissue, structure, tissue.to(torch.uint8))
+    *floats, tissue = (torch.tensor(a) for a in volumes())
+    whole = stack_evidence(*floats, tissue)
+    small = stack_evidence(*floats, tissue.to(torch.uint8))
     assert torch.equal(whole, small)
 
 
@@ -91,7 +94,7 @@ def test_starts_finite_also_where_the_evidence_is_empty():
     torch.manual_seed(1)
     scorer = LesionScorer().eval()
     context = TemplateContext()(size=(32, 32, 32))
-    for evidence in (torch.zeros(1, 8, 32, 32, 32), torch.rand(1, 8, 32, 32, 32)):
+    for evidence in (torch.zeros(1, 9, 32, 32, 32), torch.rand(1, 9, 32, 32, 32)):
         found = run(scorer, evidence, context, 1)
         assert torch.isfinite(found).all()
         head_start = 12 * (evidence[:, :1] - evidence[:, 1:2]) - 4
@@ -103,7 +106,7 @@ def test_untrained_it_ranks_as_the_residual_of_both_routes():
     scorer = LesionScorer((8, 8, 12, 16)).eval()
     for tensor in scorer.unet.head.parameters():
         torch.nn.init.zeros_(tensor)
-    evidence = torch.rand(3, 8, 16, 16, 16, generator=torch.Generator().manual_seed(3)) + 0.01
+    evidence = torch.rand(3, 9, 16, 16, 16, generator=torch.Generator().manual_seed(3)) + 0.01
     context = TemplateContext()(size=(16, 16, 16))
     found = run(scorer, evidence, context, 0, 1, 2)[:, 0]
     gap = evidence[:, 0] - evidence[:, 1]
@@ -114,17 +117,17 @@ def test_untrained_it_ranks_as_the_residual_of_both_routes():
 
 
 def test_t1w_is_turned_round_inside_the_brain():
-    image, edges, by_tissue, structure, tissue = (torch.tensor(a) for a in volumes(3))
+    image, mirrored, edges, by_tissue, structure, tissue = (torch.tensor(a) for a in volumes(3))
     image[..., 0], edges[..., 0], by_tissue[..., 0] = 0, 0, 0  # outside
-    before = stack_evidence(image, edges, by_tissue, structure, tissue)
+    before = stack_evidence(image, mirrored, edges, by_tissue, structure, tissue)
     found = orient(before, torch.tensor([1, 0, 2]))
     assert torch.equal(found[0], before[0]) and torch.equal(found[2], before[2])
     x = before[1].numpy()
     for channel in (0, 1):
         np.testing.assert_allclose(found[1, channel, ..., 1:], 1 - x[channel, ..., 1:], atol=1e-6)
         assert not found[1, channel, ..., 0].any()
-    np.testing.assert_array_equal(found[1, 2:4], -x[2:4])
-    np.testing.assert_array_equal(found[1, 4:], x[4:])
+    np.testing.assert_array_equal(found[1, 2:5], -x[2:5])
+    np.testing.assert_array_equal(found[1, 5:], x[5:])
     torch.testing.assert_close(orient(found, torch.tensor([1, 0, 2])), before)  # its own undo
 
 

@@ -164,11 +164,11 @@ def fixture_patches(paths, monkeypatch):
 
 
 def crop_of(patch, volumes):
-    """The part of the volumes that a patch was cut from, and whether it was mirrored."""
+    """Five volumes and the other hemisphere's image where a patch was cut; whether mirrored."""
     box = tuple(slice(a, a + n) for a, n in zip(patch["start"].tolist(), PATCH, strict=True))
     for mirrored in (False, True):
         seen = volumes[:, ::-1] if mirrored else volumes
-        crop = seen[(slice(None), *box)]
+        crop = np.concatenate([seen, seen[:1, ::-1]])[(slice(None), *box)]
         if np.array_equal(crop[3], patch["tissue"].numpy()):
             return crop.astype(np.float64), mirrored
     raise AssertionError("the tissue is that of no place in the brain")
@@ -193,7 +193,7 @@ def test_the_same_index_gives_the_same_patch(paths, patches):
 def test_types_and_ranges(patches):
     for index in range(20):
         patch = patches[index]
-        for key in ("image", "from_edges", "from_tissue", "lesion"):
+        for key in ("image", "mirrored", "from_edges", "from_tissue", "lesion"):
             assert patch[key].shape == (1, *PATCH) and patch[key].dtype == torch.float32
             assert patch[key].min() >= 0 and patch[key].max() <= 1
         assert patch["tissue"].shape == PATCH and patch["tissue"].dtype == torch.int64
@@ -212,11 +212,12 @@ def test_a_patch_is_a_crop_where_it_says(paths, patches):
         mirrored.append(flipped)
         np.testing.assert_allclose(patch["lesion"][0], crop[4] / 255, atol=1e-6)
         inside = crop[1] > 0
-        found = [patch[key][0].numpy().astype(np.float64) for key in ("from_edges", "from_tissue")]
+        keys = ("from_edges", "from_tissue", "mirrored")
+        found = [patch[key][0].numpy().astype(np.float64) for key in keys]
         dark = (crop[1] > 0) & (crop[1] < 250)
         power = np.median(np.log(found[0][dark]) / np.log(crop[1][dark] / 255))
         powers.append(power)
-        for volume, source in zip(found, crop[1:3], strict=True):
+        for volume, source in zip(found, crop[[1, 2, 5]], strict=True):
             np.testing.assert_allclose(volume, (source / 255) ** power, atol=1e-4)
         noise = patch["image"][0].numpy() - (crop[0] / 255) ** power
         assert not noise[~inside].any()

@@ -188,17 +188,16 @@ def test_what_a_kill_left_half_written_is_no_evidence(run, config):
     ]
 
 
-def test_only_as_many_pairs_as_are_asked_for(run, config, monkeypatch):
-    """A larger pool of an earlier run is cut to the first pairs."""
+def test_another_seed_adds_to_the_pool(run, config, monkeypatch):
     seen = []
     monkeypatch.setattr(scorer, "train_stage", lambda *_: None)
     monkeypatch.setattr(
         scorer, "EvidencePatches", lambda paths, *_: seen.append([p.name[:6] for p in paths])
     )
-    train_scorer(replace(config, pairs=3))
-    train_scorer(replace(config, pairs=1))
-    assert seen[0] == ["00000a", "00000b", "00001a", "00001b", "00002a", "00002b"]
-    assert seen[1] == ["00000a", "00000b"]
+    train_scorer(replace(config, pairs=2))
+    train_scorer(replace(config, pairs=1, seed=1))
+    assert seen[0] == ["00000a", "00000b", "00001a", "00001b"]
+    assert seen[1] == ["00000a", "00000b", "00001a", "00001b", "00000a", "00000b"]
 
 
 def test_refusals(run, config, tmp_path):
@@ -218,12 +217,13 @@ def test_the_step_is_the_loss_of_the_network_on_its_evidence():
     context = TemplateContext()
     context.tissue_share += torch.rand(context.tissue_share.shape)
     rng = torch.Generator().manual_seed(2)
-    image, edges, by_tissue, lesion = torch.rand(4, 2, 1, 16, 32, 16, generator=rng)
+    image, mirrored, edges, by_tissue, lesion = torch.rand(5, 2, 1, 16, 32, 16, generator=rng)
     image[:, :, :4] = edges[:, :, :3] = by_tissue[:, :, :3] = 0  # layer 3 is black, but brain
     tissue = torch.randint(4, (2, 16, 32, 16), generator=rng)
     start, sequence = torch.tensor([[0, 20, 40], [60, 100, 8]]), torch.tensor([2, 0])
     batch = {
         "image": image,
+        "mirrored": mirrored,
         "from_edges": edges,
         "from_tissue": by_tissue,
         "tissue": tissue,
@@ -232,9 +232,8 @@ def test_the_step_is_the_loss_of_the_network_on_its_evidence():
         "sequence": sequence,
     }
     found = ScorerStage(network, context).step(batch, 7)
-    logits = network(
-        scorer_evidence(image, edges, by_tissue, tissue), context(start, (16, 32, 16)), sequence
-    )
+    evidence = scorer_evidence(image, mirrored, edges, by_tissue, tissue)
+    logits = network(evidence, context(start, (16, 32, 16)), sequence)
     brain = ((image > 0) | (torch.minimum(edges, by_tissue) > 0)).float()
     assert brain[:, :, 3].all() and not brain[:, :, :3].any()
     expected = lesion_loss(logits, lesion, brain)

@@ -1,8 +1,8 @@
 """The refined score: what in a scan and its expectations is a lesion, learnt from synthetic ones.
 
 The paper's score multiplies residual and structural difference voxel by voxel. This small network
-reads both beside the scan, the expectations and the tissue map, over a neighbourhood, and answers
-with the probability of a lesion. It never saw a real lesion: it is trained on drawn ones (outlines
+reads both beside the scan, the expectations, the tissue map and the difference to the other
+hemisphere, over a neighbourhood, and answers with the probability of a lesion. It never saw a real lesion: it is trained on drawn ones (outlines
 of real ones among them) in healthy scans.
 
 Source: the combination of pseudo-healthy restoration with a segmentation of synthetic lesions
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anatomaly.gaussian import gaussian_blur
 from anatomaly.model.template_context import TemplateContext
 from anatomaly.model.unet import Refinement, UNet3d
 from anatomaly.types import SEQUENCES, Sequence
@@ -23,8 +24,11 @@ from anatomaly.types import SEQUENCES, Sequence
 MOSTLY_DARK: dict[Sequence, bool] = {"T1w": True, "T2w": False, "FLAIR": False}
 """Whether most lesions are darker than expected."""
 
-EVIDENCE_CHANNELS = 8
-"""Scan, nearer expectation, two residuals, structural difference, and three tissues."""
+EVIDENCE_CHANNELS = 9
+"""Scan, nearer expectation, two residuals, asymmetry, structural difference, three tissues."""
+
+ASYMMETRY_MM = 2.0
+"""σ of the blur of the difference to the other hemisphere: they mirror one another that well."""
 
 
 HEAD_START = (12.0, -4.0)
@@ -33,26 +37,33 @@ untrained it ranks voxels as the residual of both routes does."""
 
 
 def stack_evidence(
-    image: Tensor, from_edges: Tensor, from_tissue: Tensor, structure: Tensor, tissue: Tensor
+    image: Tensor,
+    mirrored: Tensor,
+    from_edges: Tensor,
+    from_tissue: Tensor,
+    structure: Tensor,
+    tissue: Tensor,
 ) -> Tensor:
     """Lay what the scorer reads side by side.
 
     Args:
         image: (B, 1, I, J, K) in [0, 1], 0 outside the brain.
+        mirrored: the image with left and right exchanged on the template grid, same shape.
         from_edges: pseudo-healthy image of the route `edges`, its contrast fitted, same shape.
         from_tissue: the same of the route `tissue_map`.
         structure: 1 − SSIM of image and from_edges, in [0, 1], same shape.
         tissue: (B, I, J, K) int64, 0 to 3, of the extractor, 0 outside the brain.
 
     Returns:
-        (B, 8, I, J, K).
+        (B, 9, I, J, K).
     """
     nearer = image.clamp(
         torch.minimum(from_edges, from_tissue), torch.maximum(from_edges, from_tissue)
     )
     tissues = [(tissue == kind).unsqueeze(1).to(image.dtype) for kind in (1, 2, 3)]
     gaps = [image - from_edges, image - from_tissue]
-    return torch.cat([image, nearer, *gaps, structure, *tissues], dim=1)
+    asymmetry = gaussian_blur(image - mirrored, [ASYMMETRY_MM] * 3, [5] * 3)
+    return torch.cat([image, nearer, *gaps, asymmetry, structure, *tissues], dim=1)
 
 
 def brain_of(evidence: Tensor) -> Tensor:
@@ -63,18 +74,18 @@ def brain_of(evidence: Tensor) -> Tensor:
 def orient(evidence: Tensor, sequence: Tensor) -> Tensor:
     """Turn T1w evidence into its negative, so that in every sequence most lesions are bright.
 
-    Grey values v become 1 − v inside the brain, gaps change their sign; the rest stays.
+    Grey values v become 1 − v inside the brain, differences change their sign; the rest stays.
 
     Args:
-        evidence: (B, 8, I, J, K) of `stack_evidence`.
+        evidence: (B, 9, I, J, K) of `stack_evidence`.
         sequence: (B,) int64, index into `types.SEQUENCES`.
     """
     dark = torch.tensor([MOSTLY_DARK[name] for name in SEQUENCES], device=evidence.device)
     turn = dark[sequence].view(-1, 1, 1, 1, 1)
     inside = brain_of(evidence).to(evidence.dtype)
-    grey, gaps, rest = evidence[:, :2], evidence[:, 2:4], evidence[:, 4:]
+    grey, differences, rest = evidence[:, :2], evidence[:, 2:5], evidence[:, 5:]
     grey = torch.where(turn, (1 - grey) * inside, grey)
-    return torch.cat([grey, torch.where(turn, -gaps, gaps), rest], dim=1)
+    return torch.cat([grey, torch.where(turn, -differences, differences), rest], dim=1)
 
 
 class LesionScorer(nn.Module):
@@ -94,7 +105,7 @@ class LesionScorer(nn.Module):
         """Score evidence.
 
         Args:
-            evidence: (B, 8, I, J, K) of `stack_evidence`.
+            evidence: (B, 9, I, J, K) of `stack_evidence`.
             context: (B or 1, 6, I/2, J/2, K/2) of `TemplateContext`.
             sequence: (B,) int64, index into `types.SEQUENCES`.
 

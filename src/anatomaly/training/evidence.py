@@ -35,7 +35,8 @@ class EvidencePatch(TypedDict):
     """One sample of the scorer; P is the patch size.
 
     Attributes:
-        image: (1, P, P, P) in [0, 1], 0 outside the brain; so are the expectations.
+        image: (1, P, P, P) in [0, 1], 0 outside the brain; so are the next three.
+        mirrored: (1, P, P, P), the other hemisphere, mirrored.
         from_edges: (1, P, P, P).
         from_tissue: (1, P, P, P).
         tissue: (P, P, P) int64, 0 to 3.
@@ -45,6 +46,7 @@ class EvidencePatch(TypedDict):
     """
 
     image: Tensor
+    mirrored: Tensor
     from_edges: Tensor
     from_tissue: Tensor
     tissue: Tensor
@@ -144,17 +146,17 @@ class EvidencePatches(Dataset[EvidencePatch]):
         path = self.paths[integer(rng, len(self.paths))]
         volumes = np.load(path, mmap_mode="r")
         start = self._draw_start(rng, volumes)
-        box = tuple(slice(a, a + n) for a, n in zip(start, self.patch, strict=True))
-        cut = torch.from_numpy(np.ascontiguousarray(volumes[(slice(None), *box)]))
+        other = [TEMPLATE_SHAPE[0] - start[0] - self.patch[0], *start[1:]]
+        cut, mirrored = self._cut(volumes, start), self._cut(volumes[:1], other).flip(1)
         if chance(rng, 0.5):
-            cut = cut.flip(1)
-            start[0] = TEMPLATE_SHAPE[0] - start[0] - self.patch[0]
+            cut, mirrored, start = cut.flip(1), mirrored.flip(1), other
         grey, tissue, lesion = cut[:3].float() / 255, cut[3].long(), cut[4:].float() / 255
-        grey = grey ** uniform(rng, 0.8, 1.25)
+        grey = torch.cat([grey, mirrored.float() / 255]) ** uniform(rng, 0.8, 1.25)
         noise = uniform(rng, 0, 0.02) * normal(rng, self.patch)
         image = (grey[:1] + noise * (grey[:1] > 0)).clamp(0, 1)
         return EvidencePatch(
             image=image,
+            mirrored=grey[3:],
             from_edges=grey[1:2],
             from_tissue=grey[2:3],
             tissue=tissue,
@@ -162,6 +164,11 @@ class EvidencePatches(Dataset[EvidencePatch]):
             start=torch.tensor(start),
             sequence=torch.tensor(SEQUENCES.index(path.stem.rsplit("_", 1)[1])),
         )
+
+    def _cut(self, volumes: NDArray[np.uint8], start: list[int]) -> Tensor:
+        """Copy the patch that starts at a voxel, (C, P, P, P)."""
+        box = tuple(slice(a, a + n) for a, n in zip(start, self.patch, strict=True))
+        return torch.from_numpy(np.ascontiguousarray(volumes[(slice(None), *box)]))
 
     def _draw_start(self, rng: torch.Generator, volumes: NDArray[np.uint8]) -> list[int]:
         """First voxel, even numbers: around a voxel of a lesion, or one of the brain."""

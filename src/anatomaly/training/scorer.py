@@ -46,7 +46,7 @@ class ScorerConfig:
         run: folder of a training, for its cached people; evidence and checkpoint go there.
         lesions: folder with lesion shapes in `stroke/` and `ms/`.
         pairs: pairs of brains to draw.
-        seed: another one draws other brains.
+        seed: another one draws further brains beside those of the run.
         patch: side lengths of a sample.
         loop: length and speed.
     """
@@ -81,7 +81,7 @@ class ScorerStage(nn.Module):
         image = batch["image"]
         grid = (image.shape[2], image.shape[3], image.shape[4])
         evidence = scorer_evidence(
-            image, batch["from_edges"], batch["from_tissue"], batch["tissue"]
+            image, batch["mirrored"], batch["from_edges"], batch["from_tissue"], batch["tissue"]
         )
         context = self.context(batch["start"], grid)
         logits = self.trained(evidence, context, batch["sequence"])
@@ -114,7 +114,7 @@ def train_scorer(
     evidence = config.run / f"evidence-{card.sha256[:8]}-{config.seed}"
     pairs = _pair_generator(config)
     draw_evidence(EvidenceDraws(model, pairs, evidence, config.pairs), config.loop.workers, say)
-    paths = sorted(evidence.glob("[0-9]*.npy"))[: 2 * config.pairs]  # not what a kill left
+    paths = sorted(config.run.glob(f"evidence-{card.sha256[:8]}-*/[0-9]*.npy"))
     patches = EvidencePatches(paths, config.patch, PATCH_SEED + 1000 * config.seed)
     scorer = load_scorer(card, str(folder)) if card.scorer_sha256 else LesionScorer()
     stage = ScorerStage(scorer.train(), model.context)

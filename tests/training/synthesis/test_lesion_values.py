@@ -29,10 +29,10 @@ T2W = contrast_of("T2w", 0.9, 0.5, 0.3)
 FLAIR = contrast_of("FLAIR", 0.1, 0.65, 0.5)
 
 
-def draws(contrast, kind):
+def draws(contrast, kind, oedema=False):
     """Solid, core and oedema, each (COUNT,)."""
     source = rng()
-    found = [draw_values(source, contrast, kind) for _ in range(COUNT)]
+    found = [draw_values(source, contrast, kind, oedema) for _ in range(COUNT)]
     return (np.array(part) for part in zip(*found, strict=True))
 
 
@@ -73,18 +73,35 @@ def test_t2w(kind, dark):
     check_uniform(oedema, 0.3 + 0.3 * 0.6, 0.3 + 0.9 * 0.6)
 
 
-@pytest.mark.parametrize(("kind", "dark"), [("tumour", 0.0), ("haemorrhage", 0.5)])
+@pytest.mark.parametrize(("kind", "dark"), [("ms", 0.0), ("tumour", 0.0), ("haemorrhage", 0.5)])
 def test_flair(kind, dark):
-    """Above grey matter (.65); bleeding below white matter (.5), half of the cores like CSF."""
+    """Above grey matter (.65); bleeding below white matter (.5), 45 % of the cores like CSF."""
     solid, core, oedema = draws(FLAIR, kind)
-    check_share(solid < 0.5, dark) if dark else check_uniform(solid, 0.71, 1.2)
-    check_uniform(solid[solid > 0.65], 0.65 + 0.06, 0.65 + 0.55)
+
+    def shares(values):
+        """Even between the ends; those of tumours are squares, so their roots are even."""
+        return ((values - 0.68) / 0.52).clip(0, None) ** (0.5 if kind == "tumour" else 1)
+
+    check_share(solid < 0.5, dark) if dark else check_uniform(shares(solid), 0, 1)
+    check_uniform(shares(solid[solid > 0.65]), 0, 1)
     if dark:
         check_uniform(solid[solid < 0.5], 0.2 * 0.5, 0.8 * 0.5)
-    check_share(core < 0.65, 0.5)
-    check_uniform(core[core < 0.65], 0.1, 0.1 + 0.6 * 0.55)
-    check_uniform(core[core > 0.65], 0.71, 1.2)
-    check_uniform(oedema, 0.71, 1.2)
+    check_share(core < 0.45, 0.45)
+    check_uniform(core[core < 0.45], 0.1, 0.1 + 0.6 * 0.55)
+    between = (core > 0.45) & (core < 0.68)
+    check_share(between | (core > 0.68), 0.55)
+    assert core[between].min() >= 0.5 and between.mean() > 0.15  # of .25, up to .71
+    check_uniform(shares(oedema), 0, 1)
+
+
+def test_four_in_ten_flair_tumours_with_oedema_are_as_grey_matter():
+    solid, _, oedema = draws(FLAIR, "tumour", oedema=True)
+    assert oedema.min() > 0.67  # what they are told by
+    brighter = 0.6 * (1 - ((0.71 - 0.68) / 0.52) ** 0.5)
+    check_share(solid > 0.71, brighter)
+    check_share(solid < 0.68, 0.4 * 0.18 / 0.21)
+    check_uniform(solid[solid < 0.68], 0.5, 0.68)
+    assert (draws(FLAIR, "ms", oedema=True)[0] > 0.67).all()
 
 
 def test_a_random_contrast_keeps_away_from_white_matter():
@@ -164,7 +181,7 @@ def test_a_soft_core_is_mixed_before_the_oedema():
 
 
 @pytest.mark.parametrize(
-    ("kind", "most"), [("tumour", 0.14), ("haemorrhage", 0.14), ("ms", 0.08), ("spots", 0.08)]
+    ("kind", "most"), [("tumour", 0.2), ("haemorrhage", 0.2), ("ms", 0.08), ("spots", 0.08)]
 )
 def test_texture_is_as_rough_as_its_kind(monkeypatch, kind, most):
     """A field of ones in the place of the texture: its share is uniform from nothing on."""

@@ -101,27 +101,26 @@ def fixture_even(monkeypatch):
 
 
 @pytest.mark.usefixtures("even")
-def test_a_rim_around_the_ventricles_in_half_of_flair():
+def test_a_rim_around_the_ventricles_in_seven_of_ten_flair():
     found = changes(BRAIN, "FLAIR", 200)
     rims = [change for change in found if change.abs().max() > 1e-4]
-    assert len(rims) / 200 == pytest.approx(0.5, abs=0.14)
+    assert len(rims) / 200 == pytest.approx(0.7, abs=0.13)
     white = ndimage.gaussian_filter((BRAIN == WHITE).numpy().astype(float), 0.8, radius=2)
     heights, widths = [], []
     for change in rims:
         assert change.min() > -1e-6  # brighter
         assert change[18 + 2 :].abs().max() < 1e-4  # the ventricle's inside
-        assert change[: 18 - 4].abs().max() < 1e-6  # further than σ 1.2 cut at 3 σ
-        touched = np.abs(change[:, 12, 13].numpy()) > 1e-6
-        widths.append(int(touched[:18].sum()))
-        # where the rim is, it is one height times the share of white matter
-        heights.append(float(change[17, 12, 13]) / white[17, 12, 13])
-        np.testing.assert_allclose(
-            change[touched], (heights[-1] * white)[touched], atol=1e-5, rtol=1e-3
-        )
-    assert set(widths) <= {1, 2, 3} and 1 <= np.median(widths) <= 2
+        assert change[: 18 - 6].abs().max() < 1e-6  # further than σ 2 cut at 3 σ
+        touched = np.abs(change[:18, 12, 13].numpy()) > 0.02
+        widths.append(int(touched.sum()))
+        # beside the ventricle the rim has its height; from there it fades
+        share = change[:18, 12, 13].numpy() / white[:18, 12, 13]
+        heights.append(float(share[17]))
+        assert (np.diff(share[10:]) > -1e-6).all()
+    assert max(widths) <= 5 and 1 <= np.median(widths) <= 3
     heights = np.array(heights)
-    assert heights.min() > 0 and heights.max() <= 0.12 + 1e-4
-    assert heights.mean() == pytest.approx(0.06, abs=0.015)  # uniform from 0, four errors
+    assert heights.min() > 0 and heights.max() <= 0.2 + 1e-4
+    assert heights.mean() == pytest.approx(0.1, abs=0.025)  # uniform from 0, four errors
 
 
 @pytest.mark.usefixtures("even")

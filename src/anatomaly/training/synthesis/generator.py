@@ -133,6 +133,8 @@ class PairGenerator(Dataset[Pair]):
             for lesion in lesions:
                 painted = paint_lesion(rng, painted, lesion, contrast)
             low, high = _percentiles(torch.cat([values, self._lesion_values(painted, share)]))
+            if contrast.sequence != "T1w":
+                low *= uniform(rng, 0, 1)  # vessels and dura are darker than the darkest tissue
             low_high = (low, high - low)
             target = c.acquire(clean, acquisition)
             noise = torch.Generator().manual_seed(noise_seed)

@@ -19,14 +19,17 @@ class PartValues(NamedTuple):
     oedema: float
 
 
-def draw_values(rng: Generator, contrast: Contrast, kind: str) -> PartValues:
-    """Draw the mean intensities of a lesion in one contrast.
+def draw_values(
+    rng: Generator, contrast: Contrast, kind: str, oedema: bool = False
+) -> PartValues:
+    """Draw the mean intensities of a lesion of a kind, with or without oedema, in one contrast.
 
     Shares of the way from white matter to CSF: T1w solid .15 to 1 (7 % brighter than white
     matter), core .5 to 1, oedema .12 to .6; T2w solid .3 to 1.1 (5 % dark), core .4 to 1.1, oedema
-    .3 to .9. FLAIR: solid and oedema .06 to .55 above grey matter, half of the cores dark as CSF.
-    Haemorrhages: half of them bright in T1w, dark in T2w and FLAIR. random: anywhere at least .12
-    from white matter.
+    .3 to .9. FLAIR: .03 to .55 above grey matter, tumours rather faint (the square of a uniform
+    draw); cores like CSF (45 %), between white and grey matter (25 %), or bright; 40 % of the
+    tumours with oedema lie between white and grey matter themselves. Haemorrhages: half of them
+    bright in T1w, dark in T2w and FLAIR. random: anywhere at least .12 from white matter.
     """
     csf, grey, white = (float(contrast.means[c]) for c in (CSF, CORTEX, WHITE))
 
@@ -43,10 +46,18 @@ def draw_values(rng: Generator, contrast: Contrast, kind: str) -> PartValues:
         solid = white * uniform(rng, 0.2, 0.8) if dark else towards_csf(0.3, 1.1)
         return PartValues(solid, towards_csf(0.4, 1.1), towards_csf(0.3, 0.9))
     if contrast.sequence == "FLAIR":
-        solid = white * uniform(rng, 0.2, 0.8) if bleeds else grey + uniform(rng, 0.06, 0.55)
-        like_csf = csf + (grey - csf) * uniform(rng, 0.0, 0.6)
-        core = like_csf if chance(rng, 0.5) else grey + uniform(rng, 0.06, 0.55)
-        return PartValues(solid, core, grey + uniform(rng, 0.06, 0.55))
+        faint = 2 if kind == "tumour" else 1
+        solid, core, around = (grey + 0.03 + 0.52 * uniform(rng, 0, 1) ** faint for _ in range(3))
+        if bleeds:
+            solid = white * uniform(rng, 0.2, 0.8)
+        if kind == "tumour" and oedema and chance(rng, 0.4):
+            solid = uniform(rng, white, grey + 0.06)
+        part = uniform(rng, 0, 1)
+        if part < 0.45:
+            core = csf + (grey - csf) * uniform(rng, 0.0, 0.6)
+        elif part < 0.7:
+            core = uniform(rng, white, grey + 0.06)
+        return PartValues(solid, core, around)
     return PartValues(*(_away_from(rng, white) for _ in range(3)))
 
 
@@ -63,9 +74,10 @@ def paint_lesion(rng: Generator, image: Tensor, lesion: Lesion, contrast: Contra
     if lesion.kind == "none":
         return image
     shape = (image.shape[0], image.shape[1], image.shape[2])
-    rough = 0.14 if lesion.kind in ("tumour", "haemorrhage") else 0.08
-    texture = uniform(rng, 0.0, rough) * smooth_field(rng, shape, uniform(rng, 2, 10))
-    values = draw_values(rng, contrast, lesion.kind)
+    rough = 0.2 if lesion.kind in ("tumour", "haemorrhage") else 0.08
+    widest = 25 if lesion.kind == "tumour" else 10
+    texture = uniform(rng, 0.0, rough) * smooth_field(rng, shape, uniform(rng, 2, widest))
+    values = draw_values(rng, contrast, lesion.kind, lesion.oedema is not None)
     value = values.solid + (values.core - values.solid) * lesion.core
     if lesion.oedema is not None:
         value = value + (values.oedema - value) * lesion.oedema

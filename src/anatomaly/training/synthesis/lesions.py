@@ -27,9 +27,9 @@ from anatomaly.training.synthesis.random_draws import (
 
 KIND_SHARES: dict[str, float] = {
     "none": 0.13,
-    "stroke": 0.23,
+    "stroke": 0.17,
     "ms": 0.20,
-    "tumour": 0.24,
+    "tumour": 0.30,
     "haemorrhage": 0.05,
     "spots": 0.08,
     "periventricular": 0.07,
@@ -111,6 +111,8 @@ def draw_lesion(
     else:
         lesion = _draw_mass(rng, classes, tissue, "haemorrhage" if kind == "haemorrhage" else "")
     sigma = uniform(rng, 0.3, 1.3)
+    if lesion.kind == "tumour" and chance(rng, 0.4):  # infiltrates: no border to see
+        sigma = uniform(rng, 1.3, 3.5)
     soft = gaussian_blur(lesion.alpha, (sigma, sigma, sigma)) * uniform(rng, 0.6, 1.0)
     return confine(replace(lesion, alpha=soft), classes)
 
@@ -168,8 +170,8 @@ def _blob_distance(rng: Generator, shape: torch.Size, centre: Tensor, radius: fl
 def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Lesion:
     """Draw a tumour (6 to 32 mm radius) or haemorrhage (4 to 20 mm).
 
-    Half have an inner part of its own, half an oedema that follows the white matter up to 2.2
-    radii, half push the brain aside by up to .4 radii.
+    Half have an inner part of its own, six in ten an oedema that follows the white matter up to
+    2.2 radii, half push the brain aside by up to .4 radii.
     """
     kind = kind or "tumour"
     radius = uniform(rng, 6, 32) if kind == "tumour" else uniform(rng, 4, 20)
@@ -179,7 +181,7 @@ def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Le
     core, oedema = torch.zeros_like(solid), None
     if chance(rng, 0.5):
         core = gaussian_blur((distance < uniform(rng, 0.3, 0.75)).float(), (0.8, 0.8, 0.8))
-    if chance(rng, 0.5):
+    if chance(rng, 0.6):
         reach, stop = uniform(rng, 1.3, 2.2), uniform(rng, 0.3, 0.9)
         white = ((classes >= WHITE) & (classes <= 12)).float()
         hindered = distance / reach + stop * (1 - gaussian_blur(white, (1.0, 1.0, 1.0)))

@@ -19,8 +19,8 @@ def add_normal_variants(rng: Generator, image: Tensor, classes: Tensor, sequence
     """Vary a healthy image (I, J, K) as healthy people vary; a new image.
 
     Grey matter by a smooth field of spread 0 to .05 (white matter 0 to .025) over 20 to 60 mm; in
-    40 % CSF by up to .15, brighter in FLAIR and T1w (inflow), darker in T2w (flow voids); in half
-    of the FLAIR images a rim of 1 to 2 mm around the ventricles, up to .12 brighter.
+    40 % CSF by up to .15, brighter in FLAIR and T1w (inflow), darker in T2w (flow voids); in 70 %
+    of the FLAIR images a rim of 1 to 4 mm around the ventricles, up to .2 brighter.
     """
     shape = (image.shape[0], image.shape[1], image.shape[2])
     grey = gaussian_blur(((classes >= 3) & (classes <= 8)).float(), SOFT)
@@ -32,8 +32,8 @@ def add_normal_variants(rng: Generator, image: Tensor, classes: Tensor, sequence
         csf = gaussian_blur(((classes == 1) | (classes == 2)).float(), SOFT)
         flow = smooth_field(rng, shape, uniform(rng, 6, 30)).clamp(min=0) * uniform(rng, 0, 0.15)
         out = out + (-flow if sequence == "T2w" else flow) * csf
-    if sequence == "FLAIR" and chance(rng, 0.5):
-        sigma = uniform(rng, 0.6, 1.2)
+    if sequence == "FLAIR" and chance(rng, 0.7):
+        sigma = uniform(rng, 0.6, 2.0)
         near = gaussian_blur((classes == 1).float(), (sigma, sigma, sigma))
-        out = out + uniform(rng, 0, 0.12) * (near > 0.02) * white
+        out = out + uniform(rng, 0, 0.2) * (2.5 * near).clamp(max=1) * white
     return torch.clamp(out, min=-0.1)
