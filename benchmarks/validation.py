@@ -22,7 +22,7 @@ from environment import RESULTS, ROOT, data_folder, describe_run
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
 from anatomaly.config import AnomalyConfig
-from anatomaly.engine import REFINED, RebuiltScan
+from anatomaly.engine import GAP_SLOPE, REFINED, LesionLogit, RebuiltScan
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
@@ -54,6 +54,7 @@ class Candidate(NamedTuple):
     route: Route
     reuse: Reuse
     config: AnomalyConfig
+    slope: float = GAP_SLOPE
 
 
 def _candidate(route: Route, reuse: Reuse, score: ScoreName, **more: Any) -> Candidate:
@@ -81,12 +82,12 @@ CANDIDATES: dict[str, Candidate] = {
     "both routes, fitted, hybrid": _candidate("both", "fitted", "hybrid"),
     "both routes, fitted, residual": _candidate("both", "fitted", "residual"),
     "both routes, fitted, normalised": _candidate("both", "fitted", "normalised"),
+    "refined": _candidate(*REFINED, "refined"),
+    "refined, rim 3 mm": _candidate(*REFINED, "refined", erosion_mm=3.0),
+    "refined, σ 1 mm": _candidate(*REFINED, "refined", smooth_sigma_mm=1.0),
 } | {
-    f"refined, rim {rim} mm, σ {sigma} mm": _candidate(
-        *REFINED, "refined", erosion_mm=rim, smooth_sigma_mm=sigma
-    )
-    for rim in (0.0, 3.0)
-    for sigma in (0.5, 1.0)
+    f"refined, residual weighs {slope:g}": _candidate(*REFINED, "refined")._replace(slope=slope)
+    for slope in (0.0, 10.0, 40.0)
 }
 """Rows of the table: the paper's choice, one change after the other, and the refined score."""
 
@@ -112,22 +113,22 @@ def score_all(
     rows = {n: CANDIDATES[n] for n in networks.rows if not quick or n.startswith(MAY_BE_DEFAULT)}
     ways = sorted({(c.route, c.reuse) for c in rows.values()})
     rebuilt = dict(zip(ways, rebuild_scan(networks.model, scan, ways), strict=True))
-    probability: dict[Any, Any] = {}
+    logit: dict[Sequence, LesionLogit] = {}
 
-    def refine_once(found: RebuiltScan, sequence: Sequence) -> Any:
-        if sequence not in probability:
+    def refine_once(found: RebuiltScan, sequence: Sequence) -> LesionLogit:
+        if sequence not in logit:
             assert networks.refine is not None
-            probability[sequence] = networks.refine(found, sequence)
-        return probability[sequence]
+            logit[sequence] = networks.refine(found, sequence)
+        return logit[sequence]
 
-    for name, (route, reuse, config) in rows.items():
+    for name, (route, reuse, config, slope) in rows.items():
         found = rebuilt[route, reuse]
-        yield name, score_scan(scan, found, config, networks.healthy, refine_once)
+        yield name, score_scan(scan, found, config, networks.healthy, refine_once, slope)
 
 
 def healthy_residual(model: PseudoHealthyModel, people: Iterable[ValidationScan]) -> FloatArray:
     """Return what healthy training people score at each place, for the normalised score."""
-    route, reuse, _ = CANDIDATES[NORMALISED]
+    route, reuse, *_ = CANDIDATES[NORMALISED]
     plain = AnomalyConfig(score="residual", erosion_mm=0)
     return measure_healthy_residual(
         [
@@ -205,7 +206,9 @@ def main() -> None:
             "healthy": draw_validation(people, [], sequence, counts["healthy"], healthy=True),
         }
         scans = {
-            kind: cached_validation(cache / "validation_scans", draw, sequence, counts[kind], kind)
+            kind: cached_validation(
+                cache / f"drawn-{VALIDATION_SEED}", draw, sequence, counts[kind], kind
+            )
             for kind, draw in draws.items()
         }
         found = measure_sequence(Networks(model, refine, rows), scans)

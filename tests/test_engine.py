@@ -13,7 +13,7 @@ from anatomaly.engine import (
     choose_device,
     half_precision,
     join_routes,
-    lesion_probability,
+    lesion_logit,
     limit_threads,
     rebuild,
     scorer_evidence,
@@ -169,15 +169,18 @@ class FakeScorer:
 @pytest.mark.parametrize(("sequence", "number"), [("T1w", 0), ("FLAIR", 2)])
 def test_probability_of_a_lesion_by_hand(sequence, number):
     rebuilt, scorer = rebuilt_by_both_routes(), FakeScorer()
-    found = lesion_probability(scorer, lambda: "context", rebuilt, sequence)
-    assert found.shape == (1, 1, *SHAPE)
-    assert not found[..., :4].any()  # outside the brain, where the logit is 0
+    logit = lesion_logit(scorer, lambda: "context", rebuilt, sequence)
     gap = np.zeros(SHAPE)
     if sequence == "FLAIR":  # brighter than both expectations counts; in T1w only darker does
         gap[:, 12:, 4:] = 0.4
     blurred = ndimage.gaussian_filter(gap, 1.0, mode="nearest", radius=4)
-    logit = 10 * (rebuilt.image - rebuilt.expected[0])[0, 0].numpy() + 20 * blurred
-    np.testing.assert_allclose(found[0, 0, ..., 4:], 1 / (1 + np.exp(-logit[..., 4:])), atol=1e-5)
+    network = 10 * (rebuilt.image - rebuilt.expected[0])[0, 0].numpy()
+    for slope, given in ((20, ()), (7, (7,))):
+        found = logit.probability(*given)
+        assert found.shape == (1, 1, *SHAPE)
+        assert not found[..., :4].any()  # outside the brain, where the logit is 0
+        inside = 1 / (1 + np.exp(-(network + slope * blurred)[..., 4:]))
+        np.testing.assert_allclose(found[0, 0, ..., 4:], inside, atol=1e-5)
     assert scorer.sequence.tolist() == [number] and scorer.context == "context"
     assert not scorer.gradient
 
@@ -186,7 +189,7 @@ def test_probability_of_a_lesion_by_hand(sequence, number):
 def test_the_scorer_runs_in_the_precision_of_the_processor(monkeypatch, half):
     monkeypatch.setattr(engine, "half_precision", lambda _: half)
     scorer = FakeScorer()
-    lesion_probability(scorer, lambda: None, rebuilt_by_both_routes(), "T2w")
+    lesion_logit(scorer, lambda: None, rebuilt_by_both_routes(), "T2w")
     assert scorer.autocast == (half is not None)
 
 
@@ -194,7 +197,7 @@ def test_evidence_of_a_rebuilt_scan_is_in_the_order_of_its_routes():
     """Edges, which `REFINED` names first, give the first gap and the structural difference."""
     assert engine.ROUTES_OF[REFINED[0]] == ("edges", "tissue_map")
     rebuilt, scorer = rebuilt_by_both_routes(), FakeScorer()
-    lesion_probability(scorer, lambda: None, rebuilt, "T2w")
+    lesion_logit(scorer, lambda: None, rebuilt, "T2w")
     image, (edges, tissue) = rebuilt.image, rebuilt.expected
     torch.testing.assert_close(scorer.evidence[:, 2:3], image - edges)
     torch.testing.assert_close(scorer.evidence[:, 3:4], image - tissue)

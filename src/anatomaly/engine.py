@@ -162,23 +162,38 @@ def assemble(image: Tensor, mask: Tensor, found: Sequence[Rebuilt], reuse: Reuse
     )
 
 
-@torch.inference_mode()
-def lesion_probability(
-    scorer: LesionScorer, context: TemplateContext, rebuilt: RebuiltScan, sequence: SequenceName
-) -> Tensor:
-    """Score a rebuilt scan: σ(logit of the network + 20 · blurred residual of both routes).
+class LesionLogit(NamedTuple):
+    """What the refined score adds up, each (1, 1, 160, 192, 160).
 
     The network alone is best on tumours, the residual alone on small and periventricular lesions;
     their sum is no worse than the better of the two on nearly every drawn scan.
+
+    Attributes:
+        network: logit of the network.
+        residual: what neither route explains, of the sequence's sign, blurred by 1 mm.
+        brain: bool.
+    """
+
+    network: Tensor
+    residual: Tensor
+    brain: Tensor
+
+    def probability(self, slope: float = GAP_SLOPE) -> Tensor:
+        """σ(network + slope · residual), in [0, 1], 0 outside the brain."""
+        return torch.sigmoid(self.network + slope * self.residual) * self.brain
+
+
+@torch.inference_mode()
+def lesion_logit(
+    scorer: LesionScorer, context: TemplateContext, rebuilt: RebuiltScan, sequence: SequenceName
+) -> LesionLogit:
+    """Score a rebuilt scan.
 
     Args:
         scorer: in evaluation mode, on the device.
         context: of the weights that rebuilt the scan.
         rebuilt: of `rebuild` with `REFINED`'s route and reuse.
         sequence: of the scan.
-
-    Returns:
-        (1, 1, 160, 192, 160) in [0, 1], 0 outside the brain.
     """
     image, (from_edges, from_tissue) = rebuilt.image, rebuilt.expected
     tissue = torch.from_numpy(rebuilt.tissue_map)[None].to(image.device)
@@ -188,8 +203,7 @@ def lesion_probability(
     with torch.autocast(kind, dtype=half or torch.bfloat16, enabled=half is not None):
         logits = scorer(evidence, context(), known)
     gap = signed_residual(image, rebuilt.pseudo_healthy, AUTO_POLARITY[sequence])
-    logits = logits + GAP_SLOPE * gaussian_blur(gap, [1.0] * 3, [4] * 3)
-    return torch.sigmoid(logits) * brain_of(evidence)
+    return LesionLogit(logits, gaussian_blur(gap, [1.0] * 3, [4] * 3), brain_of(evidence))
 
 
 def scorer_evidence(

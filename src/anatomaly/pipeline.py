@@ -24,7 +24,7 @@ from anatomaly.engine import (
     REFINED,
     RebuiltScan,
     choose_device,
-    lesion_probability,
+    lesion_logit,
     limit_threads,
     rebuild,
 )
@@ -241,7 +241,8 @@ class Detector:
     def _raw_score(self, rebuilt: RebuiltScan, sequence: Sequence, config: AnomalyConfig) -> Tensor:
         """Score of each voxel of the working grid, (1, 1, 160, 192, 160)."""
         if config.score == "refined" and self.scorer is not None:
-            return lesion_probability(self.scorer, self.model.context, rebuilt, sequence)
+            found = lesion_logit(self.scorer, self.model.context, rebuilt, sequence)
+            return found.probability()
         return raw_score(rebuilt.image, rebuilt.pseudo_healthy, sequence, config)
 
     def _healthy_residual_for(self, sequence: Sequence, score: ScoreName) -> FloatArray | None:

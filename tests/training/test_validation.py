@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from anatomaly.config import AnomalyConfig
-from anatomaly.engine import RebuiltScan, put_contrast_back
+from anatomaly.engine import LesionLogit, RebuiltScan, put_contrast_back
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.lesion_scorer import LesionScorer
@@ -77,14 +77,16 @@ def test_scores_of_the_variants(scan: ValidationScan):
 def test_the_refined_score_is_what_its_network_says(scan: ValidationScan):
     asked = []
 
-    def refine(rebuilt: RebuiltScan, sequence: str) -> torch.Tensor:
+    def refine(rebuilt: RebuiltScan, sequence: str) -> LesionLogit:
         asked.append(sequence)
-        return rebuilt.image / 4
+        return LesionLogit(rebuilt.image - 1, rebuilt.image, torch.ones(1))
 
     raw = AnomalyConfig(score="refined", smooth_sigma_mm=0, erosion_mm=0)
-    found = score_scan(scan, rebuilt_as(scan, 0.5), raw, refine=refine)
-    assert np.allclose(found, scan.image / 4, atol=1e-6)
-    assert asked == ["T2w"]
+    for slope, given in ((20, {}), (3, {"slope": 3})):
+        found = score_scan(scan, rebuilt_as(scan, 0.5), raw, refine=refine, **given)
+        expected = 1 / (1 + np.exp(1 - (1 + slope) * scan.image))
+        assert np.allclose(found, expected, atol=1e-6)
+    assert asked == ["T2w", "T2w"]
     smooth = score_scan(scan, rebuilt_as(scan, 0.5), AnomalyConfig(score="refined"), refine=refine)
     assert (smooth > 0).all()  # no rim is left out
     with pytest.raises(ValueError, match="needs its network"):
@@ -203,14 +205,14 @@ def test_the_combiner_rests_where_only_the_fit_is_wanted(even: ValidationScan):
     assert model.calls == ["extract", ("edges", False), ("tissue_map", False)]
 
 
-def test_refine_is_the_probability_of_the_scorer_of_the_weights(monkeypatch):
+def test_refine_asks_the_scorer_of_the_weights(monkeypatch):
     card = WeightsCard("fake", "2026-01-02", "ab" * 32, "p", {})
     with pytest.raises(WeightsError, match="no refined score"):
         load_refine(FakeModel(), card, "somewhere")
     scorer, model, asked = LesionScorer(), FakeModel(), []
     model.context = torch.nn.Identity()
     monkeypatch.setattr(validation, "load_scorer", lambda *given: asked.append(given) or scorer)
-    monkeypatch.setattr(validation, "lesion_probability", lambda *given: given)
+    monkeypatch.setattr(validation, "lesion_logit", lambda *given: given)
     refine = load_refine(model, card, "somewhere")
     assert refine("rebuilt", "T2w") == (scorer, model.context, "rebuilt", "T2w")
     assert asked == [(card, "somewhere")]

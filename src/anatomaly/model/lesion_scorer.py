@@ -2,8 +2,8 @@
 
 The paper's score multiplies residual and structural difference voxel by voxel. This small network
 reads both beside the scan, the expectations, the tissue map and the difference to the other
-hemisphere, over a neighbourhood, and answers with the probability of a lesion. It never saw a real lesion: it is trained on drawn ones (outlines
-of real ones among them) in healthy scans.
+hemisphere, over a neighbourhood, and answers with the logit of a lesion. It never saw a real
+lesion: it is trained on drawn ones (outlines of real ones among them) in healthy scans.
 
 Source: the combination of pseudo-healthy restoration with a segmentation of synthetic lesions
 follows the idea of Baugh et al. 2021 and later work on synthetic anomalies,

@@ -13,12 +13,19 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from anatomaly.anomaly.score import anomaly_map, raw_score
 from anatomaly.config import AnomalyConfig
-from anatomaly.engine import ROUTES_OF, RebuiltScan, assemble, lesion_probability, run_networks
+from anatomaly.engine import (
+    GAP_SLOPE,
+    ROUTES_OF,
+    LesionLogit,
+    RebuiltScan,
+    assemble,
+    lesion_logit,
+    run_networks,
+)
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject
@@ -30,7 +37,7 @@ from anatomaly.types import BoolArray, FloatArray, Reuse, Route
 from anatomaly.types import Sequence as SequenceName
 from anatomaly.weights import WeightsCard, load_scorer
 
-VALIDATION_SEED = 990_001
+VALIDATION_SEED = 990_101
 LESION_SHARE = 0.3
 """Voxels with at least this share of lesion count as lesion."""
 
@@ -138,8 +145,8 @@ def cached_validation(
             )
 
 
-Refine: TypeAlias = Callable[[RebuiltScan, SequenceName], Tensor]
-"""`engine.lesion_probability` with its networks filled in."""
+Refine: TypeAlias = Callable[[RebuiltScan, SequenceName], LesionLogit]
+"""`engine.lesion_logit` with its networks filled in."""
 
 
 def load_refine(model: PseudoHealthyModel, card: WeightsCard, name_or_folder: str) -> Refine:
@@ -150,7 +157,7 @@ def load_refine(model: PseudoHealthyModel, card: WeightsCard, name_or_folder: st
     """
     device = next(model.parameters()).device
     scorer = load_scorer(card, name_or_folder).to(device)
-    return partial(lesion_probability, scorer, model.context)
+    return partial(lesion_logit, scorer, model.context)
 
 
 def score_scan(
@@ -159,6 +166,7 @@ def score_scan(
     config: AnomalyConfig,
     healthy: FloatArray | None = None,
     refine: Refine | None = None,
+    slope: float = GAP_SLOPE,
 ) -> FloatArray:
     """Return the anomaly map (160, 192, 160).
 
@@ -168,6 +176,7 @@ def score_scan(
         config: polarity, score, smoothing, rim.
         healthy: what healthy people score, for the `normalised` score.
         refine: for the `refined` score.
+        slope: weight of the residual in it.
 
     Raises:
         ValueError: the score needs what was not given.
@@ -175,7 +184,7 @@ def score_scan(
     if config.score == "refined":
         if refine is None:
             raise ValueError("the refined score needs its network")
-        raw = refine(rebuilt, scan.sequence)
+        raw = refine(rebuilt, scan.sequence).probability(slope)
     else:
         raw = raw_score(rebuilt.image, rebuilt.pseudo_healthy, scan.sequence, config)
     return anomaly_map(raw, scan.brain_mask, config, healthy)

@@ -19,9 +19,7 @@ class PartValues(NamedTuple):
     oedema: float
 
 
-def draw_values(
-    rng: Generator, contrast: Contrast, kind: str, oedema: bool = False
-) -> PartValues:
+def draw_values(rng: Generator, contrast: Contrast, kind: str, oedema: bool = False) -> PartValues:
     """Draw the mean intensities of a lesion of a kind, with or without oedema, in one contrast.
 
     Shares of the way from white matter to CSF: T1w solid .15 to 1 (7 % brighter than white
