@@ -24,6 +24,8 @@ from anatomaly.weights import (
     load_weights,
     preparation_hash,
     read_card,
+    update_card,
+    write_tensors,
 )
 
 
@@ -148,6 +150,48 @@ def test_a_refined_score_of_another_network_is_refused(scored):
     card = dataclasses.replace(read_card(folder), scorer_sha256=digest)
     with pytest.raises(WeightsError, match="mine: scorer of another network"):
         load_scorer(card, str(folder))
+
+
+@pytest.mark.usefixtures("bundled")
+def test_written_tensors_are_halved_and_found_by_their_hash(tmp_path):
+    folder = write(tmp_path / "mine")
+    strided = torch.linspace(-2, 2, 15).reshape(3, 5).T.requires_grad_()
+    digest = write_tensors(folder / "model.safetensors", {"a": strided, "b": torch.ones(2).half()})
+    path = folder / "model.safetensors"
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert {p.name for p in folder.iterdir()} == {"card.json", "model.safetensors"}
+    with pytest.raises(WeightsError, match="SHA-256"):  # the card still means the old file
+        load_weights(str(folder))
+    update_card(folder, {"sha256": digest})
+    tensors, _ = load_weights(str(folder))
+    assert torch.equal(tensors["a"], strided.detach().half().float())
+    assert torch.equal(tensors["b"], torch.ones(2))
+    assert path.stat().st_size < 17 * 2 + 250  # 17 numbers of two bytes, and a header
+
+
+@pytest.mark.usefixtures("bundled")
+def test_a_kill_while_writing_leaves_the_old_tensors(tmp_path, monkeypatch):
+    folder = write(tmp_path / "mine")
+    before = (folder / "model.safetensors").read_bytes()
+
+    def killed(tensors, path):
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("safetensors.torch.save_file", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_tensors(folder / "model.safetensors", {"a": torch.ones(2)})
+    assert (folder / "model.safetensors").read_bytes() == before
+    load_weights(str(folder))
+
+
+def test_a_changed_card_keeps_its_other_entries(tmp_path):
+    folder = write(tmp_path / "mine", limits=["few"])
+    before = json.loads((folder / "card.json").read_text())
+    update_card(folder, {"thresholds": {"T1w": 0.5}, "healthy_sha256": "ab"})
+    after = json.loads((folder / "card.json").read_text())
+    assert after == before | {"thresholds": {"T1w": 0.5}, "healthy_sha256": "ab"}
+    assert after["a field of a later version"] == 1
 
 
 @pytest.mark.usefixtures("bundled")

@@ -157,6 +157,33 @@ def write_card(folder: Path, content: Mapping[str, Any]) -> None:
     temporary.replace(folder / CARD_FILE)
 
 
+def update_card(folder: Path, entries: Mapping[str, Any]) -> None:
+    """Change some entries of a card; the others stay, those of a later version too."""
+    content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
+    write_card(folder, content | entries)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write a file of tensors (float16 safetensors), whole or not at all.
+
+    A kill before the card is written too leaves a file that the hash of the card refuses.
+
+    Args:
+        path: `TENSOR_FILE`, `HEALTHY_FILE` or `SCORER_FILE` in the folder of the weights.
+        tensors: by name, of any shape and type of float.
+
+    Returns:
+        SHA-256 of the file, for the card.
+    """
+    from safetensors.torch import save_file
+
+    temporary = path.with_name(f".{path.name}.part")
+    save_file({k: v.detach().half().contiguous() for k, v in tensors.items()}, temporary)
+    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    temporary.replace(path)
+    return digest
+
+
 def list_weights() -> list[WeightsCard]:
     """Return the cards of the bundled weights, by name."""
     folder = bundled_folder()

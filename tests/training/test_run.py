@@ -9,7 +9,7 @@ from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import run as run_module
 from anatomaly.training.cohort import Subject
 from anatomaly.training.recipe import STAGES
-from anatomaly.training.run import RunConfig, StageData, tissue_share, train_stages
+from anatomaly.training.run import RunConfig, StageData, say_news, tissue_share, train_stages
 
 
 def test_tissue_shares_by_counting(tmp_path):
@@ -24,6 +24,19 @@ def test_tissue_shares_by_counting(tmp_path):
     assert found[0, 1, 10, 15, 20] == found[0, 1, 29, 15, 20] == 0.125
     assert found.sum().item() == pytest.approx(0.75)
     assert torch.equal(tissue_share([], tmp_path), found)  # kept with the run
+
+
+def test_what_was_cached_is_no_news_but_is_gone_through():
+    said, drawn = [], []
+
+    def prepare():
+        for line in ("a: cached", "b: prepared T1w", "c: skipped: cached: no", "d: cached"):
+            drawn.append(line)
+            yield line
+
+    say_news(prepare(), said.append)
+    assert said == ["b: prepared T1w", "c: skipped: cached: no"]
+    assert len(drawn) == 4  # a preparation works only while its lines are asked for
 
 
 @pytest.fixture(name="trained")

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from anatomaly.errors import AnatomalyError
+from anatomaly.cli.exit import exit_on_error
 
 EXPERIMENTS = {
     "disentanglement": "Tissue maps of one person from T1w, T2w and FLAIR: equal, and one-hot?",
@@ -75,14 +75,11 @@ def _run(name: str, output: Path, what: tuple[str, int, int | None], data: Path 
 
     keep_freed_memory()
     (weights, seed, count), experiment = what, catalogue.EXPERIMENTS[name]
-    try:
+    with exit_on_error():
         detector = catalogue.load_detector(weights)
         count = count or experiment.count
         with limit_threads(1):
             result = experiment.run(detector, seed, count, data)
-    except AnatomalyError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        raise typer.Exit(1) from error
     card = detector.card
     about = {"weights": card.name, "sha256": card.sha256, "seed": seed, "count": count}
     picture, figures = catalogue.write_experiment(name, result, output, about)

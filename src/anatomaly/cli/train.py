@@ -2,68 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from anatomaly.cli import train_options as o
+from anatomaly.cli.exit import exit_on_error
+from anatomaly.cli.option_groups import expand_groups
 from anatomaly.cli.train_cohort import cohort as cohort_command
 from anatomaly.cli.train_cohort import finetune
-from anatomaly.errors import AnatomalyError
 
 train_app = typer.Typer(no_args_is_help=True, help="Make weights of your own.")
 
 
-@train_app.callback()
-def _train() -> None:
-    """Make weights of your own."""
-
-
 @train_app.command()
+@expand_groups
 def synthetic(
+    *,
     output: o.Run,
     lesions: o.Lesions,
     label_maps: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            show_default=False,
-            rich_help_panel=o.DATA,
-            help="Whole-head label maps (FreeSurfer numbers).",
-        ),
+        Path | None, o.data_folder(help="Whole-head label maps (FreeSurfer numbers).")
     ] = None,
     cohort: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            show_default=False,
-            rich_help_panel=o.DATA,
-            help="Healthy *_T1w.nii.gz, each with a *_dlmuse.nii.gz parcellation (MUSE numbers).",
+        o.data_folder(
+            help="Healthy *_T1w.nii.gz, each with a *_dlmuse.nii.gz parcellation (MUSE numbers)."
         ),
     ] = None,
-    start_from: o.StartFrom = None,
-    recipe: o.Recipe = None,
-    steps: o.Steps = None,
-    only: o.Only = None,
-    seed: o.Seed = 0,
-    batch: o.Batch = 1,
-    workers: o.Workers = 1,
-    threads: o.Threads = 1,
-    precision: o.Precision = "bf16",
-    device: o.Device = "cpu",
-    devices: o.Devices = 1,
-    nodes: o.Nodes = 1,
+    course: o.CourseOptions,
+    loop: o.DistributedLoopOptions,
 ) -> None:
     """Train on synthetic pairs and healthy scans; the same command goes on after a kill.
 
     - `anatomaly train synthetic -o runs/first --lesions shapes --label-maps labels`
     - `anatomaly train synthetic -o runs/first --lesions shapes --cohort healthy --steps joint=9000`
     """
-    from anatomaly.training.loop import LoopConfig
     from anatomaly.training.synthetic import SyntheticConfig, train_synthetic
 
     config = SyntheticConfig(
@@ -71,21 +48,8 @@ def synthetic(
         label_maps=label_maps,
         cohort=cohort,
         lesions=lesions,
-        start_from=start_from,
-        recipe=recipe,
-        steps=dict(map(o.parse_steps, steps or ())),
-        only=tuple(only or ()),
-        seed=seed,
-        loop=LoopConfig(
-            steps=0,
-            batch=batch,
-            workers=workers,
-            threads=threads,
-            precision=precision,
-            device=device,
-            devices=devices,
-            nodes=nodes,
-        ),
+        loop=loop.config(),
+        **course.settings(),
     )
     o.run_training(output.name, output, lambda say, report: train_synthetic(config, say, report))
 
@@ -134,18 +98,24 @@ def export(
     thresholds = dict(map(parse_threshold, threshold))
     if set(thresholds) != set(SEQUENCES):
         raise typer.BadParameter(f"--threshold is needed for each of {', '.join(SEQUENCES)}")
-    try:
+    with exit_on_error(json.JSONDecodeError):
         more = json.loads(card.read_text(encoding="utf-8")) if card else {}
         model, steps = assemble(run, start_from)
         export_weights(model, output, thresholds, **{"steps": steps, **more})
-    except (AnatomalyError, json.JSONDecodeError) as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        raise typer.Exit(1) from error
     typer.echo(f"{output}: {', '.join(f'{name} {count} steps' for name, count in steps.items())}")
 
 
+@dataclass(frozen=True)
+class ScorerLoopOptions(o.LoopOptions):
+    """Its samples are patches, and small enough for two a step."""
+
+    batch: Annotated[int, typer.Option(min=1, rich_help_panel=o.SPEED, help="Patches a step.")] = 2
+
+
 @train_app.command()
+@expand_groups
 def scorer(
+    *,
     weights: Annotated[
         Path,
         typer.Argument(help="Folder of the weights, which receives the network."),
@@ -154,35 +124,23 @@ def scorer(
         Path,
         typer.Option(help="Folder of the run, for its people; checkpoints go there."),
     ],
-    lesions: Annotated[
-        Path,
-        typer.Option(
-            exists=True,
-            file_okay=False,
-            help="Lesion shapes, masks in MNI space, in folders stroke/ and ms/.",
-        ),
-    ],
+    lesions: o.Lesions,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of brains to draw and rebuild.")] = 150,
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 6000,
     patch: Annotated[int, typer.Option(min=48, help="Side of a patch, voxels; 16 · n.")] = 64,
     seed: Annotated[
         int, typer.Option(min=0, help="Of the brains: another one to go on from weights.")
     ] = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Patches a step.")] = 2,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that draw.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of the network.")] = 1,
-    precision: Annotated[Literal["bf16", "fp32"], typer.Option(help="Of the network.")] = "bf16",
-    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, mps.")] = "cpu",
+    loop: ScorerLoopOptions,
 ) -> None:
     """Train the refined score on synthetic lesions; the same command goes on after a kill.
 
     - `anatomaly train scorer my-weights --run runs/first --lesions shapes`
     """
-    from anatomaly.training.loop import LoopConfig
     from anatomaly.training.scorer import SCORER_RATE, ScorerConfig, train_scorer
 
-    loop = LoopConfig(steps, batch, SCORER_RATE, workers, threads, 60.0, precision, device)
-    config = ScorerConfig(weights, run, lesions, pairs, seed, (patch,) * 3, loop)
+    told = replace(loop.config(steps), learning_rate=SCORER_RATE)
+    config = ScorerConfig(weights, run, lesions, pairs, seed, (patch,) * 3, told)
     o.run_training(
         weights.name,
         weights,
@@ -211,7 +169,7 @@ def calibrate(
     controls_count: Annotated[
         int, typer.Option(min=1, help="Scans a sequence, for the thresholds.")
     ] = 8,
-    device: Annotated[str, typer.Option(help="Torch device: cpu, cuda, cuda:1, mps.")] = "cpu",
+    device: o.Device = "cpu",
 ) -> None:
     """Measure what healthy people score; thresholds: 1 mL in half of them, 5 mL in 95 %.
 
@@ -221,16 +179,13 @@ def calibrate(
     from anatomaly.training.calibration import calibrate as measure
     from anatomaly.training.synthetic import prepare_cohort
 
-    try:
+    with exit_on_error():
         held_out = run / "cache" / "controls"
         prepare_cohort(controls, held_out, typer.echo)
         caches = (run / "cache" / "train", run / "cache" / "labels")
         people = tuple(folder for folder in caches if folder.is_dir())
         config = CalibrationConfig(weights, people, held_out, count, controls_count, device)
         measure(config, typer.echo)
-    except AnatomalyError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        raise typer.Exit(1) from error
 
 
 def parse_threshold(text: str) -> tuple[str, float]:

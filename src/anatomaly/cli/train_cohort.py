@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from anatomaly.cli import train_options as o
+from anatomaly.cli.option_groups import expand_groups
 from anatomaly.types import SEQUENCES, Sequence
 
 Bids = Annotated[
@@ -32,26 +34,34 @@ Sequences = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class PeopleOptions:
+    """Who is trained on; named as the fields of `CohortConfig`."""
+
+    lesions: o.OptionalLesions = None
+    sequences: Sequences = None
+    held_out_share: o.HeldOutShare = 0.1
+
+    def settings(self) -> dict[str, Any]:
+        """Return the fields of `CohortConfig`."""
+        return asdict(self) | {"sequences": parse_sequences(self.sequences)}
+
+
+@dataclass(frozen=True)
+class FinetuneLoopOptions(o.ValidatedLoopOptions):
+    """As of a whole training, but shorter between validations."""
+
+    validate_every: o.ValidateEvery = 50
+    patience: o.Patience = 5
+
+
+@expand_groups
 def cohort(
     bids: Bids,
     output: o.Run,
-    lesions: o.OptionalLesions = None,
-    sequences: Sequences = None,
-    held_out_share: o.HeldOutShare = 0.1,
-    start_from: o.StartFrom = None,
-    recipe: o.Recipe = None,
-    steps: o.Steps = None,
-    only: o.Only = None,
-    seed: o.Seed = 0,
-    validate_every: o.ValidateEvery = 200,
-    patience: o.Patience = 10,
-    batch: o.Batch = 1,
-    workers: o.Workers = 1,
-    threads: o.Threads = 1,
-    precision: o.Precision = "bf16",
-    device: o.Device = "cpu",
-    devices: o.Devices = 1,
-    nodes: o.Nodes = 1,
+    people: PeopleOptions,
+    course: o.CourseOptions,
+    loop: o.ValidatedLoopOptions,
 ) -> None:
     """Train on your own healthy people, one sequence or several; goes on after a kill.
 
@@ -59,70 +69,40 @@ def cohort(
     - `anatomaly train cohort bids -o runs/own --device cuda --devices 4 --batch 8`
     """
     from anatomaly.training.cohort_run import CohortConfig, train_cohort
-    from anatomaly.training.loop import LoopConfig
 
     config = CohortConfig(
         output=output,
         bids=bids,
-        lesions=lesions,
-        sequences=parse_sequences(sequences),
-        held_out_share=held_out_share,
-        start_from=start_from,
-        recipe=recipe,
-        steps=dict(map(o.parse_steps, steps or ())),
-        only=tuple(only or ()),
-        seed=seed,
-        loop=LoopConfig(
-            steps=0,
-            batch=batch,
-            workers=workers,
-            threads=threads,
-            precision=precision,
-            device=device,
-            devices=devices,
-            nodes=nodes,
-            validate_every=validate_every,
-            patience=patience,
-        ),
+        loop=loop.config(),
+        **people.settings(),
+        **course.settings(),
     )
     o.run_training(output.name, output, lambda say, report: train_cohort(config, say, report))
 
 
+@expand_groups
 def finetune(
+    *,
     weights: Annotated[
         str, typer.Argument(help="To go on from: `default`, a bundled name, or a folder.")
     ],
     bids: Annotated[
         Path,
-        typer.Option(
+        o.data_folder(
             "--cohort",
             metavar="BIDS_DIR",
-            exists=True,
-            file_okay=False,
-            show_default=False,
-            rich_help_panel=o.DATA,
             help="Healthy people of the new sequence or scanner; a few are enough.",
         ),
     ],
     output: o.Run,
-    lesions: o.OptionalLesions = None,
-    sequences: Sequences = None,
-    held_out_share: o.HeldOutShare = 0.1,
+    people: PeopleOptions,
     recipe: o.Recipe = None,
     steps: Annotated[
         int | None,
         typer.Option(min=1, show_default=False, rich_help_panel=o.COURSE, help="Length."),
     ] = None,
     seed: o.Seed = 0,
-    validate_every: o.ValidateEvery = 50,
-    patience: o.Patience = 5,
-    batch: o.Batch = 1,
-    workers: o.Workers = 1,
-    threads: o.Threads = 1,
-    precision: o.Precision = "bf16",
-    device: o.Device = "cpu",
-    devices: o.Devices = 1,
-    nodes: o.Nodes = 1,
+    loop: FinetuneLoopOptions,
 ) -> None:
     """Adapt modality extractor and combiner to your scanner; the anatomy networks stay frozen.
 
@@ -130,30 +110,16 @@ def finetune(
     """
     from anatomaly.training.finetune import FinetuneConfig
     from anatomaly.training.finetune import finetune as adapt
-    from anatomaly.training.loop import LoopConfig
 
     config = FinetuneConfig(
         output=output,
         weights=weights,
         bids=bids,
-        lesions=lesions,
-        sequences=parse_sequences(sequences),
-        held_out_share=held_out_share,
         recipe=recipe,
         steps={"finetune": steps} if steps else {},
         seed=seed,
-        loop=LoopConfig(
-            steps=0,
-            batch=batch,
-            workers=workers,
-            threads=threads,
-            precision=precision,
-            device=device,
-            devices=devices,
-            nodes=nodes,
-            validate_every=validate_every,
-            patience=patience,
-        ),
+        loop=loop.config(),
+        **people.settings(),
     )
     o.run_training(output.name, output, lambda say, report: adapt(config, say, report))
 

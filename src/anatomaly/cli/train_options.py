@@ -5,20 +5,37 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from anatomaly.cli.exit import exit_on_error
 from anatomaly.cli.progress import Display
-from anatomaly.errors import AnatomalyError
 
 if TYPE_CHECKING:
-    from anatomaly.training.loop import Progress
+    from anatomaly.training.loop import LoopConfig, Progress
 
 SECONDS_BETWEEN_LINES = 30.0
 
 SPEED, DATA, COURSE = "Speed", "Data", "Course"
+SHAPES = "Lesion shapes, masks in MNI space, in folders stroke/ and ms/"
+
+
+def data_folder(*names: str, metavar: str | None = None, help: str) -> Any:
+    """Declare an option that names a folder of data, which must be there."""
+    return typer.Option(
+        *names,
+        metavar=metavar,
+        exists=True,
+        file_okay=False,
+        show_default=False,
+        rich_help_panel=DATA,
+        help=help,
+    )
+
 
 Run = Annotated[
     Path,
@@ -30,27 +47,9 @@ Run = Annotated[
         help="Folder of the run: cache, checkpoints, loss curves.",
     ),
 ]
-Lesions = Annotated[
-    Path,
-    typer.Option(
-        exists=True,
-        file_okay=False,
-        show_default=False,
-        rich_help_panel=DATA,
-        help="Lesion shapes, masks in MNI space, in folders stroke/ and ms/.",
-    ),
-]
+Lesions = Annotated[Path, data_folder(help=f"{SHAPES}.")]
 OptionalLesions = Annotated[
-    Path | None,
-    typer.Option(
-        "--lesions",
-        exists=True,
-        file_okay=False,
-        show_default=False,
-        rich_help_panel=DATA,
-        help="Lesion shapes, masks in MNI space, in folders stroke/ and ms/; without them lesions "
-        "are drawn.",
-    ),
+    Path | None, data_folder(help=f"{SHAPES}; without them lesions are drawn.")
 ]
 StartFrom = Annotated[
     str | None,
@@ -146,6 +145,55 @@ Nodes = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class CourseOptions:
+    """What is trained, for how long, and from where; named as the fields of `RunConfig`."""
+
+    start_from: StartFrom = None
+    recipe: Recipe = None
+    steps: Steps = None
+    only: Only = None
+    seed: Seed = 0
+
+    def settings(self) -> dict[str, Any]:
+        """Return the fields of `RunConfig`."""
+        steps = dict(map(parse_steps, self.steps or ()))
+        return asdict(self) | {"steps": steps, "only": tuple(self.only or ())}
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How fast, on one device; named as the fields of `LoopConfig`."""
+
+    batch: Batch = 1
+    workers: Workers = 1
+    threads: Threads = 1
+    precision: Precision = "bf16"
+    device: Device = "cpu"
+
+    def config(self, steps: int = 0) -> LoopConfig:
+        """Return how the loop is told; steps of 0 are left to the recipe."""
+        from anatomaly.training.loop import LoopConfig
+
+        return LoopConfig(steps, **asdict(self))
+
+
+@dataclass(frozen=True)
+class DistributedLoopOptions(LoopOptions):
+    """How fast, on any number of devices."""
+
+    devices: Devices = 1
+    nodes: Nodes = 1
+
+
+@dataclass(frozen=True)
+class ValidatedLoopOptions(DistributedLoopOptions):
+    """How fast, and when people who are held out end it."""
+
+    validate_every: ValidateEvery = 200
+    patience: Patience = 10
+
+
 def parse_steps(text: str) -> tuple[str, int]:
     """Read one `STAGE=N`.
 
@@ -164,11 +212,8 @@ def run_training(
     """Show a training while it runs; leave with 1 if it failed."""
     with Display(1, verbose=True) as display:
         display.start_scan(title)
-        try:
+        with exit_on_error(say=partial(display.line, style="red")):
             result = train(display.note, Reporter(display))
-        except AnatomalyError as error:
-            display.line(f"{type(error).__name__}: {error}", style="red")
-            raise typer.Exit(1) from error
         if is_first_process():
             display.line(f"done: {result if isinstance(result, Path) else done}", style="green")
 

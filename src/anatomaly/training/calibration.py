@@ -6,14 +6,11 @@ thresholds from people that it never saw. A patient is never used.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
@@ -33,7 +30,6 @@ from anatomaly.training.validation import (
 )
 from anatomaly.types import SEQUENCES, FloatArray, Sequence, Sign
 from anatomaly.weights import (
-    CARD_FILE,
     HEALTHY_FILE,
     SIGNS,
     Choice,
@@ -41,7 +37,8 @@ from anatomaly.weights import (
     healthy_key,
     healthy_residual_of,
     load_model,
-    write_card,
+    update_card,
+    write_tensors,
 )
 
 CALIBRATION_SEED = 980_001
@@ -110,7 +107,8 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
         ]
         thresholds[sequence] = round(healthy_threshold(scored, VOXEL_ML), 4)
         say(f"{sequence}: threshold {thresholds[sequence]}")
-    _write(folder, maps, thresholds)
+    digest = write_tensors(folder / HEALTHY_FILE, maps)
+    update_card(folder, {"thresholds": thresholds, "healthy_sha256": digest})
 
 
 def _rebuild_drawn(
@@ -125,13 +123,3 @@ def _rebuild_drawn(
     scans = draw_validation(people, [], sequence, count, healthy=True, seed=CALIBRATION_SEED + seed)
     for scan in scans:
         yield scan, rebuild_scan(model, scan, [(choice.route, choice.reuse)])[0]
-
-
-def _write(folder: Path, maps: dict[str, Tensor], thresholds: dict[str, float]) -> None:
-    """Update the card; each file is whole at any time, and the card says which map it means."""
-    temporary = folder / f".{HEALTHY_FILE}.part"
-    save_file(maps, temporary)
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    temporary.replace(folder / HEALTHY_FILE)
-    write_card(folder, content | {"thresholds": thresholds, "healthy_sha256": digest})

@@ -19,6 +19,7 @@ from anatomaly.training.run import (
     StageData,
     open_run,
     report_nothing,
+    say_news,
     say_nothing,
     starting_model,
     tissue_share,
@@ -100,9 +101,8 @@ def gather_cohort(config: CohortConfig, fabric: Fabric, say: Say) -> CohortData:
     sides = dict(zip((TRAIN, HELD_OUT), split_visits(visits, config.held_out_share), strict=True))
     people: dict[str, list[Subject]] = {}
     for side, members in sides.items():
-        for line in prepare_people(members, cache / side) if fabric.is_global_zero else ():
-            if not line.endswith(": cached"):
-                say(line)
+        if fabric.is_global_zero:
+            say_news(prepare_people(members, cache / side), say)
         names = {visit.name for visit in members}
         there = load_cohort(cache / side) if any(cache.glob(f"{side}/*/labels.npy")) else []
         people[side] = [subject for subject in there if subject.name in names]

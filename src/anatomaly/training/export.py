@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.recipe import STAGES
 from anatomaly.training.run import load_stage, starting_model
-from anatomaly.weights import TENSOR_FILE, preparation_hash, write_card
+from anatomaly.weights import TENSOR_FILE, preparation_hash, write_card, write_tensors
 
 
 def assemble(
@@ -66,17 +64,14 @@ def export_weights(
         folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
-    temporary = folder / f".{TENSOR_FILE}.part"
-    save_file(tensors, temporary)
+    digest = write_tensors(folder / TENSOR_FILE, model.state_dict())
     content = {
         "name": folder.name,
         "date": time.strftime("%Y-%m-%d"),
-        "sha256": hashlib.sha256(temporary.read_bytes()).hexdigest(),
+        "sha256": digest,
         "preparation": preparation_hash(),
         "thresholds": {k: round(float(v), 4) for k, v in thresholds.items()},
         **card,
     }
-    temporary.replace(folder / TENSOR_FILE)
     write_card(folder, content)
     return folder

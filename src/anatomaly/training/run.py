@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,17 @@ def say_nothing(_: str) -> None:
 
 def report_nothing(_: str, __: Progress) -> None:
     """Take the progress of a stage and drop it."""
+
+
+def say_news(lines: Iterable[str], say: Say) -> None:
+    """Pass on what a preparation says of each person, unless all was there before.
+
+    >>> say_news(["IXI1: cached", "IXI2: prepared"], print)
+    IXI2: prepared
+    """
+    for line in lines:
+        if not line.endswith(": cached"):
+            say(line)
 
 
 def open_run(config: RunConfig, say: Say, report: Report) -> tuple[Fabric, Say, Report]:

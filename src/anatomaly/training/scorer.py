@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from anatomaly.engine import scorer_evidence
@@ -29,7 +26,14 @@ from anatomaly.training.losses import lesion_loss
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.synthetic import LABEL_MAP_REPEATS
-from anatomaly.weights import CARD_FILE, SCORER_FILE, load_model, load_scorer, write_card
+from anatomaly.weights import (
+    SCORER_FILE,
+    load_model,
+    load_scorer,
+    read_card,
+    update_card,
+    write_tensors,
+)
 
 EVIDENCE_SEED = 11
 PATCH_SEED = 12
@@ -145,13 +149,7 @@ def _pair_generator(config: ScorerConfig) -> PairGenerator:
 
 
 def _write(folder: Path, scorer: LesionScorer, steps: int) -> None:
-    """Write the scorer (fp16) and its steps in this run; each file is whole at any time."""
-    temporary = folder / f".{SCORER_FILE}.part"
-    save_file(
-        {k: v.detach().half().contiguous() for k, v in scorer.state_dict().items()}, temporary
-    )
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    counts = content.get("steps", {}) | {"scorer": steps}
-    temporary.replace(folder / SCORER_FILE)
-    write_card(folder, content | {"scorer_sha256": digest, "steps": counts})
+    """Write the scorer and its steps in this run; each file is whole at any time."""
+    counts = read_card(folder).steps | {"scorer": steps}
+    digest = write_tensors(folder / SCORER_FILE, scorer.state_dict())
+    update_card(folder, {"scorer_sha256": digest, "steps": counts})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from anatomaly.training.run import (
     StageData,
     open_run,
     report_nothing,
+    say_news,
     say_nothing,
     starting_model,
     tissue_share,
@@ -74,7 +74,7 @@ def train_synthetic(
     train_stages(model, config, draw, say, report)
 
 
-def prepare_subjects(config: SyntheticConfig, say: Callable[[str], None]) -> list[Subject]:
+def prepare_subjects(config: SyntheticConfig, say: Say) -> list[Subject]:
     """Cache what is not cached yet and return all anatomies, label maps repeated.
 
     Raises:
@@ -82,7 +82,7 @@ def prepare_subjects(config: SyntheticConfig, say: Callable[[str], None]) -> lis
     """
     cache, subjects = config.output / "cache", list[Subject]()
     if config.label_maps:
-        _say_all(prepare_label_maps(_files(config.label_maps, "*.nii.gz"), cache / "labels"), say)
+        say_news(prepare_label_maps(_files(config.label_maps, "*.nii.gz"), cache / "labels"), say)
         subjects += LABEL_MAP_REPEATS * load_cohort(cache / "labels")
     if config.cohort:
         prepare_cohort(config.cohort, cache / "train", say)
@@ -92,7 +92,7 @@ def prepare_subjects(config: SyntheticConfig, say: Callable[[str], None]) -> lis
     return subjects
 
 
-def prepare_cohort(folder: Path, cache: Path, say: Callable[[str], None]) -> None:
+def prepare_cohort(folder: Path, cache: Path, say: Say) -> None:
     """Cache healthy `*_T1w.nii.gz` with their `*_dlmuse.nii.gz`, where they are not cached yet.
 
     Raises:
@@ -100,7 +100,7 @@ def prepare_cohort(folder: Path, cache: Path, say: Callable[[str], None]) -> Non
     """
     scans = _files(folder, "*_T1w.nii.gz")
     pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in scans]
-    _say_all(prepare_scans([p for p in pairs if p[1].is_file()], cache), say)
+    say_news(prepare_scans([p for p in pairs if p[1].is_file()], cache), say)
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
@@ -108,9 +108,3 @@ def _files(folder: Path, pattern: str) -> list[Path]:
     if not found:
         raise TrainingError(f"{folder}: no {pattern}")
     return found
-
-
-def _say_all(lines: Iterable[str], say: Callable[[str], None]) -> None:
-    for line in lines:
-        if not line.endswith(": cached"):
-            say(line)
