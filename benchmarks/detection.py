@@ -16,13 +16,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from environment import RESULTS, data_folder, describe_run
 
 from anatomaly.config import AnomalyConfig, DetectConfig
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.cases import Case, list_cases
+from anatomaly.evaluation.labels import read_label
 from anatomaly.evaluation.metrics import average_precision, bootstrap_interval, dice, oracle_dice
 from anatomaly.pipeline import Detector
 from anatomaly.preprocess.chain import prepare
@@ -50,9 +50,9 @@ def measure(case: Case, detectors: dict[str, Detector]) -> dict[str, object]:
     prepared = prepare(scan, detectors["ap"].config.preprocess, case.sequence)
     detection = detectors["ap"].detect_prepared(scan, prepared)
     seconds = time.perf_counter() - start
-    file: Any = nib.load(case.label)
-    label = np.asarray(file.dataobj) > 0.5
-    brain = detection.brain_mask.data > 0
+    truth = read_label(case)
+    label = truth.lesion.data
+    brain = (detection.brain_mask.data > 0) & ~truth.open
     scores = {"ap_threshold": intensity_score(scan.volume.data, brain, case.sequence)}
     for name, detector in detectors.items():
         found = detection if name == "ap" else detector.detect_prepared(scan, prepared)
