@@ -81,8 +81,8 @@ def test_values_that_the_provider_does_not_name(write):
     path = folder / "training/Utrecht/0/wmh.nii.gz"
     image = nib.load(path)
     nib.save(nib.Nifti1Image(np.asarray(image.dataobj) * 3, image.affine), path)
-    whats = {what for _, what, _ in problems(check_dataset("wmh", folder))}
-    assert "label holds values that the provider does not name" in whats
+    told = {what for _, what, _ in problems(check_dataset("wmh", folder))}
+    assert "label holds values that the provider does not name" in told
 
 
 def test_doubled_scans(write):
