@@ -16,13 +16,14 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 from environment import RESULTS, data_folder, describe_run
 
 from anatomaly.config import AnomalyConfig, DetectConfig
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.cases import Case, list_cases
+from anatomaly.evaluation.comparison import paired_difference
+from anatomaly.evaluation.labels import read_label
 from anatomaly.evaluation.metrics import average_precision, bootstrap_interval, dice, oracle_dice
 from anatomaly.pipeline import Detector
 from anatomaly.preprocess.chain import prepare
@@ -50,9 +51,9 @@ def measure(case: Case, detectors: dict[str, Detector]) -> dict[str, object]:
     prepared = prepare(scan, detectors["ap"].config.preprocess, case.sequence)
     detection = detectors["ap"].detect_prepared(scan, prepared)
     seconds = time.perf_counter() - start
-    file: Any = nib.load(case.label)
-    label = np.asarray(file.dataobj) > 0.5
-    brain = detection.brain_mask.data > 0
+    truth = read_label(case)
+    label = truth.lesion.data
+    brain = (detection.brain_mask.data > 0) & ~truth.open
     scores = {"ap_threshold": intensity_score(scan.volume.data, brain, case.sequence)}
     for name, detector in detectors.items():
         found = detection if name == "ap" else detector.detect_prepared(scan, prepared)
@@ -64,7 +65,7 @@ def measure(case: Case, detectors: dict[str, Detector]) -> dict[str, object]:
         "patient": case.patient,
         "reference": case.reference,
         **{name: round(average_precision(scores[name], label, brain), 3) for name in METHODS},
-        "dice": round(dice(detection.anomaly_mask.data > 0, label), 3),
+        "dice": round(dice((detection.anomaly_mask.data > 0) & ~truth.open, label), 3),
         "dice_oracle": round(oracle_dice(scores["ap"], label, brain), 3),
         "lesion_ml": round(float(label.sum()) * litre, 1),
         "found_ml": round(float(detection.anomaly_mask.data.sum()) * litre, 1),
@@ -116,7 +117,10 @@ def _as_markdown(rows: list[dict[str, object]], detector: Detector) -> str:
         groups[str(row["sequence"]), "all"].append(row)
     for (sequence, disease), members in groups.items():
         cells = [_interval([float(m[name]) for m in members]) for name in METHODS]
-        cells.append(_interval([float(m["ap"]) - float(m["ap_threshold"]) for m in members]))
+        ours, threshold = ([float(m[name]) for m in members] for name in ("ap", "ap_threshold"))
+        people = [str(m["patient"]) for m in members]
+        gain = paired_difference(ours, threshold, people, seed=SEED)
+        cells.append(f"{gain.mean:.3f} ({gain.low:.3f} to {gain.high:.3f})")
         lines.append(f"| {sequence} | {disease} | {len(members)} | " + " | ".join(cells) + " |")
     above = sum(float(str(r["ap"])) > float(str(r["ap_threshold"])) for r in rows)
     lines += [

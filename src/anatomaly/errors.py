@@ -37,3 +37,7 @@ class OutputError(AnatomalyError):
 
 class TrainingError(AnatomalyError):
     """Training data or a checkpoint cannot be used."""
+
+
+class EvaluationError(AnatomalyError):
+    """A score, a label or a test set cannot be measured."""

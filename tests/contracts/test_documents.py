@@ -68,6 +68,8 @@ def parse(group, words: list[str]) -> None:
             path.mkdir(exist_ok=True)
     command = group
     while hasattr(command, "commands"):
+        if not words and command.invoke_without_command:
+            return
         name, *words = words
         assert name in command.commands, f"no command {name}"
         command = command.commands[name]

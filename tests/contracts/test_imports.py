@@ -36,8 +36,9 @@ RUN += "app(standalone_mode=False)"
         "import anatomaly",
         RUN.format(arguments=["info"]),
         RUN.format(arguments=["detect", "--help"]),
+        RUN.format(arguments=["datasets"]),
     ],
-    ids=["import", "info", "help"],
+    ids=["import", "info", "help", "datasets"],
 )
 def test_light_parts_load_nothing_heavy(code):
     loaded = modules_loaded_by(code)

@@ -10,6 +10,7 @@ from anatomaly.evaluation.metrics import (
     average_precision,
     bootstrap_interval,
     dice,
+    dice_at_threshold,
     oracle_dice,
 )
 
@@ -77,6 +78,42 @@ def test_dice_by_counting(seed):
 
 def test_dice_of_two_empty_masks_is_no_number():
     assert math.isnan(dice(np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)))
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("threshold", [0.3, 0.55, 0.8])
+def test_dice_at_a_threshold_by_counting(seed, threshold):
+    """Rounded scores: 0.3 and 0.8 themselves are not found; lesion outside the brain is missed."""
+    score, lesion, brain = draw(seed)
+    found = {tuple(p) for p in np.argwhere(brain) if score[tuple(p)] > threshold}
+    true = {tuple(p) for p in np.argwhere(lesion)}
+    assert true - {tuple(p) for p in np.argwhere(brain)}
+    expected = 2 * len(found & true) / (len(found) + len(true))
+    assert dice_at_threshold(score, lesion, brain, threshold) == pytest.approx(expected)
+    assert expected <= oracle_dice(score, lesion, brain)
+
+
+def test_dice_at_a_threshold_without_lesion_or_without_anything_found():
+    score, lesion, brain = draw(0)
+    nothing = np.zeros(SHAPE, bool)
+    assert math.isnan(dice_at_threshold(score, nothing, brain, 0.5))
+    assert math.isnan(dice_at_threshold(score, nothing, brain, 9.0))
+    assert dice_at_threshold(score, lesion, brain, 9.0) == 0.0
+    assert dice_at_threshold(score, lesion, nothing, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dice_of_another_library(seed):
+    monai = pytest.importorskip("monai.metrics", reason="MONAI is not installed")
+    torch = pytest.importorskip("torch")
+    score, lesion, brain = draw(seed)
+    found = (score > 0.6) & brain
+    other = monai.compute_dice(
+        torch.from_numpy(found)[None, None].float(), torch.from_numpy(lesion)[None, None].float()
+    )
+    expected = pytest.approx(float(other), abs=1e-6)
+    assert dice(found, lesion) == expected
+    assert dice_at_threshold(score, lesion, brain, 0.6) == expected
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from anatomaly import __version__
+from anatomaly.cli.datasets import datasets_app
 from anatomaly.cli.demo import demo
 from anatomaly.cli.detect import detect
 from anatomaly.cli.experiments import experiments_app
@@ -29,6 +30,7 @@ app.command()(demo)
 app.command()(info)
 app.add_typer(train_app, name="train")
 app.add_typer(experiments_app, name="experiments")
+app.add_typer(datasets_app, name="datasets")
 
 
 def _print_version(wanted: bool) -> None:

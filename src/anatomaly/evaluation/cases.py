@@ -15,23 +15,42 @@ _LABELS = {"lesion": "consensus", "tumour_labels": "drawn", "tumour_automatic": 
 
 @dataclass(frozen=True)
 class Case:
-    """One sequence of one patient.
+    """One sequence of one patient at one time.
 
     Attributes:
-        patient: folder name.
-        disease: MS or glioma.
+        patient: unique name within the data set; two time points of a person are two patients.
+        disease: what the lesions are (MS, glioma ...); empty for a healthy person.
         sequence: T1w, T2w or FLAIR.
         scan: path.
-        label: path; lesion where above 0.
-        reference: how the label came about: consensus, drawn or automatic.
+        label: path, on the grid of the scan; None for a healthy person.
+        reference: how the label came about: consensus, drawn or automatic; healthy without one.
+        dataset: name of the data set.
+        person: who it is; intervals draw persons. The patient if not given.
+        lesion_values: values of the label that are lesion; all above 0 if empty.
+        open_values: values that say neither lesion nor healthy; these voxels are not scored.
+        brain_mask: path of the provider's brain mask, on the grid of the scan, if there is one.
+        site: scanner or centre, where known.
+        age: in years, None if not known.
+        sex: F or M, empty if not known.
     """
 
     patient: str
     disease: str
     sequence: Sequence
     scan: Path
-    label: Path
+    label: Path | None
     reference: str
+    dataset: str = ""
+    person: str = ""
+    lesion_values: tuple[int, ...] = ()
+    open_values: tuple[int, ...] = ()
+    brain_mask: Path | None = None
+    site: str = ""
+    age: float | None = None
+    sex: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "person", self.person or self.patient)
 
 
 def list_cases(folder: Path) -> list[Case]:

@@ -1,0 +1,142 @@
+"""`anatomaly datasets`: which test sets there are, and whether a folder holds one as shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from anatomaly.errors import AnatomalyError
+
+if TYPE_CHECKING:
+    from anatomaly.evaluation.datasets.check import Report
+    from anatomaly.evaluation.datasets.dataset import Problem
+
+datasets_app = typer.Typer(
+    help="Test sets: what they hold, where to get them, whether a folder is as shipped."
+)
+SHOWN = 3
+"""Names that are shown of each problem, unless all are asked for."""
+
+
+@datasets_app.callback(invoke_without_command=True)
+def list_datasets(context: typer.Context) -> None:
+    """List the test sets: what each holds, its licence, where to apply. Nothing is downloaded.
+
+    - `anatomaly datasets`
+    - `anatomaly datasets check brats-gli data`
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from anatomaly.evaluation.datasets.catalogue import DATASETS
+
+    table = Table(title="Test sets", title_justify="left", show_lines=True)
+    table.add_column("name", no_wrap=True)
+    for column in ("what it holds", "licence", "where to get it"):
+        table.add_column(column, overflow="fold")
+    for dataset in DATASETS.values():
+        about = f"{dataset.title}: {dataset.holds}"
+        table.add_row(*map(escape, (dataset.name, about, dataset.licence, dataset.apply)))
+    _print(table)
+
+
+def check(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", show_default=False, help="As `anatomaly datasets`.")
+    ],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER",
+            exists=True,
+            file_okay=False,
+            show_default=False,
+            help="As the provider ships it, unpacked.",
+        ),
+    ],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Names, headers and doubled files alone.")
+    ] = False,
+    show_all: Annotated[
+        bool, typer.Option("--all", help="Name every patient of a problem, not the first three.")
+    ] = False,
+) -> None:
+    """Say what a folder holds of a test set, what is missing, and what looks wrong.
+
+    Exits with 1 if nothing was found or something looks wrong.
+
+    - `anatomaly datasets check mslub data`
+    """
+    from anatomaly.evaluation.datasets.catalogue import find_dataset
+    from anatomaly.evaluation.datasets.check import check_dataset
+
+    console = Console(stderr=True, highlight=False)
+    try:
+        dataset = find_dataset(name)
+        with console.status("reading") as status:
+            report = check_dataset(
+                name,
+                folder,
+                voxels=not quick,
+                progress=lambda patient: status.update(escape(patient)),
+            )
+    except AnatomalyError as error:
+        typer.echo(f"{type(error).__name__}: {error}", err=True)
+        raise typer.Exit(1) from error
+    _print(_summary(dataset.title, report))
+    for kind, title in (("missing", "Missing"), ("wrong", "Looks wrong")):
+        problems = [problem for problem in report.problems if problem.kind == kind]
+        if problems:
+            _print(_problems(title, problems, len(problems) if show_all else SHOWN))
+    if not report.is_sound:
+        raise typer.Exit(1)
+
+
+datasets_app.command("check")(check)
+
+
+def _summary(title: str, report: Report) -> Table:
+    """Return what was found."""
+    scans = ", ".join(f"{count} {sequence}" for sequence, count in report.scans.items())
+    rows = {
+        "people": str(report.people),
+        "patients (people at one time)": str(report.patients),
+        "scans": scans or "none",
+        "with label": str(report.labelled),
+        "healthy": str(report.healthy),
+    }
+    if report.lesion_ml:
+        volumes = sorted(report.lesion_ml.values())
+        middle = volumes[len(volumes) // 2]
+        rows["lesions"] = f"{volumes[0]:.1f} to {volumes[-1]:.1f} mL, median {middle:.1f} mL"
+    table = Table(title=escape(title), title_justify="left", show_header=False)
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _problems(title: str, problems: Iterable[Problem], most: int) -> Table:
+    """Return problems, the same ones in a row."""
+    places: dict[str, list[str]] = {}
+    for problem in problems:
+        places.setdefault(problem.what, []).append(problem.where)
+    table = Table(title=title, title_justify="left")
+    table.add_column("what", overflow="fold")
+    table.add_column("count", justify="right")
+    table.add_column("where", overflow="fold")
+    for what, where in places.items():
+        more = ", …" if len(where) > most else ""
+        table.add_row(escape(what), str(len(where)), escape(", ".join(where[:most]) + more))
+    return table
+
+
+def _print(table: Table) -> None:
+    """Print a table; 140 characters wide where there is no terminal."""
+    console = Console(highlight=False)
+    console.width = console.width if console.is_terminal else 140
+    console.print(table)

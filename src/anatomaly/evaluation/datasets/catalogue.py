@@ -1,0 +1,52 @@
+"""All data sets by name, in the order in which they are listed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anatomaly.errors import ConfigError, EvaluationError
+from anatomaly.evaluation.datasets.atlas import ATLAS
+from anatomaly.evaluation.datasets.bids import BIDS
+from anatomaly.evaluation.datasets.brats import BRATS
+from anatomaly.evaluation.datasets.dataset import Dataset, Found
+from anatomaly.evaluation.datasets.ixi import IXI
+from anatomaly.evaluation.datasets.mslub import MSLUB
+from anatomaly.evaluation.datasets.msseg import MSSEG
+from anatomaly.evaluation.datasets.wmh import WMH
+
+DATASETS: dict[str, Dataset] = {
+    dataset.name: dataset for dataset in (*BRATS, ATLAS, MSLUB, MSSEG, WMH, IXI, BIDS)
+}
+
+
+def find_dataset(name: str) -> Dataset:
+    """Return the data set of a name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in DATASETS:
+        raise ConfigError(f"no data set {name}; there are {', '.join(DATASETS)}")
+    return DATASETS[name]
+
+
+def find_cases(name: str, folder: Path) -> Found:
+    """Find the cases of a data set in its folder, without opening an image.
+
+    Raises:
+        ConfigError: there is no such data set.
+        EvaluationError: the folder is not there, or holds none of its cases.
+    """
+    dataset = find_dataset(name)
+    if not folder.is_dir():
+        raise EvaluationError(
+            f"{folder}: no such folder. {dataset.title} has to be downloaded by you: "
+            f"{dataset.apply}, licence: {dataset.licence}"
+        )
+    found = dataset.find(folder)
+    if not found.cases and not found.problems:
+        raise EvaluationError(
+            f"{folder}: nothing of {dataset.title}; expected {dataset.layout}. "
+            f"Where to get it: {dataset.apply}"
+        )
+    return found
