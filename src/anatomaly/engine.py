@@ -39,7 +39,7 @@ REFINED: tuple[Route, Reuse] = ("both", "fitted")
 """Route and reuse that the refined score was trained on."""
 
 
-GAP_SLOPE = 20.0
+GAP_SLOPE = 10.0
 """Weight of the residual, blurred by 1 mm, beside the network's logit; chosen on validation."""
 
 

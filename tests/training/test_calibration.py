@@ -121,8 +121,9 @@ def test_a_word_that_the_card_cannot_mean_is_refused(tmp_path):
         load_weights(str(tmp_path / "mine"))
 
 
-def test_thresholds_of_the_refined_score_are_what_its_network_says(tmp_path, monkeypatch):
-    """FLAIR alone is refined; its network has a logit of half of the scan of .9."""
+@pytest.mark.parametrize(("part", "expected"), [(2, 1 / (1 + math.exp(-0.45))), (-2, 0.5)])
+def test_thresholds_of_the_refined_score(tmp_path, monkeypatch, part, expected):
+    """FLAIR alone is refined; its logit is the scan of .9, divided. Never below .5."""
     thresholds = {"T1w": 0.9, "T2w": 0.9, "FLAIR": 0.9}
     choices = {"FLAIR": {"route": "both", "reuse": "fitted", "score": "refined"}}
     folder = export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, choices=choices)
@@ -134,7 +135,7 @@ def test_thresholds_of_the_refined_score_are_what_its_network_says(tmp_path, mon
 
     def load_refine(model, card, name_or_folder):
         loaded.append(name_or_folder)
-        return lambda rebuilt, _: LesionLogit(rebuilt.image / 2, 0 * rebuilt.image, 1)
+        return lambda rebuilt, _: LesionLogit(rebuilt.image / part, 0 * rebuilt.image, 1)
 
     monkeypatch.setattr(calibration, "_rebuild_drawn", rebuilt)
     monkeypatch.setattr(calibration, "load_refine", load_refine)
@@ -145,7 +146,7 @@ def test_thresholds_of_the_refined_score_are_what_its_network_says(tmp_path, mon
         ("both", "fitted", "refined")
     }
     _, card = load_weights(str(folder))
-    assert card.thresholds["FLAIR"] == pytest.approx(1 / (1 + math.exp(-0.45)), abs=1e-3)
+    assert card.thresholds["FLAIR"] == pytest.approx(expected, abs=1e-3)
     # the hybrid score: no structure differs between two constants but their means
     similarity = (2 * 0.9 * 0.5 + 1e-4) / (0.9**2 + 0.5**2 + 1e-4)
     assert card.thresholds["T2w"] == pytest.approx(0.4 * (1 - similarity), abs=1e-3)

@@ -43,6 +43,8 @@ from anatomaly.weights import (
 
 CALIBRATION_SEED = 980_001
 VOXEL_ML = 0.001
+LEAST_PROBABILITY = 0.5
+"""Lowest threshold of the refined score: a voxel that is rather healthy is no lesion."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
             score_scan(scan, rebuilt, AnomalyConfig(score=choice.score), expected, refine)
             for scan, rebuilt in found
         ]
-        thresholds[sequence] = round(healthy_threshold(scored, VOXEL_ML), 4)
+        least = LEAST_PROBABILITY if choice.score == "refined" else 0.0
+        thresholds[sequence] = round(max(healthy_threshold(scored, VOXEL_ML), least), 4)
         say(f"{sequence}: threshold {thresholds[sequence]}")
     digest = write_tensors(folder / HEALTHY_FILE, maps)
     update_card(folder, {"thresholds": thresholds, "healthy_sha256": digest})
