@@ -181,7 +181,9 @@ def _box_around(brain: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> Bo
         filled = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
         margin = int(np.ceil(MARGIN_MM / spacing_mm[axis]))
         first, last = (filled[0], filled[-1]) if filled.size else (0, brain.shape[axis] - 1)
-        box.append(slice(max(0, int(first) - margin), min(brain.shape[axis], int(last) + margin + 1)))
+        box.append(
+            slice(max(0, int(first) - margin), min(brain.shape[axis], int(last) + margin + 1))
+        )
     return box[0], box[1], box[2]
 
 

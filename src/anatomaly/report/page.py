@@ -19,6 +19,7 @@ from markupsafe import Markup
 from anatomaly.report.answer import Row, answer
 from anatomaly.report.command import command_of
 from anatomaly.report.layers import Layers, encode_layer
+from anatomaly.report.manifest import write_whole
 from anatomaly.report.pictures import cut_mask, draw_finding, draw_preparation
 from anatomaly.report.spots import Point
 
@@ -61,8 +62,12 @@ class PageContent:
 
 
 def write_page(path: Path, content: PageContent) -> None:
-    """Write the page of one scan."""
-    path.write_text(render_page(content), encoding="utf-8")
+    """Write the page of one scan, all of it or nothing.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    write_whole(path, render_page(content))
 
 
 def render_page(content: PageContent) -> str:
@@ -71,31 +76,32 @@ def render_page(content: PageContent) -> str:
     threshold = float(run.get("threshold", 0.0))
     config = run.get("config", {})
     min_mm3 = float(config.get("anomaly", {}).get("min_lesion_mm3", 0.0))
-    finding = preparation = None
+    preparation = None
     if layers is not None and "scan" in layers.arrays:
-        preparation = draw_preparation(layers)
-        if "anomaly_map" in layers.arrays:
-            mask = cut_mask(layers, threshold, min_mm3)
-            finding = draw_finding(layers, mask, content.spots[0] if content.spots else None)
+        preparation = data_uri(draw_preparation(layers), "jpeg")
     said = answer(run, content.lesions)
-    return environment().get_template("page.html.j2").render(
-        name=content.name,
-        run=run,
-        answer=said,
-        rows=list(_rows(content)),
-        has_table=content.lesions is not None,
-        shown=SHOWN_FINDINGS,
-        threshold=threshold,
-        min_mm3=min_mm3,
-        layer_names=_offered(layers),
-        encoded=_encode(layers),
-        data=_page_data(content, threshold, min_mm3, said.volume_ml),
-        finding=finding and data_uri(finding, "jpeg"),
-        preparation=preparation and data_uri(preparation, "jpeg"),
-        overview=content.overview and data_uri(content.overview, "png"),
-        is_exact=layers is None or layers.is_exact,
-        left_out=content.left_out,
-        command=command_of(run),
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            name=content.name,
+            run=run,
+            answer=said,
+            rows=list(_rows(content)),
+            has_table=content.lesions is not None,
+            shown=SHOWN_FINDINGS,
+            threshold=threshold,
+            min_mm3=min_mm3,
+            layer_names=_offered(layers),
+            encoded=_encode(layers),
+            data=_page_data(content, threshold, min_mm3, said.volume_ml),
+            pictures=_draw_findings(content, threshold, min_mm3),
+            preparation=preparation,
+            overview=content.overview and data_uri(content.overview, "png"),
+            is_exact=layers is None or layers.is_exact,
+            left_out=content.left_out,
+            command=command_of(run),
+        )
     )
 
 
@@ -123,6 +129,17 @@ def load_script(name: str) -> Markup:
 def data_uri(picture: bytes, kind: str) -> str:
     """Return a picture as the text that an `img` shows without fetching anything."""
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+def _draw_findings(content: PageContent, threshold: float, min_mm3: float) -> list[str]:
+    """Return a picture of each of the largest findings; the middle of the brain without one."""
+    layers = content.layers
+    if layers is None or not {"scan", "anomaly_map"} <= set(layers.arrays):
+        return []
+    mask = cut_mask(layers, threshold, min_mm3)
+    spots = content.spots[:SHOWN_FINDINGS] or (None,)
+    pictures = [draw_finding(layers, mask, spot, stacked=len(spots) > 1) for spot in spots]
+    return [data_uri(picture, "jpeg") for picture in pictures]
 
 
 def _rows(content: PageContent) -> list[dict[str, Any]]:

@@ -37,13 +37,16 @@ def cut_mask(layers: Layers, threshold: float, min_lesion_mm3: float) -> Bool:
     return kept
 
 
-def draw_finding(layers: Layers, mask: Bool, at_mm: Sequence[float] | None) -> bytes:
-    """Return a JPEG: the axial slice through a finding, scan with outline beside pseudo-healthy.
+def draw_finding(
+    layers: Layers, mask: Bool, at_mm: Sequence[float] | None, stacked: bool = False
+) -> bytes:
+    """Return a JPEG: the axial slice through a finding, scan with outline and pseudo-healthy image.
 
     Args:
         layers: with `scan`; `pseudo_healthy` is left out where it is missing.
         mask: of `cut_mask`.
         at_mm: scanner mm; None takes the middle of the brain.
+        stacked: one above the other instead of side by side.
     """
     level = _voxel(layers, at_mm)[2]
     scan = _slice(layers.arrays["scan"], 2, level)
@@ -52,7 +55,7 @@ def draw_finding(layers: Layers, mask: Bool, at_mm: Sequence[float] | None) -> b
         inside = _slice(layers.arrays["brain_mask"], 2, level) > 0
         healthy = np.where(inside, _slice(layers.arrays["pseudo_healthy"], 2, level), scan)
         panes.append(_paint(layers, healthy, 2, []))
-    return _jpeg(_join(panes))
+    return _jpeg(np.concatenate(panes) if stacked else _join(panes))
 
 
 def draw_preparation(layers: Layers) -> bytes:
@@ -82,11 +85,11 @@ def draw_preparation(layers: Layers) -> bytes:
     return _jpeg(np.concatenate(pictures, axis=0))
 
 
-def shrink(jpeg: bytes, width: int) -> bytes:
-    """Return a JPEG made so many pixels wide."""
+def shrink(jpeg: bytes, pixels: int) -> bytes:
+    """Return a JPEG whose longer side has so many pixels."""
     image = Image.open(io.BytesIO(jpeg))
-    height = max(1, round(image.height * width / image.width))
-    return _jpeg(np.asarray(image.resize((width, height), Image.Resampling.LANCZOS)))
+    image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
+    return _jpeg(np.asarray(image))
 
 
 def _voxel(layers: Layers, at_mm: Sequence[float] | None) -> tuple[int, int, int]:
@@ -106,7 +109,7 @@ def _level(brain: Bool, axis: int, share: float) -> int:
     filled = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
     if not filled.size:
         return brain.shape[axis] // 2
-    return int(round(filled[0] + share * (filled[-1] - filled[0])))
+    return round(filled[0] + share * (filled[-1] - filled[0]))
 
 
 def _slice(data: NDArray[np.generic], axis: int, index: int) -> NDArray[np.generic]:

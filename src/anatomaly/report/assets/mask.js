@@ -31,17 +31,16 @@ function cutMap(map, dims, above, minVoxels) {
   return { mask, voxels, count };
 }
 
-/** 1 in the voxels of a region (value >= from) that have a neighbour outside it. */
+/** 1 in the voxels of a region (value >= from) that have a neighbour outside it in their axial slice. */
 function outlineOf(labels, dims, from) {
-  const [nx, ny, nz] = dims, out = new Uint8Array(labels.length), plane = nx * ny;
+  const [nx, ny, nz] = dims, out = new Uint8Array(labels.length);
   let i = 0;
   for (let z = 0; z < nz; z++)
     for (let y = 0; y < ny; y++)
       for (let x = 0; x < nx; x++, i++) {
         if (labels[i] < from) continue;
         const inner = (x === 0 || labels[i - 1] >= from) && (x === nx - 1 || labels[i + 1] >= from) &&
-          (y === 0 || labels[i - nx] >= from) && (y === ny - 1 || labels[i + nx] >= from) &&
-          (z === 0 || labels[i - plane] >= from) && (z === nz - 1 || labels[i + plane] >= from);
+          (y === 0 || labels[i - nx] >= from) && (y === ny - 1 || labels[i + nx] >= from);
         if (!inner) out[i] = 1;
       }
   return out;

@@ -44,10 +44,10 @@
   }
 
   const dims = () => volumes.brain_mask.hdr.dims.slice(1, 4);
+  let copies = 0;
   function withVoxels(image, voxels) {
-    const copy = image.clone();
-    copy.img = voxels;
-    return copy;
+    const copy = Object.assign(Object.create(Object.getPrototypeOf(image)), image);
+    return Object.assign(copy, { img: voxels, id: `page-${copies++}` });
   }
 
   async function open(side) {
@@ -55,11 +55,11 @@
       backColor: [0, 0, 0, 1], crosshairColor: [0.95, 0.95, 0.95, 0.75], crosshairWidth: 0.7,
       crosshairGap: 6, show3Dcrosshair: false, isRadiologicalConvention: false,
       multiplanarShowRender: 0, multiplanarLayout: 0, isCornerOrientationText: true,
-      dragAndDropEnabled: false, loadingText: "", logLevel: "error", fontMinPx: 11,
+      dragAndDropEnabled: false, loadingText: "", logLevel: "silent", fontMinPx: 11,
     });
     await viewer.attachToCanvas(at(`canvas-${side}`));
     viewer.side = side;
-    viewer.onLocationChange = tell;
+    viewer.onLocationChange = tell.bind(viewer);
     return viewer;
   }
 
@@ -93,6 +93,21 @@
     at("reset").hidden = isOwn;
   }
 
+  // The axial slice large, the two others beside it: most lesions are judged in the axial slice.
+  const threePlanes = [
+    { sliceType: 0, position: [0, 0, 0.58, 1] },
+    { sliceType: 1, position: [0.58, 0, 0.42, 0.5] },
+    { sliceType: 2, position: [0.58, 0.5, 0.42, 0.5] },
+  ];
+  function setView() {
+    const view = Number(at("view").value);
+    for (const viewer of viewers) {
+      if (view === 3) viewer.setCustomLayout(threePlanes);
+      else viewer.clearCustomLayout();
+      viewer.setSliceType(view);
+    }
+  }
+
   const isOn = (id) => at(id) && at(id).checked;
   function draw() {
     for (const viewer of viewers) {
@@ -104,7 +119,7 @@
       }
       for (const [outline] of Object.entries(outlines))
         if (isOn(`show-${outline}`)) stack.push(overlay(shown[outline], `page-${outline}`, 0, 1, 0.9));
-      viewer.volumes = stack;
+      Object.assign(viewer, { volumes: stack, back: stack[0], overlays: stack.slice(1) });
       viewer.updateGLVolume();
       at(`caption-${viewer.side}`).textContent = at(viewer.side).selectedOptions[0].textContent;
     }
@@ -117,7 +132,7 @@
   }
 
   function tell(where) {
-    const mm = Array.from(where.mm).slice(0, 3);
+    const mm = Array.from(this.frac2mm(where.frac, 0, true)).slice(0, 3);
     const words = [`scanner x ${mm[0].toFixed(1)}, y ${mm[1].toFixed(1)}, z ${mm[2].toFixed(1)} mm`];
     const voxel = volumes.brain_mask.mm2vox(mm), size = dims();
     const index = voxel[0] + size[0] * (voxel[1] + size[1] * voxel[2]);
@@ -129,7 +144,7 @@
 
   function moveTo(mm) {
     for (const viewer of viewers) {
-      viewer.scene.crosshairPos = viewer.mm2frac(mm);
+      viewer.scene.crosshairPos = viewer.mm2frac(mm, 0, true);
       viewer.createOnLocationChange();
       viewer.drawScene();
     }
@@ -144,8 +159,8 @@
 
   async function start() {
     at("viewer").hidden = false;
-    await load();
     viewers = [await open("left"), await open("right")];
+    await load();
     if (volumes.anomaly_map) {
       at("threshold").value = below;
       cut();
@@ -153,11 +168,11 @@
     draw();
     viewers[0].broadcastTo([viewers[1]], { "2d": true, "3d": false });
     viewers[1].broadcastTo([viewers[0]], { "2d": true, "3d": false });
-    for (const viewer of viewers) viewer.setSliceType(Number(at("view").value));
+    setView();
     if (page.spots.length) goTo(0, false);
     for (const id of ["left", "right", "show-mask", "show-brain", "show-template"])
       if (at(id)) at(id).onchange = () => later(draw);
-    at("view").onchange = () => { for (const viewer of viewers) viewer.setSliceType(Number(at("view").value)); };
+    at("view").onchange = setView;
     if (volumes.anomaly_map) {
       at("threshold").oninput = () => later(cut, draw);
       at("opacity").oninput = () => later(draw);
