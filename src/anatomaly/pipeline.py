@@ -142,7 +142,7 @@ class Detection:
             name=self.scan.name,
             run=plain(self.run),
             lesions=lesion_rows(self.lesions),
-            spots=find_spots(self.anomaly_mask),
+            spots=find_spots(self.anomaly_mask, self.brain_mask),
             layers=make_layers(self._page_volumes(), self.threshold),
             overview=overview.read_bytes() if overview.is_file() else None,
         )

@@ -17,7 +17,7 @@ from anatomaly.native import template_tissue_native
 from anatomaly.report.index import read_rows
 from anatomaly.report.layers import Layers, PageVolumes, UInt8, make_layers, read_layers
 from anatomaly.report.page import PageContent, write_page
-from anatomaly.report.spots import find_spots
+from anatomaly.report.spots import Spot, find_spots
 from anatomaly.scan.read import read_scan
 from anatomaly.types import Affine
 from anatomaly.volume import Volume
@@ -49,7 +49,7 @@ def rebuild_page(folder: Path) -> Path:
         name=str(run["scan"]["name"]),
         run=run,
         lesions=lesions,
-        spots=find_spots(mask) if mask else kept.spots,
+        spots=find_spots(mask, read_volume(folder / "brain_mask.nii.gz")) if mask else kept.spots,
         layers=layers,
         overview=overview.read_bytes() if overview.is_file() else None,
         left_out=_say_what_is_missing(layers),
@@ -110,9 +110,10 @@ class _Kept:
             return cls()
 
     @property
-    def spots(self) -> list[tuple[float, float, float]]:
-        """Points inside the lesions, scanner mm."""
-        return [(x, y, z) for x, y, z in self.data.get("spots", ())]
+    def spots(self) -> list[Spot]:
+        """Where the lesions are clicked to."""
+        points, at_rim = self.data.get("spots", ()), self.data.get("at_rim", ())
+        return [Spot((x, y, z), rim) for (x, y, z), rim in zip(points, at_rim, strict=False)]
 
     def of_grid(self, grid: UInt8, affine: Affine) -> dict[str, UInt8]:
         """Return the layers on a grid."""

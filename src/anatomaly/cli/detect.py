@@ -127,7 +127,8 @@ def _detect_all(
 
     failures = run_scans(scans, process, display)
     report_failures(failures, len(scans), output)
-    if len(scans) > 1 and (outputs is None or "report" in outputs):
+    is_cohort = len(scans) > 1 or (output / "index.html").is_file()
+    if is_cohort and (outputs is None or "report" in outputs):
         write_cohort_page(output, display)
     return not failures
 

@@ -21,7 +21,7 @@ from anatomaly.report.command import command_of
 from anatomaly.report.layers import Layers, encode_layer
 from anatomaly.report.manifest import write_whole
 from anatomaly.report.pictures import cut_mask, draw_finding, draw_preparation
-from anatomaly.report.spots import Point
+from anatomaly.report.spots import Spot
 
 ASSETS = Path(__file__).with_name("assets")
 SHOWN_FINDINGS = 3
@@ -46,7 +46,7 @@ class PageContent:
         name: of the scan.
         run: what `run.json` holds.
         lesions: lines of `lesions.tsv`; None where it was not written.
-        spots: a point inside each lesion, scanner mm; as many as lesions, or none.
+        spots: where each lesion is clicked to; as many as lesions, or none.
         layers: volumes of the viewer; None leaves the viewer out.
         overview: PNG of `overview.png`; None leaves it out.
         left_out: what is missing from the page and why, in plain sentences.
@@ -55,7 +55,7 @@ class PageContent:
     name: str
     run: Mapping[str, Any]
     lesions: Sequence[Row] | None
-    spots: Sequence[Point] = ()
+    spots: Sequence[Spot] = ()
     layers: Layers | None = None
     overview: bytes | None = None
     left_out: Sequence[str] = field(default=())
@@ -137,21 +137,21 @@ def _draw_findings(content: PageContent, threshold: float, min_mm3: float) -> li
     if layers is None or not {"scan", "anomaly_map"} <= set(layers.arrays):
         return []
     mask = cut_mask(layers, threshold, min_mm3)
-    spots = content.spots[:SHOWN_FINDINGS] or (None,)
+    spots = [spot.mm for spot in content.spots[:SHOWN_FINDINGS]] or [None]
     pictures = [draw_finding(layers, mask, spot, stacked=len(spots) > 1) for spot in spots]
     return [data_uri(picture, "jpeg") for picture in pictures]
 
 
 def _rows(content: PageContent) -> list[dict[str, Any]]:
-    """Return the lines of the table with the point that a click moves to."""
+    """Return the lines of the table, each with the spot that a click moves to."""
     rows = content.lesions or ()
-    spots: Sequence[Point | None] = content.spots
+    spots = content.spots
     if len(spots) != len(rows):
-        spots = [_centre(row) for row in rows]
+        spots = [Spot(_centre(row)) for row in rows]
     return [{**row, "spot": spot} for row, spot in zip(rows, spots, strict=True)]
 
 
-def _centre(row: Row) -> Point:
+def _centre(row: Row) -> tuple[float, float, float]:
     """Return the centre that the table gives."""
     x, y, z = (float(row[f"{axis}_scanner_mm"]) for axis in "xyz")
     return x, y, z
@@ -177,14 +177,15 @@ def _page_data(
 ) -> dict[str, Any]:
     """Return what the viewer's script needs to know."""
     layers = content.layers
-    spots = [row["spot"] for row in _rows(content)]
+    spots: list[Spot] = [row["spot"] for row in _rows(content)]
     return {
         "threshold": threshold,
         "min_mm3": min_mm3,
         "map_step": layers.map_step if layers else 1.0,
-        "voxel_mm3": layers.voxel_mm3 if layers else 1.0,
+        "voxel_mm3": round(layers.voxel_mm3, 5) if layers else 1.0,
         "is_exact": layers is None or layers.is_exact,
         "polarity": str(content.run.get("polarity", "both")),
         "volume_ml": round(volume_ml, 4),
-        "spots": spots,
+        "spots": [spot.mm for spot in spots],
+        "at_rim": [spot.is_at_rim for spot in spots],
     }
