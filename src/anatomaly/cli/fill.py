@@ -39,8 +39,6 @@ def fill(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            exists=True,
-            file_okay=False,
             show_default=False,
             help="Result of `anatomaly detect` of this scan; without it the scan is searched now.",
         ),

@@ -21,7 +21,7 @@ from anatomaly.report.command import command_of
 from anatomaly.report.layers import Layers, encode_layer
 from anatomaly.report.manifest import write_whole
 from anatomaly.report.pictures import cut_mask, draw_finding, draw_preparation
-from anatomaly.report.spots import Spot
+from anatomaly.report.spots import Point, Spot
 
 ASSETS = Path(__file__).with_name("assets")
 SHOWN_FINDINGS = 3
@@ -137,7 +137,8 @@ def _draw_findings(content: PageContent, threshold: float, min_mm3: float) -> li
     if layers is None or not {"scan", "anomaly_map"} <= set(layers.arrays):
         return []
     mask = cut_mask(layers, threshold, min_mm3)
-    spots = [spot.mm for spot in content.spots[:SHOWN_FINDINGS]] or [None]
+    spots: list[Point | None] = [spot.mm for spot in content.spots[:SHOWN_FINDINGS]]
+    spots = spots or [None]
     pictures = [draw_finding(layers, mask, spot, stacked=len(spots) > 1) for spot in spots]
     return [data_uri(picture, "jpeg") for picture in pictures]
 
@@ -151,7 +152,7 @@ def _rows(content: PageContent) -> list[dict[str, Any]]:
     return [{**row, "spot": spot} for row, spot in zip(rows, spots, strict=True)]
 
 
-def _centre(row: Row) -> tuple[float, float, float]:
+def _centre(row: Row) -> Point:
     """Return the centre that the table gives."""
     x, y, z = (float(row[f"{axis}_scanner_mm"]) for axis in "xyz")
     return x, y, z

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,9 +98,9 @@ def _voxel(layers: Layers, at_mm: Sequence[float] | None) -> tuple[int, int, int
     shape = layers.arrays["brain_mask"].shape
     if at_mm is None:
         inside = np.argwhere(layers.arrays["brain_mask"] > 0)
-        where = inside.mean(axis=0) if len(inside) else np.array(shape) / 2
+        where = np.asarray(inside.mean(axis=0) if len(inside) else np.array(shape) / 2)
     else:
-        where = apply_affine(np.linalg.inv(layers.affine), np.array(at_mm, dtype=np.float64))
+        where = np.asarray(apply_affine(np.linalg.inv(layers.affine), np.array(at_mm, float)))
     i, j, k = np.clip(np.rint(where), 0, np.array(shape) - 1).astype(int).tolist()
     return i, j, k
 
@@ -108,20 +109,22 @@ def _level(brain: Bool, axis: int, share: float) -> int:
     """Return the slice that lies at a share of the brain's extent along an axis."""
     filled = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
     if not filled.size:
-        return brain.shape[axis] // 2
-    return round(filled[0] + share * (filled[-1] - filled[0]))
+        return int(brain.shape[axis]) // 2
+    first, last = int(filled[0]), int(filled[-1])
+    return round(first + share * (last - first))
 
 
-def _slice(data: NDArray[np.generic], axis: int, index: int) -> NDArray[np.generic]:
+def _slice(data: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
     """Return a slice as a picture: first axis to the right, second axis up."""
-    return np.take(data, index, axis).T[::-1]
+    picture: NDArray[Any] = np.take(data, index, axis).T[::-1]
+    return picture
 
 
 def _paint(
     layers: Layers,
-    grey: NDArray[np.generic],
+    grey: NDArray[Any],
     axis: int,
-    outlines: list[tuple[NDArray[np.generic], tuple[int, int, int]]],
+    outlines: list[tuple[NDArray[Any], tuple[int, int, int]]],
 ) -> UInt8:
     """Return a slice in physical proportions as RGB, with the outlines of masks."""
     across, up = (step for n, step in enumerate(layers.spacing_mm) if n != axis)
