@@ -86,7 +86,7 @@ def read_volume(path: Path) -> Volume | None:
     if not path.is_file():
         return None
     try:
-        image = nib.load(path)
+        image: Any = nib.load(path)
         return Volume(np.asanyarray(image.dataobj), image.affine)
     except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
         raise ScanError(f"{path}: cannot be read ({error}); run detect again") from error

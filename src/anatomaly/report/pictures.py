@@ -87,8 +87,12 @@ def draw_preparation(layers: Layers) -> bytes:
 
 
 def shrink(jpeg: bytes, pixels: int) -> bytes:
-    """Return a JPEG whose longer side has so many pixels."""
-    image = Image.open(io.BytesIO(jpeg))
+    """Return a JPEG whose longer side has so many pixels; stacked slices come side by side."""
+    image: Image.Image = Image.open(io.BytesIO(jpeg))
+    if image.height > 1.5 * image.width:
+        rgb = np.asarray(image)
+        half = len(rgb) // 2
+        image = Image.fromarray(np.concatenate([rgb[:half], rgb[half : 2 * half]], axis=1))
     image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
     return _jpeg(np.asarray(image))
 
@@ -98,9 +102,11 @@ def _voxel(layers: Layers, at_mm: Sequence[float] | None) -> tuple[int, int, int
     shape = layers.arrays["brain_mask"].shape
     if at_mm is None:
         inside = np.argwhere(layers.arrays["brain_mask"] > 0)
-        where = np.asarray(inside.mean(axis=0) if len(inside) else np.array(shape) / 2)
+        middle = inside.mean(axis=0) if len(inside) else [n / 2 for n in shape]
+        where = np.asarray(middle, dtype=np.float64)
     else:
-        where = np.asarray(apply_affine(np.linalg.inv(layers.affine), np.array(at_mm, float)))
+        to_voxels = np.asarray(np.linalg.inv(layers.affine), dtype=np.float64)
+        where = np.asarray(apply_affine(to_voxels, np.array(at_mm, dtype=np.float64)))
     i, j, k = np.clip(np.rint(where), 0, np.array(shape) - 1).astype(int).tolist()
     return i, j, k
 
