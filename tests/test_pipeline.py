@@ -225,6 +225,7 @@ FILES = {
     "brain_mask": "brain_mask.nii.gz",
     "lesions": "lesions.tsv",
     "overview": "overview.png",
+    "report": "report.html",
 }
 
 

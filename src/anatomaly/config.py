@@ -155,5 +155,6 @@ OUTPUTS: tuple[str, ...] = (
     "brain_mask",
     "lesions",
     "overview",
+    "report",
 )
 """What a result folder may hold beside `run.json`, which is always written."""

@@ -13,8 +13,9 @@ from anatomaly.preprocess.bias_field import undo_bias_field
 from anatomaly.preprocess.normalise import undo_normalise
 from anatomaly.preprocess.reorient import undo_reorient
 from anatomaly.preprocess.resample import undo_resample
+from anatomaly.preprocess.template import load_template
 from anatomaly.preprocess.trace import Trace
-from anatomaly.types import FloatArray
+from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Scan, Volume
 
 
@@ -77,3 +78,25 @@ def pseudo_healthy_to_native(data: FloatArray, trace: Trace, scan: Scan) -> Volu
 def brain_mask_native(trace: Trace) -> Volume:
     """Return the brain mask on the scan's own grid, bool."""
     return undo_reorient(trace.brain_mask_ras, trace.reorientation)
+
+
+def template_tissue_native(grid: Volume, scanner_to_template: Affine) -> Volume:
+    """Lay the template's tissues over a scan, to judge the registration by.
+
+    Args:
+        grid: only its shape and affine are used.
+        scanner_to_template: (4, 4), scanner mm to template mm.
+
+    Returns:
+        uint8 on the grid: 0 outside the template's brain, 1 CSF, 2 grey matter, 3 white matter,
+        whichever is the most probable.
+    """
+    template = load_template()
+    priors = (
+        template.cerebrospinal_fluid,
+        template.grey_matter.data,
+        template.white_matter.data,
+    )
+    tissue = np.where(template.brain_mask.data, np.argmax(priors, axis=0) + 1, 0)
+    laid = template.brain_mask.with_data(tissue.astype(np.uint8))
+    return undo_resample(laid, grid, scanner_to_template, order=0)

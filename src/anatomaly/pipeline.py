@@ -15,8 +15,8 @@ import numpy as np
 from torch import Tensor
 
 from anatomaly.anomaly.atlas import Atlas, load_atlas
-from anatomaly.anomaly.hybrid_score import resolve_polarity
-from anatomaly.anomaly.lesions import Lesion, tabulate_lesions, write_lesions_tsv
+from anatomaly.anomaly.hybrid_score import resolve_polarity, structural_difference
+from anatomaly.anomaly.lesions import Lesion, lesion_rows, tabulate_lesions, write_lesions_tsv
 from anatomaly.anomaly.postprocess import threshold_map
 from anatomaly.anomaly.score import anomaly_map, raw_score
 from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig
@@ -30,13 +30,22 @@ from anatomaly.engine import (
 )
 from anatomaly.errors import ConfigError, WeightsError
 from anatomaly.model.lesion_scorer import LesionScorer
-from anatomaly.native import brain_mask_native, pseudo_healthy_to_native, to_native
+from anatomaly.native import (
+    brain_mask_native,
+    pseudo_healthy_to_native,
+    template_tissue_native,
+    to_native,
+)
 from anatomaly.preprocess.chain import Prepared, prepare
-from anatomaly.report.manifest import software_versions, write_manifest
+from anatomaly.preprocess.trace import Trace
+from anatomaly.report.layers import PageVolumes, make_layers
+from anatomaly.report.manifest import plain, software_versions, write_manifest
 from anatomaly.report.overview import write_overview
+from anatomaly.report.page import PageContent, write_page
+from anatomaly.report.spots import find_spots
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
-from anatomaly.types import SEQUENCES, FloatArray, ScoreName, Sequence
+from anatomaly.types import SEQUENCES, BoolArray, FloatArray, ScoreName, Sequence
 from anatomaly.volume import Scan, Volume
 from anatomaly.weights import (
     Choice,
@@ -69,6 +78,7 @@ class Detection:
         seconds: wall time of each stage.
         warnings: doubts about this result, in plain sentences.
         run: what `run.json` holds.
+        steps: what the page shows beside the results; None leaves that out.
     """
 
     scan: Scan
@@ -83,6 +93,7 @@ class Detection:
     seconds: dict[str, float]
     warnings: tuple[str, ...]
     run: dict[str, Any]
+    steps: Steps | None = None
 
     def save(self, folder: str | Path, outputs: set[str] | None = None) -> Path:
         """Write the result folder, whole or not at all; `run.json` is always in it.
@@ -100,13 +111,15 @@ class Detection:
             raise ConfigError(f"unknown outputs {sorted(unknown)}; choose among {OUTPUTS}")
         folder = Path(folder)
         with output_folder(folder) as temporary:
-            for name in wanted - {"lesions", "overview"}:
+            for name in wanted - {"lesions", "overview", "report"}:
                 volume: Volume = getattr(self, name)
                 write_volume(temporary / f"{name}.nii.gz", volume, self.scan, volume.data.dtype)
             if "lesions" in wanted:
                 write_lesions_tsv(temporary / "lesions.tsv", self.lesions)
             if "overview" in wanted:
                 self._write_overview(temporary / "overview.png")
+            if "report" in wanted:
+                self._write_page(temporary)
             write_manifest(temporary / "run.json", self.run)
         return folder
 
@@ -121,6 +134,60 @@ class Detection:
             f"{self.scan.name} · {self.sequence}",
             self.threshold,
             self.warnings,
+        )
+
+    def _write_page(self, folder: Path) -> None:
+        overview = folder / "overview.png"
+        content = PageContent(
+            name=self.scan.name,
+            run=plain(self.run),
+            lesions=lesion_rows(self.lesions),
+            spots=find_spots(self.anomaly_mask, self.brain_mask),
+            layers=make_layers(self._page_volumes(), self.threshold),
+            overview=overview.read_bytes() if overview.is_file() else None,
+        )
+        write_page(folder / "report.html", content)
+
+    def _page_volumes(self) -> PageVolumes:
+        volumes = PageVolumes(
+            brain_mask=self.brain_mask,
+            scan=self.scan.volume,
+            pseudo_healthy=self.pseudo_healthy,
+            tissue_map=self.tissue_map,
+            anomaly_map=self.anomaly_map,
+        )
+        return volumes if self.steps is None else self.steps.add_to(volumes)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Steps of the method that are no output: brought to the scan's grid only for a page.
+
+    Attributes:
+        image: (1, 1, 160, 192, 160) in [0, 1], working grid.
+        pseudo_healthy: the same.
+        edges: (160, 192, 160) bool.
+        trace: of the preparation.
+        ssim_sigma_mm: window of the structural term.
+    """
+
+    image: Tensor
+    pseudo_healthy: Tensor
+    edges: BoolArray
+    trace: Trace
+    ssim_sigma_mm: float
+
+    def add_to(self, volumes: PageVolumes) -> PageVolumes:
+        """Return the volumes with structural term, edges and template on the scan's grid."""
+        structure = structural_difference(
+            self.image, self.pseudo_healthy, data_range=1.0, sigma=self.ssim_sigma_mm
+        )
+        affine = self.trace.registration.scanner_to_template
+        return replace(
+            volumes,
+            structure=to_native(structure[0, 0].cpu().numpy(), self.trace),
+            edges=to_native(self.edges.astype(np.uint8), self.trace, order=0),
+            template=template_tissue_native(volumes.brain_mask, affine),
         )
 
 
@@ -236,6 +303,13 @@ class Detector:
             warnings=scan.warnings + prepared.trace.warnings,
             run=_manifest(config, self.card, scan, prepared, clock.seconds, str(self.device))
             | {"threshold": threshold, "lesions": len(lesions)},
+            steps=Steps(
+                rebuilt.image,
+                rebuilt.pseudo_healthy,
+                rebuilt.edges,
+                prepared.trace,
+                config.anomaly.ssim_sigma_mm,
+            ),
         )
 
     def _raw_score(self, rebuilt: RebuiltScan, sequence: Sequence, config: AnomalyConfig) -> Tensor:

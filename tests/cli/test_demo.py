@@ -27,7 +27,7 @@ def test_demo_prints_found_against_planted(run, fake, tmp_path):
     numbers = [float(number) for number in re.findall(r"\d+\.\d+", row)]
     # planted, found, centre off by, Dice
     assert numbers == [round(volume_ml, 1), round(volume_ml, 1), 0.0, 1.0]
-    assert str(tmp_path / "demo" / "phantom_FLAIR" / "overview.png") in result.stderr
+    assert str(tmp_path / "demo" / "phantom_FLAIR" / "report.html") in result.stderr
 
 
 def test_demo_fails_when_the_lesion_is_not_found(run, fake, tmp_path, monkeypatch):

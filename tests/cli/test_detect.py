@@ -23,6 +23,7 @@ def test_bad_scans_among_good_ones(run, fake, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "failures.log",
         "failures.tsv",
+        "index.html",
         "one",
         "two",
     ]
@@ -55,7 +56,8 @@ def test_files_of_an_earlier_failure_go_away(run, fake, tmp_path):
     assert (tmp_path / "failures.tsv").exists()
     result = run("detect", "good.nii.gz", "-o", tmp_path)
     assert result.exit_code == 0
-    assert [file.name for file in tmp_path.iterdir()] == ["good"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["good", "index.html"]
+    assert "ZeroDivisionError" not in (tmp_path / "index.html").read_text()
 
 
 def test_log_without_a_terminal_is_plain_lines(run, fake, tmp_path):
@@ -76,7 +78,7 @@ def test_same_names_get_their_folders_whatever_the_order(run, fake, tmp_path):
     scans = ["s1/T1w.nii.gz", "s2/T1w.nii.gz", "s2/FLAIR.nii.gz"]
     for number, order in enumerate((scans, scans[::-1])):
         assert run("detect", *order, "-o", tmp_path / str(number)).exit_code == 0
-        names = sorted(folder.name for folder in (tmp_path / str(number)).iterdir())
+        names = sorted(entry.name for entry in (tmp_path / str(number)).iterdir() if entry.is_dir())
         assert names == ["FLAIR", "s1_T1w", "s2_T1w"]
 
 
@@ -164,6 +166,15 @@ def test_read_only_output_is_refused_at_once(run, fake, tmp_path):
     tmp_path.chmod(0o700)
     assert result.exit_code == 1
     assert fake.seen == []
+
+
+def test_several_scans_get_a_cohort_page(run, fake, tmp_path):
+    run("detect", "one.nii.gz", "broken.nii.gz", "-o", tmp_path)
+    page = (tmp_path / "index.html").read_text()
+    assert page.index("no [such] scan") < page.index("<td>one</td>")
+    run("detect", "one.nii.gz", "-o", tmp_path / "single")
+    run("detect", "a.nii.gz", "b.nii.gz", "-o", tmp_path / "off", "--outputs", "lesions")
+    assert not list(tmp_path.glob("*/index.html"))
 
 
 def test_outputs_list(run, fake, tmp_path):

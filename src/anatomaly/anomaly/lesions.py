@@ -116,9 +116,9 @@ def tabulate_lesions(
     )
 
 
-def write_lesions_tsv(path: Path, lesions: tuple[Lesion, ...]) -> None:
-    """Write `LESION_COLUMNS`, tab-separated, one line a lesion; only the header without lesions."""
-    lines = ["\t".join(LESION_COLUMNS)]
+def lesion_rows(lesions: tuple[Lesion, ...]) -> list[dict[str, str]]:
+    """Return the lesions as `lesions.tsv` writes them: column to text, one a lesion."""
+    rows = []
     for lesion in lesions:
         positions = [f"{x:.2f}" for x in (*lesion.centre_scanner_mm, *lesion.centre_mni_mm)]
         cells = [
@@ -130,7 +130,14 @@ def write_lesions_tsv(path: Path, lesions: tuple[Lesion, ...]) -> None:
             f"{lesion.peak_score:.4f}",
             lesion.polarity,
         ]
-        lines.append("\t".join(cells))
+        rows.append(dict(zip(LESION_COLUMNS, cells, strict=True)))
+    return rows
+
+
+def write_lesions_tsv(path: Path, lesions: tuple[Lesion, ...]) -> None:
+    """Write `LESION_COLUMNS`, tab-separated, one line a lesion; only the header without lesions."""
+    lines = ["\t".join(LESION_COLUMNS)]
+    lines += ["\t".join(row.values()) for row in lesion_rows(lesions)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

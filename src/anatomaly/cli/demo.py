@@ -49,7 +49,7 @@ def demo(
 
         def process(name: str, scan: Path) -> str:
             recoveries[name] = _try_phantom(detector, scan, seed)
-            return f"see {output / name / 'overview.png'}"
+            return f"see {output / name / 'report.html'}"
 
         failures = run_scans(scans, process, display)
     report_failures(failures, len(scans), output)

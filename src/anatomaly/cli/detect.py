@@ -12,7 +12,7 @@ from anatomaly.cli.naming import result_names
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
 from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig, PreprocessConfig
-from anatomaly.errors import ConfigError
+from anatomaly.errors import AnatomalyError, ConfigError
 
 if TYPE_CHECKING:
     from anatomaly.pipeline import Detection
@@ -127,7 +127,20 @@ def _detect_all(
 
     failures = run_scans(scans, process, display)
     report_failures(failures, len(scans), output)
+    is_cohort = len(scans) > 1 or (output / "index.html").is_file()
+    if is_cohort and (outputs is None or "report" in outputs):
+        write_cohort_page(output, display)
     return not failures
+
+
+def write_cohort_page(output: Path, display: Display) -> None:
+    """Write `index.html` over all results; what goes wrong there costs no result."""
+    from anatomaly.report.index import write_index
+
+    try:
+        display.note(f"all results: {write_index(output)}")
+    except (AnatomalyError, OSError) as error:
+        display.line(f"no cohort page: {type(error).__name__}: {error}", style="yellow")
 
 
 def describe(detection: Detection) -> str:

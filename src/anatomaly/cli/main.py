@@ -11,7 +11,9 @@ from anatomaly.cli.datasets import datasets_app
 from anatomaly.cli.demo import demo
 from anatomaly.cli.detect import detect
 from anatomaly.cli.experiments import experiments_app
+from anatomaly.cli.fill import fill
 from anatomaly.cli.info import info
+from anatomaly.cli.report import report
 from anatomaly.cli.train import train_app
 
 app = typer.Typer(
@@ -26,6 +28,8 @@ app = typer.Typer(
     epilog="Start with `anatomaly demo`, then `anatomaly detect scan.nii.gz -o results`.",
 )
 app.command()(detect)
+app.command()(report)
+app.command()(fill)
 app.command()(demo)
 app.command()(info)
 app.add_typer(train_app, name="train")

@@ -60,6 +60,15 @@ def write_manifest(path: Path, run: Mapping[str, Any]) -> None:
         TypeError: a value is of a kind that has no plain form.
     """
     text = json.dumps(plain(run), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    write_whole(path, text)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file, all of it or nothing: a temporary file in the same folder is renamed.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         temporary.write_text(text, encoding="utf-8")

@@ -27,7 +27,7 @@ RESULT_MARKER = "run.json"
 RESULT_FILES = frozenset({
     "anomaly_map.nii.gz", "anomaly_mask.nii.gz",
     "pseudo_healthy.nii.gz", "tissue_map.nii.gz", "brain_mask.nii.gz", "lesions.tsv",
-    "overview.png", RESULT_MARKER,
+    "overview.png", "report.html", RESULT_MARKER,
 })  # fmt: skip
 """What a result consists of; other files in an older result are the user's and are kept."""
 

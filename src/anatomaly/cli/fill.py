@@ -1,0 +1,121 @@
+"""`anatomaly fill`: the scan with its lesions filled, for programs that stumble over them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from anatomaly.cli import options
+from anatomaly.cli.progress import Display
+from anatomaly.cli.run_scans import load_detector
+from anatomaly.config import DetectConfig, PreprocessConfig
+from anatomaly.errors import AnatomalyError, ScanError
+from anatomaly.fill import FillConfig
+
+if TYPE_CHECKING:
+    from anatomaly.volume import Scan, Volume
+
+    Parts = tuple[Scan, Volume, Volume, Volume | None]
+
+
+def fill(
+    scan: Annotated[
+        Path,
+        typer.Argument(metavar="SCAN", show_default=False, help="NIfTI or MGZ file, DICOM folder."),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            show_default=False,
+            help="Filled scan to write, .nii.gz or .nii.",
+        ),
+    ],
+    result: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            show_default=False,
+            help="Result of `anatomaly detect` of this scan; without it the scan is searched now.",
+        ),
+    ] = None,
+    border_mm: Annotated[
+        float, typer.Option(min=0, max=20, help="Width of the soft border, inside the mask.")
+    ] = FillConfig.border_mm,
+    grow_mm: Annotated[
+        float, typer.Option(min=0, max=20, help="Grow the mask by so much first.")
+    ] = FillConfig.grow_mm,
+    sequence: options.SequenceChoice = "auto",
+    force: options.Force = False,
+    weights: options.Weights = "default",
+    device: options.Device = "auto",
+    threads: options.Threads = 0,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write the scan with pseudo-healthy values inside the mask, in its own units and data type.
+
+    Voxels outside the (grown) mask keep their stored value, bit by bit.
+
+    - `anatomaly fill sub-01_T1w.nii.gz -o sub-01_desc-filled_T1w.nii.gz`
+    - `anatomaly fill sub-01_T1w.nii.gz -o filled.nii.gz --result results/sub-01_T1w --grow-mm 2`
+    """
+    from anatomaly.fill import fill_lesions
+    from anatomaly.scan.overwrite import write_replaced
+
+    config = DetectConfig(
+        sequence=sequence,
+        device=device,
+        threads=threads,
+        weights=weights,
+        preprocess=PreprocessConfig(force=force),
+    )
+    with Display(1, quiet=quiet) as display:
+        display.start_scan(scan.name)
+        try:
+            parts = _read_result(scan, result) if result else _detect(scan, output, config, display)
+            told, healthy, mask, brain = parts
+            filled = fill_lesions(told.volume, healthy, mask, brain, FillConfig(border_mm, grow_mm))
+            write_replaced(output, told, filled.volume, filled.region)
+        except AnatomalyError as error:
+            display.line(f"{type(error).__name__}: {error}", style="red")
+            raise typer.Exit(1) from error
+        volume_ml = filled.region.sum() * told.volume.voxel_volume_mm3 / 1000
+        display.note(f"{output}: {volume_ml:.1f} mL filled", style="green")
+
+
+def _detect(scan: Path, output: Path, config: DetectConfig, display: Display) -> Parts:
+    """Search the scan now."""
+    detector = load_detector(config, output.parent, display)
+    if detector is None:
+        raise typer.Exit(1)
+    found = detector.detect(scan)
+    for warning in found.warnings:
+        display.line(f"warning: {warning}", style="yellow")
+    return found.scan, found.pseudo_healthy, found.anomaly_mask, found.brain_mask
+
+
+def _read_result(scan: Path, result: Path) -> Parts:
+    """Take pseudo-healthy image and masks from a result folder.
+
+    Raises:
+        ScanError: the folder lacks them, or is that of another scan.
+    """
+    from anatomaly.reopen import read_run, read_volume
+    from anatomaly.scan.read import read_scan
+
+    told = read_scan(scan)
+    of_result = read_run(result)["scan"].get("sha256")
+    if of_result not in (None, told.metadata.get("sha256")):
+        raise ScanError(f"{result}: is the result of another scan (their SHA-256 differ)")
+    names = ("pseudo_healthy", "anomaly_mask", "brain_mask")
+    healthy, mask, brain = (read_volume(result / f"{name}.nii.gz") for name in names)
+    if healthy is None or mask is None:
+        raise ScanError(
+            f"{result}: holds no pseudo_healthy.nii.gz or no anomaly_mask.nii.gz; run detect with "
+            "both among its --outputs"
+        )
+    return told, healthy, mask, brain

@@ -1,0 +1,66 @@
+"""`anatomaly report`: build the pages of results again, and the page of the cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anatomaly.cli.progress import Display
+from anatomaly.errors import AnatomalyError
+
+
+def report(
+    output: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            exists=True,
+            file_okay=False,
+            show_default=False,
+            help="Folder with results, or one result folder.",
+        ),
+    ],
+    pages: Annotated[
+        bool,
+        typer.Option("--pages/--index-only", help="Build every page, or the cohort page alone."),
+    ] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
+) -> None:
+    """Build report.html of every result below OUT again, and OUT/index.html over all of them.
+
+    Exit status: 0 if every page was written, 1 if any failed or there is no result.
+
+    - `anatomaly report results`
+    - `anatomaly report results --index-only`
+    """
+    from anatomaly.report.index import result_folders, write_index
+
+    folders = result_folders(output)
+    failed = 0
+    with Display(len(folders), quiet=quiet) as display:
+        if not folders:
+            display.line(f"{output}: holds no result (no run.json below it)", style="red")
+            raise typer.Exit(1)
+        for folder in folders if pages else ():
+            display.start_scan(folder.name)
+            failed += not _rebuild(folder, display)
+        try:
+            display.note(f"index -> {write_index(output)}", style="green")
+        except AnatomalyError as error:
+            display.line(f"{type(error).__name__}: {error}", style="red")
+            failed += 1
+    raise typer.Exit(1 if failed else 0)
+
+
+def _rebuild(folder: Path, display: Display) -> bool:
+    """Build one page; return whether that went well. A bad result never stops the others."""
+    from anatomaly.reopen import rebuild_page
+
+    try:
+        display.note(f"{folder.name} -> {rebuild_page(folder)}")
+    except AnatomalyError as error:
+        display.line(f"{folder}: {type(error).__name__}: {error}", style="red")
+        return False
+    return True

@@ -1,0 +1,187 @@
+"""Read a result folder back and build its page again, from what is written there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from anatomaly.errors import AnatomalyError, ScanError
+from anatomaly.native import template_tissue_native
+from anatomaly.report.index import read_rows
+from anatomaly.report.layers import Layers, PageVolumes, UInt8, make_layers, read_layers
+from anatomaly.report.page import PageContent, write_page
+from anatomaly.report.spots import Spot, find_spots
+from anatomaly.scan.read import read_scan
+from anatomaly.types import Affine
+from anatomaly.volume import Volume
+
+PAGE_FILE = "report.html"
+VOLUME_NAMES = ("pseudo_healthy", "tissue_map", "anomaly_map")
+HARD_TO_MAKE_AGAIN = ("scan", "pseudo_healthy", "structure", "edges", "template")
+"""Taken from the older page where there is one: not all of them are in the result folder."""
+
+
+def rebuild_page(folder: Path) -> Path:
+    """Write `report.html` of a result folder again.
+
+    The score, the masks and the table come from the files; scan, structural term and edges, which
+    no file holds, from the older page. Without one, the scan is read again where it still lies.
+    What cannot be had is left out, and the page says so.
+
+    Raises:
+        ScanError: the folder holds no result, or a file in it cannot be read.
+        OutputError: the page cannot be written.
+    """
+    run = read_run(folder)
+    kept = _Kept.read(folder / PAGE_FILE)
+    layers = _build_layers(folder, run, kept)
+    mask = read_volume(folder / "anomaly_mask.nii.gz")
+    overview = folder / "overview.png"
+    lesions = read_rows(folder / "lesions.tsv")
+    content = PageContent(
+        name=str(run["scan"]["name"]),
+        run=run,
+        lesions=lesions,
+        spots=find_spots(mask, read_volume(folder / "brain_mask.nii.gz")) if mask else kept.spots,
+        layers=layers,
+        overview=overview.read_bytes() if overview.is_file() else None,
+        left_out=_say_what_is_missing(layers),
+    )
+    write_page(folder / PAGE_FILE, content)
+    return folder / PAGE_FILE
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return what `run.json` of a result folder holds.
+
+    Raises:
+        ScanError: it is not there or cannot be understood.
+    """
+    path = folder / "run.json"
+    try:
+        run = json.loads(path.read_text("utf-8"))
+        known = {"scan", "sequence", "weights", "config", "seconds", "versions", "preparation"}
+        if missing := known - set(run):
+            raise ScanError(f"{path}: lacks {', '.join(sorted(missing))}; run detect again")
+    except (OSError, ValueError, TypeError) as error:
+        raise ScanError(
+            f"{path}: cannot be read ({error}); give a folder that `anatomaly detect` wrote"
+        ) from error
+    return dict(run)
+
+
+def read_volume(path: Path) -> Volume | None:
+    """Return a volume of a result folder, None where it was not written.
+
+    Raises:
+        ScanError: it is damaged.
+    """
+    if not path.is_file():
+        return None
+    try:
+        image: Any = nib.load(path)
+        return Volume(np.asanyarray(image.dataobj), image.affine)
+    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        raise ScanError(f"{path}: cannot be read ({error}); run detect again") from error
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What an older page holds; nothing without one."""
+
+    layers: Mapping[str, tuple[UInt8, Affine]] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> _Kept:
+        """Read a page; one that cannot be understood holds nothing."""
+        try:
+            page = path.read_text("utf-8")
+            found = re.search(r'id="page-data">(.*?)</script>', page, flags=re.S)
+            return cls(read_layers(page), json.loads(found[1]) if found else {})
+        except (OSError, ValueError, EOFError):
+            return cls()
+
+    @property
+    def spots(self) -> list[Spot]:
+        """Where the lesions are clicked to."""
+        points, at_rim = self.data.get("spots", ()), self.data.get("at_rim", ())
+        return [Spot((x, y, z), rim) for (x, y, z), rim in zip(points, at_rim, strict=False)]
+
+    def of_grid(self, grid: UInt8, affine: Affine) -> dict[str, UInt8]:
+        """Return the layers on a grid."""
+        return {
+            name: array
+            for name, (array, own) in self.layers.items()
+            if array.shape == grid.shape and np.allclose(own, affine, atol=1e-3)
+        }
+
+    def whole(self) -> Layers | None:
+        """Return all layers as they are, None without a viewer in the older page."""
+        if "brain_mask" not in self.layers:
+            return None
+        arrays = {name: array for name, (array, _) in self.layers.items()}
+        data = self.data
+        affine = self.layers["brain_mask"][1]
+        return Layers(arrays, affine, data["map_step"], data["voxel_mm3"], data["is_exact"])
+
+
+def _build_layers(folder: Path, run: Mapping[str, Any], kept: _Kept) -> Layers | None:
+    """Return the viewer's volumes: from the files, then from the older page, then from the scan."""
+    brain = read_volume(folder / "brain_mask.nii.gz")
+    if brain is None:
+        return kept.whole()
+    threshold = float(run.get("threshold", 0.0))
+    bare = make_layers(PageVolumes(brain_mask=brain), threshold)
+    old = kept.of_grid(bare.arrays["brain_mask"], bare.affine)
+    taken = {name: old[name] for name in HARD_TO_MAKE_AGAIN if name in old and "scan" in old}
+    files = {
+        name: read_volume(folder / f"{name}.nii.gz") for name in VOLUME_NAMES if name not in taken
+    }
+    volumes = PageVolumes(brain_mask=brain, **files)
+    if "scan" not in taken:
+        volumes = replace(volumes, scan=_find_scan(run, brain))
+        if volumes.scan is None:  # the grey window is the scan's
+            volumes = replace(volumes, pseudo_healthy=None)
+    if "template" not in taken:
+        affine = np.array(run["preparation"]["scanner_to_template"], dtype=np.float64)
+        volumes = replace(volumes, template=template_tissue_native(brain, affine))
+    made = make_layers(volumes, threshold)
+    return replace(made, arrays={**old, **made.arrays, **taken})
+
+
+def _find_scan(run: Mapping[str, Any], grid: Volume) -> Volume | None:
+    """Return the scan itself where it still lies and is the same; None otherwise."""
+    source = run["scan"].get("source")
+    if not source or not Path(source).exists():
+        return None
+    try:
+        scan = read_scan(source)
+    except AnatomalyError:
+        return None
+    same = scan.metadata.get("sha256") == run["scan"].get("sha256")
+    return scan.volume if same and scan.volume.shape == grid.shape else None
+
+
+def _say_what_is_missing(layers: Layers | None) -> list[str]:
+    """Say what the page cannot show."""
+    if layers is None:
+        return ["The viewer is missing: neither the volumes nor an older page are in the folder."]
+    names = {
+        "scan": "the scan",
+        "pseudo_healthy": "the pseudo-healthy image",
+        "anomaly_map": "the anomaly map",
+        "structure": "the structural term",
+        "edges": "the edges",
+    }
+    missing = [words for name, words in names.items() if name not in layers.arrays]
+    if not missing:
+        return []
+    return [f"Built again from the result folder, which does not hold {', '.join(missing)}."]

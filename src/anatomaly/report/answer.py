@@ -1,0 +1,129 @@
+"""The answer in words: how much, how sure, and what speaks against it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, str]
+"""A line of `lesions.tsv`: column to text."""
+
+USUAL_ML, MOST_ML = 1.0, 5.0
+"""What thresholds are set for: half of healthy scans have less than the first, 95 % than the
+second (`anatomaly train calibrate`)."""
+
+QUALITY = {
+    "brain_ml": ("brain volume", "mL", "healthy adults: 1000 to 1900 mL"),
+    "dice": ("overlap with the template", "", "good scans: 0.92 and more"),
+    "correlation": ("tissue agreement with the template", "", "good scans: 0.35 and more"),
+    "margin": ("fit against upside down", "times", "good scans: 1.65 and more"),
+}
+"""Figures of the preparation: name, unit, what is usual (docs/decisions/0002)."""
+
+_GOOD = {
+    "brain_ml": (1000.0, 1900.0),
+    "dice": (0.92, 1.0),
+    "correlation": (0.35, 1.0),
+    "margin": (1.65, float("inf")),
+}
+
+
+@dataclass(frozen=True)
+class QualityLine:
+    """One measured figure of the preparation, in words."""
+
+    name: str
+    value: str
+    usual: str
+    is_usual: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What stands at the top of the page.
+
+    Attributes:
+        headline: how much.
+        comparison: how that compares with healthy scans; empty where nothing is known.
+        volume_ml: sum of the table.
+        count: lines of the table.
+        warnings: doubts, in plain sentences.
+        quality: figures of the preparation.
+    """
+
+    headline: str
+    comparison: str
+    volume_ml: float
+    count: int
+    warnings: tuple[str, ...]
+    quality: tuple[QualityLine, ...]
+
+    @property
+    def is_doubtful(self) -> bool:
+        """True where something speaks against the result."""
+        return bool(self.warnings) or not all(line.is_usual for line in self.quality)
+
+
+def total_ml(lesions: Sequence[Row]) -> float:
+    """Return the volume of all lines of the table in mL.
+
+    >>> total_ml([{"volume_mm3": "1500.0"}, {"volume_mm3": "250.0"}])
+    1.75
+    """
+    return sum(float(row["volume_mm3"]) for row in lesions) / 1000
+
+
+def answer(run: Mapping[str, Any], lesions: Sequence[Row] | None) -> Answer:
+    """Put the answer together.
+
+    Args:
+        run: what `run.json` holds.
+        lesions: of `lesions.tsv`; None where it was not written.
+    """
+    rows = lesions or ()
+    count = len(rows) if lesions is not None else int(run.get("lesions", 0))
+    volume = total_ml(rows)
+    quality = run.get("preparation", {}).get("quality", {})
+    return Answer(
+        headline=_headline(count, volume, known=lesions is not None),
+        comparison=_comparison(run, volume) if lesions is not None else "",
+        volume_ml=volume,
+        count=count,
+        warnings=tuple(str(warning) for warning in run.get("warnings", ())),
+        quality=tuple(_quality_line(name, quality[name]) for name in QUALITY if name in quality),
+    )
+
+
+def _headline(count: int, volume_ml: float, known: bool) -> str:
+    """Say how much was found."""
+    if not count:
+        return "Nothing passes the threshold"
+    places = "1 place" if count == 1 else f"{count} places"
+    if not known:
+        return f"{places} above the threshold"
+    return f"{volume_ml:.1f} mL in {places}"
+
+
+def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
+    """Say what healthy scans have; only where the threshold is that of the weights."""
+    if run.get("config", {}).get("anomaly", {}).get("threshold") is not None:
+        return "The threshold was given by hand; what healthy scans have above it is not known."
+    if volume_ml < USUAL_ML:
+        verdict = "As little as many healthy scans have."
+    elif volume_ml < MOST_ML:
+        verdict = "Some healthy scans have as much: this may be a false alarm."
+    else:
+        verdict = "More than healthy scans usually have."
+    return (
+        f"{verdict} The threshold aims at less than {USUAL_ML:.0f} mL in half of healthy scans and "
+        f"less than {MOST_ML:.0f} mL in nearly all."
+    )
+
+
+def _quality_line(name: str, value: float) -> QualityLine:
+    """Return one figure in words, and whether it is what good scans have."""
+    label, unit, usual = QUALITY[name]
+    shown = f"{value:.0f}" if name == "brain_ml" else f"{value:.2f}"
+    low, high = _GOOD[name]
+    return QualityLine(label, f"{shown} {unit}".strip(), usual, low <= value <= high)

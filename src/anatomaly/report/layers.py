@@ -1,0 +1,218 @@
+"""The volumes inside the page: cropped to the brain, 8 bits a voxel, all on one grid."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+import nibabel as nib
+import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from anatomaly.types import Affine
+from anatomaly.volume import Volume
+
+UInt8 = NDArray[np.uint8]
+Float32 = NDArray[np.float32]
+Box = tuple[slice, slice, slice]
+
+MAX_VOXELS = 3_500_000
+"""Of the page's grid; a brain at 1 mm with its margin has 3 million. More are made coarser."""
+
+MARGIN_MM = 8.0
+"""Of the scan around the brain: enough of the skull to judge the brain extraction by."""
+
+LABELS = frozenset({"tissue_map", "edges", "brain_mask", "template"})
+"""Layers whose values are names: never averaged."""
+
+
+@dataclass(frozen=True)
+class PageVolumes:
+    """What a page can show, on the scan's own grid; None leaves a layer out.
+
+    Attributes:
+        brain_mask: above zero inside; it decides what is cropped.
+        scan: scanner units.
+        pseudo_healthy: the same units.
+        tissue_map: 0 background, 1 CSF, 2 grey matter, 3 white matter.
+        edges: above zero at an edge of the tissue map.
+        structure: structural term of the score, 1 − SSIM, in [0, 1].
+        anomaly_map: in [0, 1], 0 outside the scored brain.
+        template: the template's tissues where the registration puts them, coded as `tissue_map`.
+    """
+
+    brain_mask: Volume
+    scan: Volume | None = None
+    pseudo_healthy: Volume | None = None
+    tissue_map: Volume | None = None
+    edges: Volume | None = None
+    structure: Volume | None = None
+    anomaly_map: Volume | None = None
+    template: Volume | None = None
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Volumes of one grid, closest to RAS+.
+
+    Attributes:
+        arrays: by the names of `PageVolumes`, (I, J, K) uint8. `scan` and `pseudo_healthy` share
+            one grey window; `structure` is 255 at 1; `anomaly_map` times `map_step` is the score.
+        affine: (4, 4), voxel indices to scanner mm.
+        map_step: score of one step of `anomaly_map`.
+        voxel_mm3: volume of a voxel.
+        is_exact: every voxel of the scan is there, so volumes are those of the scan's own grid.
+    """
+
+    arrays: Mapping[str, UInt8]
+    affine: Affine
+    map_step: float
+    voxel_mm3: float
+    is_exact: bool
+    spacing_mm: tuple[float, float, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
+        object.__setattr__(self, "spacing_mm", (x, y, z))
+
+
+def make_layers(volumes: PageVolumes, threshold: float, max_voxels: int = MAX_VOXELS) -> Layers:
+    """Turn, crop, coarsen where it must be, and quantise.
+
+    Args:
+        volumes: of one grid.
+        threshold: of the mask; a voxel passes it in the quantised map exactly if it does in the
+            map itself (where the grid is not made coarser).
+        max_voxels: of the page's grid.
+    """
+    brain = volumes.brain_mask
+    orientation = io_orientation(brain.affine)
+    turned = apply_orientation(brain.data > 0, orientation)
+    affine = brain.affine @ inv_ornt_aff(orientation, brain.shape)
+    box = _box_around(turned, np.linalg.norm(affine[:3, :3], axis=0))
+    affine = affine @ _shift([part.start for part in box])
+    shape = [part.stop - part.start for part in box]
+    step = _steps(shape, np.linalg.norm(affine[:3, :3], axis=0), max_voxels)
+    cut: dict[str, Float32] = {}
+    for name in (item.name for item in fields(volumes)):
+        volume: Volume | None = getattr(volumes, name)
+        if volume is not None:
+            data = apply_orientation(volume.data, orientation)[box].astype(np.float32)
+            cut[name] = _coarsen(data, step, order=0 if name in LABELS else 1)
+    arrays, map_step = _quantise(cut, threshold)
+    affine = affine @ _shift((step - 1) / 2) @ np.diag([*step, 1.0])
+    voxel_mm3 = brain.voxel_volume_mm3 * float(np.prod(step))
+    return Layers(arrays, affine, map_step, voxel_mm3, is_exact=bool((step == 1).all()))
+
+
+def quantise_map(anomaly_map: Float32, threshold: float) -> tuple[UInt8, float]:
+    """Return the map in 255 steps, and the score of a step; the threshold lies between two steps.
+
+    Args:
+        anomaly_map: any shape, in [0, 1].
+        threshold: in [0, 1]; `score > threshold` exactly where `step · value > threshold`.
+
+    >>> steps, step = quantise_map(np.float32([0.0, 0.5, 0.500001, 1.0]), 0.5)
+    >>> (steps > round(0.5 / step)).tolist()
+    [False, False, True, True]
+    """
+    top = min(1.0, max(float(anomaly_map.max(initial=0)), 1.5 * threshold, 1e-6))
+    below = int(255 * threshold / top)
+    step = threshold / below if below else top / 255
+    steps = np.ceil(np.clip(anomaly_map, 0, top) / step).clip(0, 255)
+    passes = anomaly_map > threshold
+    steps = np.where(passes, np.maximum(steps, below + 1), np.minimum(steps, below))
+    return steps.clip(0, 255).astype(np.uint8), step
+
+
+def encode_layer(array: UInt8, affine: Affine) -> str:
+    """Return an array as base64 of a gzip-compressed NIfTI file."""
+    image = nib.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm", "sec")
+    return base64.b64encode(gzip.compress(image.to_bytes(), 6, mtime=0)).decode()
+
+
+def decode_layer(text: str) -> tuple[UInt8, Affine]:
+    """Undo `encode_layer`."""
+    image = nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(text)))
+    return np.asarray(image.dataobj, dtype=np.uint8), image.affine
+
+
+def read_layers(page: str) -> dict[str, tuple[UInt8, Affine]]:
+    """Return the layers inside a page, by name; none if there are none."""
+    found = re.finditer(r'<script type="text/plain" id="layer-(\w+)">([A-Za-z0-9+/=]*)<', page)
+    return {match[1]: decode_layer(match[2]) for match in found}
+
+
+def _quantise(cut: Mapping[str, Float32], threshold: float) -> tuple[dict[str, UInt8], float]:
+    """Return every array in 8 bits, and the score of a step of the map."""
+    brain = cut["brain_mask"] > 0
+    low, high = _window(cut["scan"], brain) if "scan" in cut else (0.0, 1.0)
+    arrays, map_step = {}, 1.0 / 255
+    for name, data in cut.items():
+        if name == "anomaly_map":
+            arrays[name], map_step = quantise_map(data, threshold)
+        elif name in LABELS:
+            arrays[name] = data.astype(np.uint8)
+        elif name == "structure":
+            arrays[name] = np.rint(data.clip(0, 1) * 255 * brain).astype(np.uint8)
+        else:
+            grey = np.rint(((data - low) / (high - low)).clip(0, 1) * 255)
+            arrays[name] = (grey * brain if name == "pseudo_healthy" else grey).astype(np.uint8)
+    return arrays, map_step
+
+
+def _window(scan: Float32, brain: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return which intensities become black and white, as in the overview."""
+    inside = scan[brain] if brain.any() else scan.ravel()
+    low, high = (float(value) for value in np.percentile(inside, (0.5, 99.7)))
+    return low, max(high, low + 1e-6)
+
+
+def _box_around(brain: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> Box:
+    """Return the range of each axis that holds the brain and a margin; everything without one."""
+    box = []
+    for axis in range(3):
+        filled = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
+        margin = int(np.ceil(MARGIN_MM / spacing_mm[axis]))
+        first, last = (filled[0], filled[-1]) if filled.size else (0, brain.shape[axis] - 1)
+        box.append(
+            slice(max(0, int(first) - margin), min(brain.shape[axis], int(last) + margin + 1))
+        )
+    return box[0], box[1], box[2]
+
+
+def _steps(
+    shape: list[int], spacing_mm: NDArray[np.float64], max_voxels: int
+) -> NDArray[np.float64]:
+    """Return how many voxels of the scan one of the page spans along each axis, at least 1."""
+    wanted, step = float(spacing_mm.min()), np.ones(3)
+    while np.prod(np.floor(np.array(shape) / step)) > max_voxels:
+        wanted *= 1.03
+        step = np.maximum(1.0, wanted / spacing_mm)
+    return step
+
+
+def _coarsen(data: Float32, step: NDArray[np.float64], order: int) -> Float32:
+    """Return an array on a grid of so many voxels a step; labels are picked, values averaged."""
+    if (step == 1).all():
+        return data
+    shape = np.maximum(1, np.floor(np.array(data.shape) / step)).astype(int)
+    if order:
+        data = ndimage.gaussian_filter(data, np.where(step > 1.2, 0.4 * step, 0), truncate=2)
+    out: Float32 = ndimage.affine_transform(
+        data, step, (step - 1) / 2, tuple(shape.tolist()), order=order, mode="nearest"
+    )
+    return out
+
+
+def _shift(voxels: NDArray[np.float64] | list[int]) -> Affine:
+    """Return the map that moves indices by so many voxels."""
+    out = np.eye(4)
+    out[:3, 3] = voxels
+    return out

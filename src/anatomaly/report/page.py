@@ -1,0 +1,192 @@
+"""One self-contained page a scan: the answer, what speaks against it, and a viewer to judge by.
+
+Nothing is fetched: style, scripts, pictures and volumes are inside the file, and its content
+security policy forbids the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from anatomaly.report.answer import Row, answer
+from anatomaly.report.command import command_of
+from anatomaly.report.layers import Layers, encode_layer
+from anatomaly.report.manifest import write_whole
+from anatomaly.report.pictures import cut_mask, draw_finding, draw_preparation
+from anatomaly.report.spots import Point, Spot
+
+ASSETS = Path(__file__).with_name("assets")
+SHOWN_FINDINGS = 3
+
+LAYER_NAMES = {
+    "scan": "Scan",
+    "pseudo_healthy": "Pseudo-healthy image",
+    "intensity": "Intensity term (scan − pseudo-healthy)",
+    "structure": "Structural term (1 − SSIM)",
+    "anomaly_map": "Anomaly map",
+    "tissue_map": "Tissue map",
+    "edges": "Edges",
+}
+"""What the viewer offers, in this order; the intensity term is computed in the page."""
+
+
+@dataclass(frozen=True)
+class PageContent:
+    """Everything that a page says and shows.
+
+    Attributes:
+        name: of the scan.
+        run: what `run.json` holds.
+        lesions: lines of `lesions.tsv`; None where it was not written.
+        spots: where each lesion is clicked to; as many as lesions, or none.
+        layers: volumes of the viewer; None leaves the viewer out.
+        overview: PNG of `overview.png`; None leaves it out.
+        left_out: what is missing from the page and why, in plain sentences.
+    """
+
+    name: str
+    run: Mapping[str, Any]
+    lesions: Sequence[Row] | None
+    spots: Sequence[Spot] = ()
+    layers: Layers | None = None
+    overview: bytes | None = None
+    left_out: Sequence[str] = field(default=())
+
+
+def write_page(path: Path, content: PageContent) -> None:
+    """Write the page of one scan, all of it or nothing.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    write_whole(path, render_page(content))
+
+
+def render_page(content: PageContent) -> str:
+    """Return the page of one scan as HTML; every text in it is escaped."""
+    layers, run = content.layers, content.run
+    threshold = float(run.get("threshold", 0.0))
+    config = run.get("config", {})
+    min_mm3 = float(config.get("anomaly", {}).get("min_lesion_mm3", 0.0))
+    preparation = None
+    if layers is not None and "scan" in layers.arrays:
+        preparation = data_uri(draw_preparation(layers), "jpeg")
+    said = answer(run, content.lesions)
+    return (
+        environment()
+        .get_template("page.html.j2")
+        .render(
+            name=content.name,
+            run=run,
+            answer=said,
+            rows=list(_rows(content)),
+            has_table=content.lesions is not None,
+            shown=SHOWN_FINDINGS,
+            threshold=threshold,
+            min_mm3=min_mm3,
+            layer_names=_offered(layers),
+            encoded=_encode(layers),
+            data=_page_data(content, threshold, min_mm3, said.volume_ml),
+            pictures=_draw_findings(content, threshold, min_mm3),
+            preparation=preparation,
+            overview=content.overview and data_uri(content.overview, "png"),
+            is_exact=layers is None or layers.is_exact,
+            left_out=content.left_out,
+            command=command_of(run),
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Return the templates: all text is escaped, a name that is missing is an error."""
+    environment = Environment(
+        loader=PackageLoader("anatomaly.report", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["script"] = load_script
+    environment.globals["style"] = lambda name: Markup((ASSETS / name).read_text("utf-8"))
+    return environment
+
+
+def load_script(name: str) -> Markup:
+    """Return a script of ours, made unable to close the tag that it stands in."""
+    text = (ASSETS / name).read_text("utf-8")
+    return Markup(text.replace("</script", r"<\/script").replace("<!--", r"<\!--"))
+
+
+def data_uri(picture: bytes, kind: str) -> str:
+    """Return a picture as the text that an `img` shows without fetching anything."""
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+def _draw_findings(content: PageContent, threshold: float, min_mm3: float) -> list[str]:
+    """Return a picture of each of the largest findings; the middle of the brain without one."""
+    layers = content.layers
+    if layers is None or not {"scan", "anomaly_map"} <= set(layers.arrays):
+        return []
+    mask = cut_mask(layers, threshold, min_mm3)
+    spots: list[Point | None] = [spot.mm for spot in content.spots[:SHOWN_FINDINGS]]
+    spots = spots or [None]
+    pictures = [draw_finding(layers, mask, spot, stacked=len(spots) > 1) for spot in spots]
+    return [data_uri(picture, "jpeg") for picture in pictures]
+
+
+def _rows(content: PageContent) -> list[dict[str, Any]]:
+    """Return the lines of the table, each with the spot that a click moves to."""
+    rows = content.lesions or ()
+    spots = content.spots
+    if len(spots) != len(rows):
+        spots = [Spot(_centre(row)) for row in rows]
+    return [{**row, "spot": spot} for row, spot in zip(rows, spots, strict=True)]
+
+
+def _centre(row: Row) -> Point:
+    """Return the centre that the table gives."""
+    x, y, z = (float(row[f"{axis}_scanner_mm"]) for axis in "xyz")
+    return x, y, z
+
+
+def _offered(layers: Layers | None) -> dict[str, str]:
+    """Return which layers the viewer can show, and their names."""
+    have = set(layers.arrays) if layers else set()
+    if {"scan", "pseudo_healthy"} <= have:
+        have.add("intensity")
+    return {key: name for key, name in LAYER_NAMES.items() if key in have}
+
+
+def _encode(layers: Layers | None) -> dict[str, str]:
+    """Return every layer as base64 of a compressed NIfTI file."""
+    if layers is None:
+        return {}
+    return {name: encode_layer(array, layers.affine) for name, array in layers.arrays.items()}
+
+
+def _page_data(
+    content: PageContent, threshold: float, min_mm3: float, volume_ml: float
+) -> dict[str, Any]:
+    """Return what the viewer's script needs to know."""
+    layers = content.layers
+    spots: list[Spot] = [row["spot"] for row in _rows(content)]
+    return {
+        "threshold": threshold,
+        "min_mm3": min_mm3,
+        "map_step": layers.map_step if layers else 1.0,
+        "voxel_mm3": round(layers.voxel_mm3, 5) if layers else 1.0,
+        "is_exact": layers is None or layers.is_exact,
+        "polarity": str(content.run.get("polarity", "both")),
+        "volume_ml": round(volume_ml, 4),
+        "spots": [spot.mm for spot in spots],
+        "at_rim": [spot.is_at_rim for spot in spots],
+    }

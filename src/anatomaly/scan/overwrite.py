@@ -1,0 +1,88 @@
+"""Write a scan again with some voxels replaced: its own data type, scaling and header."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from anatomaly.errors import OutputError
+from anatomaly.scan.nifti import read_nifti
+from anatomaly.scan.write import write_volume
+from anatomaly.types import BoolArray
+from anatomaly.volume import Scan, Volume
+
+
+def write_replaced(path: Path, scan: Scan, values: Volume, region: BoolArray) -> Path:
+    """Write a scan with new values inside a region; the other voxels are those stored, bit by bit.
+
+    A NIfTI or MGZ file is read again and keeps its data type and scaling: new values are rounded
+    to what they can hold. A DICOM series or an image in memory is written as float32.
+
+    Args:
+        path: ends with `.nii` or `.nii.gz`.
+        scan: as it was read; its source is read again if it is a file.
+        values: scanner units, the scan's grid.
+        region: where to take `values` instead of the scan.
+
+    Raises:
+        OutputError: the file cannot be written, has another ending, or is the scan itself.
+    """
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise OutputError(f"{path}: give a name that ends with .nii.gz or .nii")
+    source = scan.source
+    if source is not None and path.resolve() == source.resolve():
+        raise OutputError(f"{path}: is the scan itself; give another name")
+    _make_folder(path.parent)
+    if source is None or not source.is_file():
+        merged = np.where(region, values.data, scan.volume.data)
+        return write_volume(path, scan.volume.with_data(merged), scan, np.float32)
+    stored = read_nifti(source)
+    voxels = np.array(stored.voxels)
+    voxels[region] = _as_stored(values.data[region], stored.slope, stored.intercept, voxels.dtype)
+    header = stored.header.copy()
+    header.set_data_dtype(voxels.dtype)
+    kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    image = kind(voxels, None, header)
+    image.header.set_slope_inter(stored.slope, stored.intercept)
+    _write_whole(image, path)
+    return path
+
+
+def _as_stored(
+    values: np.ndarray[Any, Any], slope: float, intercept: float, dtype: np.dtype[Any]
+) -> np.ndarray[Any, Any]:
+    """Return intensities as a file stores them: value = (intensity − intercept) / slope."""
+    raw = (values.astype(np.float64) - intercept) / slope
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        raw = np.clip(np.rint(raw), limits.min, limits.max)
+    return raw.astype(dtype)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder of the output."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {folder} ({error.strerror}); choose another") from error
+
+
+def _write_whole(image: Any, path: Path) -> None:
+    """Write an image, all of it or nothing."""
+    ending = ".nii.gz" if path.name.endswith(".gz") else ".nii"
+    temporary = path.with_name(f".{path.name}.part{ending}")
+    try:
+        nib.save(image, temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path} ({error.strerror or error}); choose a folder that can be "
+            "written and has space"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
