@@ -1,6 +1,7 @@
 """The page of one scan: self-contained, escaped, and its numbers are those of the table."""
 
 import hashlib
+import io
 import json
 import re
 from html import unescape
@@ -8,6 +9,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from anatomaly.report.answer import answer
 from anatomaly.report.command import command_of
@@ -15,7 +17,6 @@ from anatomaly.report.layers import read_layers
 from anatomaly.report.page import ASSETS, render_page
 
 HOSTILE = "x</script><script>alert(1)</script><img src=http://evil.example/a onerror=alert(2)>'\"&"
-OVERVIEW = b"\x89PNG made up"
 
 
 class Tags(HTMLParser):
@@ -43,7 +44,9 @@ class Tags(HTMLParser):
 
 @pytest.fixture(name="page")
 def fixture_page(content):
-    return render_page(content(overview=OVERVIEW))
+    picture = io.BytesIO()
+    Image.new("RGB", (60, 40), "green").save(picture, "PNG")
+    return render_page(content(overview=picture.getvalue()))
 
 
 def test_nothing_is_fetched(page):

@@ -21,11 +21,14 @@ UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 Box = tuple[slice, slice, slice]
 
-MAX_VOXELS = 3_500_000
-"""Of the page's grid; a brain at 1 mm with its margin has 3 million. More are made coarser."""
+MAX_VOXELS = 5_200_000
+"""Of the page's grid: a large brain at 1 mm with its margin. More are made coarser."""
 
-MARGIN_MM = 8.0
+MARGIN_MM = 5.0
 """Of the scan around the brain: enough of the skull to judge the brain extraction by."""
+
+COARSE_OUTSIDE, COARSE_STRUCTURE = 0xF8, 0xFC
+"""Bits kept of the scan outside the brain and of the structural term: noise does not compress."""
 
 LABELS = frozenset({"tissue_map", "edges", "brain_mask", "template"})
 """Layers whose values are names: never averaged."""
@@ -62,7 +65,7 @@ class Layers:
 
     Attributes:
         arrays: by the names of `PageVolumes`, (I, J, K) uint8. `scan` and `pseudo_healthy` share
-            one grey window; `structure` is 255 at 1; `anomaly_map` times `map_step` is the score.
+            one grey window; `structure` is 252 at 1; `anomaly_map` times `map_step` is the score.
         affine: (4, 4), voxel indices to scanner mm.
         map_step: score of one step of `anomaly_map`.
         voxel_mm3: volume of a voxel.
@@ -160,10 +163,13 @@ def _quantise(cut: Mapping[str, Float32], threshold: float) -> tuple[dict[str, U
         elif name in LABELS:
             arrays[name] = data.astype(np.uint8)
         elif name == "structure":
-            arrays[name] = np.rint(data.clip(0, 1) * 255 * brain).astype(np.uint8)
+            arrays[name] = (
+                np.rint(data.clip(0, 1) * 255 * brain).astype(np.uint8) & COARSE_STRUCTURE
+            )
         else:
-            grey = np.rint(((data - low) / (high - low)).clip(0, 1) * 255)
-            arrays[name] = (grey * brain if name == "pseudo_healthy" else grey).astype(np.uint8)
+            grey = np.rint(((data - low) / (high - low)).clip(0, 1) * 255).astype(np.uint8)
+            outside = np.uint8(0) if name == "pseudo_healthy" else grey & COARSE_OUTSIDE
+            arrays[name] = np.where(brain, grey, outside).astype(np.uint8)
     return arrays, map_step
 
 

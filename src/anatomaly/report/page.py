@@ -20,7 +20,7 @@ from anatomaly.report.answer import Row, answer
 from anatomaly.report.command import command_of
 from anatomaly.report.layers import Layers, encode_layer
 from anatomaly.report.manifest import write_whole
-from anatomaly.report.pictures import cut_mask, draw_finding, draw_preparation
+from anatomaly.report.pictures import cut_mask, draw_finding, draw_preparation, to_jpeg
 from anatomaly.report.spots import Point, Spot
 
 ASSETS = Path(__file__).with_name("assets")
@@ -97,7 +97,7 @@ def render_page(content: PageContent) -> str:
             data=_page_data(content, threshold, min_mm3, said.volume_ml),
             pictures=_draw_findings(content, threshold, min_mm3),
             preparation=preparation,
-            overview=content.overview and data_uri(content.overview, "png"),
+            overview=content.overview and data_uri(to_jpeg(content.overview), "jpeg"),
             is_exact=layers is None or layers.is_exact,
             left_out=content.left_out,
             command=command_of(run),

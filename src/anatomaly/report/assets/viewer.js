@@ -17,7 +17,7 @@
   };
   const looks = {
     scan: ["gray", 0, 255], pseudo_healthy: ["gray", 0, 255], edges: ["gray", 0, 1],
-    intensity: ["page-signed", 64, 192], structure: ["inferno", 0, 255],
+    intensity: ["page-signed", 64, 192], structure: ["inferno", 0, 252],
     anomaly_map: ["inferno", 0, 255], tissue_map: ["page-tissue", 0, 3],
   };
   const below = Math.round(page.threshold / page.map_step);
