@@ -134,5 +134,5 @@ def test_the_message_says_what_was_found(refused, name: str):
     assert not reason.startswith(("TypeError", "ValueError", "KeyError", "MemoryError"))
 
 
-def test_nothing_but_the_table_is_left_behind(refused):
-    assert sorted(p.name for p in refused[0].iterdir()) == ["failures.tsv"]
+def test_nothing_but_the_table_and_its_page_is_left_behind(refused):
+    assert sorted(p.name for p in refused[0].iterdir()) == ["failures.tsv", "index.html"]
