@@ -177,12 +177,13 @@ def main() -> None:
     parser.add_argument("--weights", default="default")
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
     parser.add_argument("--count", type=int, default=12, help="drawn lesions a sequence")
+    parser.add_argument("--healthy", type=int, default=8, help="drawn healthy scans a sequence")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--rows", nargs="+", default=[""], help="only rows that begin so")
     parser.add_argument("--sequence", nargs="+", default=list(SEQUENCES))
     arguments = parser.parse_args()
     cache = arguments.run / "cache"
-    counts = {"person": 4, "lesion": arguments.count, "healthy": 16}
+    counts = {"person": 4, "lesion": arguments.count, "healthy": arguments.healthy}
     heads = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))
     pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in heads]
     for _ in prepare_scans(pairs[:PEOPLE], cache / "validation"):
