@@ -13,11 +13,11 @@ import argparse
 
 import numpy as np
 from environment import RESULTS, data_folder, describe_run
-from scipy import ndimage
 
 from anatomaly.anomaly.postprocess import threshold_map
 from anatomaly.config import AnomalyConfig, DetectConfig
 from anatomaly.errors import AnatomalyError
+from anatomaly.evaluation.healthy import false_positives
 from anatomaly.pipeline import Detector
 from anatomaly.training.validation import healthy_threshold
 from anatomaly.volume import Volume
@@ -45,21 +45,25 @@ def main() -> None:
         raise SystemExit("too few heads could be used")
     half = len(maps) // 2
     volumes = [anomaly_map for anomaly_map, _ in maps.values()]
-    voxel_ml = volumes[0].voxel_volume_mm3 / 1000
     budget = _budget(volumes[:half])
     default = detector.threshold_for("T1w")
     rows = ["| person | mL | mL, card | pieces, card | highest score |", "|---|" + "---:|" * 4]
     found, at_default = [], []
     for person, (anomaly_map, brain) in maps.items():
-        at_budget, mask = (
-            threshold_map(anomaly_map, brain, threshold, AnomalyConfig().min_lesion_mm3).data
+        at_budget, at_card = (
+            false_positives(
+                threshold_map(anomaly_map, brain, threshold, AnomalyConfig().min_lesion_mm3).data
+                > 0,
+                brain.data > 0,
+                anomaly_map.voxel_volume_mm3,
+            )
             for threshold in (budget, default)
         )
-        found.append(float(at_budget.sum()) * voxel_ml)
-        at_default.append(float(mask.sum()) * voxel_ml)
-        _, pieces = ndimage.label(mask, structure=np.ones((3, 3, 3)))
-        volumes_ml = f"{found[-1]:.2f} | {at_default[-1]:.2f}"
-        rows.append(f"| {person} | {volumes_ml} | {pieces} | {anomaly_map.data.max():.3f} |")
+        found.append(at_budget.volume_ml)
+        at_default.append(at_card.volume_ml)
+        volumes_ml = f"{at_budget.volume_ml:.2f} | {at_card.volume_ml:.2f}"
+        peak = float(anomaly_map.data.max())
+        rows.append(f"| {person} | {volumes_ml} | {at_card.pieces} | {peak:.3f} |")
     lines = [
         "# False positives in healthy T1w heads",
         "",

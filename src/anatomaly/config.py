@@ -147,6 +147,10 @@ class DetectConfig:
         return replace(self, route=route, reuse=reuse, anomaly=anomaly)
 
 
+USUAL_HEALTHY_ML, MOST_HEALTHY_ML = 1.0, 5.0
+"""False positives that thresholds are set for: half of healthy scans have at most the first, 95 %
+at most the second."""
+
 OUTPUTS: tuple[str, ...] = (
     "anomaly_map",
     "anomaly_mask",

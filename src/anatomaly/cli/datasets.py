@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from anatomaly.errors import AnatomalyError
+from anatomaly.cli.exit import exit_on_error
 
 if TYPE_CHECKING:
     from anatomaly.evaluation.datasets.check import Report
@@ -76,7 +76,7 @@ def check(
     from anatomaly.evaluation.datasets.check import check_dataset
 
     console = Console(stderr=True, highlight=False)
-    try:
+    with exit_on_error():
         dataset = find_dataset(name)
         with console.status("reading") as status:
             report = check_dataset(
@@ -85,9 +85,6 @@ def check(
                 voxels=not quick,
                 progress=lambda patient: status.update(escape(patient)),
             )
-    except AnatomalyError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        raise typer.Exit(1) from error
     _print(_summary(dataset.title, report))
     for kind, title in (("missing", "Missing"), ("wrong", "Looks wrong")):
         problems = [problem for problem in report.problems if problem.kind == kind]

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from anatomaly.cli import options
+from anatomaly.cli.exit import exit_on_error
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector
 from anatomaly.config import DetectConfig, PreprocessConfig
-from anatomaly.errors import AnatomalyError, ScanError
+from anatomaly.errors import ScanError
 from anatomaly.fill import FillConfig
 
 if TYPE_CHECKING:
@@ -75,14 +76,11 @@ def fill(
     )
     with Display(1, quiet=quiet) as display:
         display.start_scan(scan.name)
-        try:
+        with exit_on_error(say=lambda text: display.line(text, style="red")):
             parts = _read_result(scan, result) if result else _detect(scan, output, config, display)
             told, healthy, mask, brain = parts
             filled = fill_lesions(told.volume, healthy, mask, brain, FillConfig(border_mm, grow_mm))
             write_replaced(output, told, filled.volume, filled.region)
-        except AnatomalyError as error:
-            display.line(f"{type(error).__name__}: {error}", style="red")
-            raise typer.Exit(1) from error
         volume_ml = filled.region.sum() * told.volume.voxel_volume_mm3 / 1000
         display.note(f"{output}: {volume_ml:.1f} mL filled", style="green")
 

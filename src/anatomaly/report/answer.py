@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML
+
 Row = Mapping[str, str]
 """A line of `lesions.tsv`: column to text."""
-
-USUAL_ML, MOST_ML = 1.0, 5.0
-"""What thresholds are set for: half of healthy scans have less than the first, 95 % than the
-second (`anatomaly train calibrate`)."""
 
 QUALITY = {
     "brain_ml": ("brain volume", "mL", "healthy adults: 1000 to 1900 mL"),
@@ -109,15 +107,15 @@ def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
     """Say what healthy scans have; only where the threshold is that of the weights."""
     if run.get("config", {}).get("anomaly", {}).get("threshold") is not None:
         return "The threshold was given by hand; what healthy scans have above it is not known."
-    if volume_ml < USUAL_ML:
+    if volume_ml < USUAL_HEALTHY_ML:
         verdict = "As little as many healthy scans have."
-    elif volume_ml < MOST_ML:
+    elif volume_ml < MOST_HEALTHY_ML:
         verdict = "Some healthy scans have as much: this may be a false alarm."
     else:
         verdict = "More than healthy scans usually have."
     return (
-        f"{verdict} The threshold aims at less than {USUAL_ML:.0f} mL in half of healthy scans and "
-        f"less than {MOST_ML:.0f} mL in nearly all."
+        f"{verdict} The threshold aims at less than {USUAL_HEALTHY_ML:.0f} mL in half of "
+        f"healthy scans and less than {MOST_HEALTHY_ML:.0f} mL in nearly all."
     )
 
 

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from anatomaly.anomaly.score import anomaly_map, raw_score
-from anatomaly.config import AnomalyConfig
+from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
 from anatomaly.engine import (
     GAP_SLOPE,
     ROUTES_OF,
@@ -214,8 +214,8 @@ def healthy_threshold(
     anomaly_maps: Sequence[FloatArray],
     voxel_ml: float,
     *,
-    half_ml: float = 1.0,
-    most_ml: float = 5.0,
+    half_ml: float = USUAL_HEALTHY_ML,
+    most_ml: float = MOST_HEALTHY_ML,
 ) -> float:
     """Return the lowest threshold that keeps false positives in healthy brains within a budget.
 

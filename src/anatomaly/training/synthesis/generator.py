@@ -132,16 +132,14 @@ class PairGenerator(Dataset[Pair]):
             painted = clean
             for lesion in lesions:
                 painted = paint_lesion(rng, painted, lesion, contrast)
-            low, high = _percentiles(torch.cat([values, self._lesion_values(painted, share)]))
-            if contrast.sequence != "T1w":
-                low *= uniform(rng, 0, 1)  # vessels and dura are darker than the darkest tissue
-            low_high = (low, high - low)
+            values = torch.cat([values, self._lesion_values(painted, share)])
+            low, extent = _window(rng, values, contrast.sequence)
             target = c.acquire(clean, acquisition)
             noise = torch.Generator().manual_seed(noise_seed)
             seen = c.add_noise(noise, c.acquire(painted, acquisition), acquisition)
-            healthy.append(_scale(target, low_high, brain))
-            images.append(_scale(seen, low_high, brain))
-            estimated = ((tissue_values - low) / (high - low)).clamp(0, 1)
+            healthy.append(_scale(target, (low, extent), brain))
+            images.append(_scale(seen, (low, extent), brain))
+            estimated = ((tissue_values - low) / extent).clamp(0, 1)
             means.append(estimated + MEANS_ERROR * normal(rng, (3,)))
         tissue = torch.from_numpy(TISSUE_OF_CLASS)[classes.long()].long()
         if keep_rim and all(c.rim_is_csf(k) for k in contrasts):
@@ -264,6 +262,18 @@ def class_landmarks(grey: Tensor, classes: Tensor) -> Tensor:
 def tissue_medians(values: Tensor, tissue: Tensor) -> Tensor:
     """Median of CSF, grey and white matter values, (3,)."""
     return torch.stack([values[tissue == k].median() for k in (1, 2, 3)])
+
+
+def _window(rng: Generator, values: Tensor, sequence: str) -> tuple[float, float]:
+    """Lowest value of an image and its range, which `_scale` maps to 0 and 1.
+
+    Real brains hold vessels and dura darker than the darkest tissue, so in all contrasts but T1w
+    the lowest value lies anywhere between 0 and the percentile of the tissues.
+    """
+    low, high = _percentiles(values)
+    if sequence != "T1w":
+        low *= uniform(rng, 0, 1)
+    return low, high - low
 
 
 def _percentiles(values: Tensor) -> tuple[float, float]:
