@@ -34,7 +34,7 @@ test: lint types
 	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile -m 'not slow'
 
 test-all: lint types
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --hypothesis-profile=default
 
 # Documentation that is not executed is assumed false: commands parse, paths exist, examples run.
 docs: $(STAMP)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -13,6 +13,7 @@ from anatomaly.report.layers import (
     make_layers,
     quantise_map,
     read_layers,
+    steps_up_to,
 )
 
 
@@ -29,7 +30,7 @@ def test_a_voxel_lies_where_it_lay(made):
 
 
 def test_the_mask_of_the_page_is_that_of_the_scan(made):
-    above = made.layers.arrays["anomaly_map"] > round(0.4 / made.layers.map_step)
+    above = made.layers.arrays["anomaly_map"] > steps_up_to(0.4, made.layers.map_step)
     labels, _ = ndimage.label(above, structure=np.ones((3, 3, 3)))
     sizes = np.bincount(labels.ravel())[1:] * made.layers.voxel_mm3
     kept = sorted(size for size in sizes if size >= 60)[::-1]
@@ -42,11 +43,12 @@ def test_the_mask_of_the_page_is_that_of_the_scan(made):
     st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30),
     st.floats(0, 1, width=32),
 )
+@example([0.5], 0.001953125)  # the threshold lies within the first step
 def test_quantising_never_moves_a_voxel_across_the_threshold(scores, threshold):
     scores = np.array([*scores, threshold, np.nextafter(np.float32(threshold), np.float32(2))])
     scores = scores.clip(0, 1).astype(np.float32)
     steps, step = quantise_map(scores, threshold)
-    passes = steps > round(threshold / step)
+    passes = steps > steps_up_to(threshold, step)
     np.testing.assert_array_equal(passes[scores < 1], (scores > threshold)[scores < 1])
     top = scores.max()
     if threshold * 1.5 <= top:  # else the steps are chosen around the threshold

@@ -121,16 +121,27 @@ def quantise_map(anomaly_map: Float32, threshold: float) -> tuple[UInt8, float]:
         threshold: in [0, 1]; `score > threshold` exactly where `step · value > threshold`.
 
     >>> steps, step = quantise_map(np.float32([0.0, 0.5, 0.500001, 1.0]), 0.5)
-    >>> (steps > round(0.5 / step)).tolist()
+    >>> (steps > steps_up_to(0.5, step)).tolist()
     [False, False, True, True]
     """
     top = min(1.0, max(float(anomaly_map.max(initial=0)), 1.5 * threshold, 1e-6))
-    below = int(255 * threshold / top)
+    below = steps_up_to(threshold, top / 255)
     step = threshold / below if below else top / 255
     steps = np.ceil(np.clip(anomaly_map, 0, top) / step).clip(0, 255)
     passes = anomaly_map > threshold
     steps = np.where(passes, np.maximum(steps, below + 1), np.minimum(steps, below))
     return steps.clip(0, 255).astype(np.uint8), step
+
+
+def steps_up_to(threshold: float, step: float) -> int:
+    """Return the last step of a quantised map that is not above the threshold.
+
+    Whole where the threshold lies on a step, but for rounding; 0 where it lies below the first.
+
+    >>> steps_up_to(0.5, 0.1), steps_up_to(0.0999, 0.1)
+    (5, 0)
+    """
+    return int(threshold / step + 1e-6)
 
 
 def encode_layer(array: UInt8, affine: Affine) -> str:

@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 from anatomaly.geometry import apply_affine
-from anatomaly.report.layers import Layers, UInt8
+from anatomaly.report.layers import Layers, UInt8, steps_up_to
 
 Bool = NDArray[np.bool_]
 
@@ -30,7 +30,7 @@ LEVELS = (0.25, 0.45, 0.6, 0.75)
 
 def cut_mask(layers: Layers, threshold: float, min_lesion_mm3: float) -> Bool:
     """Return which voxels of the page's grid pass, without small pieces (26 neighbours)."""
-    above = layers.arrays["anomaly_map"] > round(threshold / layers.map_step)
+    above = layers.arrays["anomaly_map"] > steps_up_to(threshold, layers.map_step)
     labels, count = ndimage.label(above, structure=np.ones((3, 3, 3)))
     keep = np.bincount(labels.ravel(), minlength=count + 1) * layers.voxel_mm3 >= min_lesion_mm3
     keep[0] = False

@@ -20,7 +20,7 @@
     intensity: ["page-signed", 64, 192], structure: ["inferno", 0, 252],
     anomaly_map: ["inferno", 0, 255], tissue_map: ["page-tissue", 0, 3],
   };
-  const below = Math.round(page.threshold / page.map_step);
+  const below = Math.floor(page.threshold / page.map_step + 1e-6);
   const volumes = {}, shown = {};
   let viewers = [], spotShown = -1;
 
