@@ -171,6 +171,38 @@ def measure_sequence(networks: Networks, scans: dict[str, Iterator[ValidationSca
     return Found(precision, kinds, thresholds)
 
 
+def drawn_scans(
+    cache: Path, sequence: Sequence, counts: dict[str, int]
+) -> dict[str, Iterator[ValidationScan]]:
+    """Return the drawn scans of a sequence, drawn where the cache lacks them.
+
+    Args:
+        cache: of a run; its people are prepared where they are missing.
+        sequence: of all scans.
+        counts: how many of the kinds `person`, `lesion` and `healthy`.
+    """
+    heads = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))
+    pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in heads]
+    for _ in prepare_scans(pairs[:PEOPLE], cache / "validation"):
+        pass
+    people = load_cohort(cache / "validation")
+    shapes = load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
+    draws = {
+        "lesion": draw_validation(people, shapes, sequence, counts.get("lesion", 0)),
+        "healthy": draw_validation(people, [], sequence, counts.get("healthy", 0), healthy=True),
+    }
+    if "person" in counts:
+        training = load_cohort(cache / "train") + load_cohort(cache / "labels")
+        draws["person"] = draw_validation(
+            training, [], sequence, counts["person"], healthy=True, seed=970_001
+        )
+    folder = cache / f"drawn-{VALIDATION_SEED}"
+    return {
+        kind: cached_validation(folder, draws[kind], sequence, count, kind)
+        for kind, count in counts.items()
+    }
+
+
 def main() -> None:
     """Draw, score, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -182,15 +214,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", default=[""], help="only rows that begin so")
     parser.add_argument("--sequence", nargs="+", default=list(SEQUENCES))
     arguments = parser.parse_args()
-    cache = arguments.run / "cache"
     counts = {"person": 4, "lesion": arguments.count, "healthy": arguments.healthy}
-    heads = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))
-    pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in heads]
-    for _ in prepare_scans(pairs[:PEOPLE], cache / "validation"):
-        pass
-    people = load_cohort(cache / "validation")
-    training = load_cohort(cache / "train") + load_cohort(cache / "labels")
-    shapes = load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
     model, card = load_model(arguments.weights)
     refine = load_refine(model, card, arguments.weights) if card.scorer_sha256 else None
     rows = tuple(
@@ -201,17 +225,7 @@ def main() -> None:
     )
     for sequence in (name for name in SEQUENCES if name in arguments.sequence):
         print(sequence)
-        draws = {
-            "person": draw_validation(training, [], sequence, 4, healthy=True, seed=970_001),
-            "lesion": draw_validation(people, shapes, sequence, counts["lesion"]),
-            "healthy": draw_validation(people, [], sequence, counts["healthy"], healthy=True),
-        }
-        scans = {
-            kind: cached_validation(
-                cache / f"drawn-{VALIDATION_SEED}", draw, sequence, counts[kind], kind
-            )
-            for kind, draw in draws.items()
-        }
+        scans = drawn_scans(arguments.run / "cache", sequence, counts)
         found = measure_sequence(Networks(model, refine, rows), scans)
         columns = merge(arguments.output / "validation.json", sequence, found)
         text = as_markdown(columns, card, counts)

@@ -17,6 +17,11 @@ from anatomaly.types import BoolArray
 from anatomaly.volume import Volume
 
 SHRINK = 4
+LEVELS = 2
+"""Resolutions of the field, each twice as fine: the finest has two spans along each side of the
+image, coarse enough not to follow a tumour. N4's usual four divide out half of a large lesion."""
+ITERATIONS = 50
+"""At each level."""
 FIELD_RANGE = (0.1, 10.0)
 """A field beyond this is no coil's; it is clipped there, so that the undo stays exact."""
 
@@ -35,7 +40,7 @@ class BiasField:
 
 
 def correct_bias_field(
-    volume: Volume, brain_mask: Volume | None = None
+    volume: Volume, brain_mask: Volume | None = None, levels: int = LEVELS
 ) -> tuple[Volume, BiasField]:
     """Estimate the bias field with N4 and divide it out.
 
@@ -43,6 +48,7 @@ def correct_bias_field(
         volume: finite, any unit.
         brain_mask: bool, same grid; the field is estimated inside it and applied everywhere.
             None takes all voxels above the darkest intensity.
+        levels: resolutions of the field.
 
     Returns:
         float32, `(volume - offset) / field + offset`; and the record.
@@ -60,8 +66,10 @@ def correct_bias_field(
         folder = Path(name)
         write_nifti(folder / "scan.nii", volume.with_data(signal * np.float32(1000.0 / scale)))
         write_nifti(folder / "mask.nii", volume.with_data(mask))
-        options = ["-n4", "-shrink", str(SHRINK), "-mask", "mask.nii", "-field", "field.nii"]
-        run_niimath(["scan.nii", *options, "corrected.nii"], folder)
+        iterations = "x".join([str(ITERATIONS)] * levels)
+        options = ["-n4", "-shrink", str(SHRINK), "-iter", iterations]
+        files = ["-mask", "mask.nii", "-field", "field.nii", "corrected.nii"]
+        run_niimath(["scan.nii", *options, *files], folder)
         field = read_nifti(folder / "field.nii")
     if field.shape != volume.shape or not np.isfinite(field).all() or (field <= 0).any():
         raise PreparationError("the bias field is not positive everywhere; try --no-bias-field")
