@@ -55,6 +55,7 @@ def test_summary_is_json_and_names_every_step_in_order(prepared):
         "brain extraction",
         "bias field",
         "registration",
+        "bias field of both hemispheres",
         "resampling",
         "normalisation",
         "sequence",

@@ -17,9 +17,8 @@ from anatomaly.types import BoolArray
 from anatomaly.volume import Volume
 
 SHRINK = 4
-LEVELS = 2
-"""Resolutions of the field, each twice as fine: the finest has two spans along each side of the
-image, coarse enough not to follow a tumour. N4's usual four divide out half of a large lesion."""
+LEVELS = 4
+"""Resolutions of the field, each twice as fine: 1, 2, 4, 8 spans along each side of the image."""
 ITERATIONS = 50
 """At each level."""
 FIELD_RANGE = (0.1, 10.0)

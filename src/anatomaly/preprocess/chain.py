@@ -23,6 +23,7 @@ from anatomaly.preprocess.checks import (
     doubts_about_registration,
     doubts_about_volume,
 )
+from anatomaly.preprocess.mirrored_field import mirror_bias_field
 from anatomaly.preprocess.normalise import Normalisation, normalise_intensity
 from anatomaly.preprocess.register import (
     Registration,
@@ -73,6 +74,9 @@ def prepare(
 ) -> Prepared:
     """Reorient, extract the brain, correct the bias field, register, resample and normalise.
 
+    The bias field is corrected twice: fully, so that the registration sees clean tissue, and then
+    without what only one hemisphere shows, so that a tumour keeps its contrast.
+
     Args:
         scan: with skull or without, any orientation.
         config: the defaults if None.
@@ -95,6 +99,7 @@ def prepare(
     log.warnings += brain.extraction.warnings
     log.refuse(doubts_about_registration(registration), config.force)
     log.refuse(doubts_about_volume(brain.extraction.volume_ml), config.force)
+    brain = _mirror_bias_field(brain, log)
     image, mask_template, normalisation = _bring_to_template(brain, log)
     with log.step("sequence") as record:
         chosen, confidence, doubt = choose_sequence(
@@ -208,6 +213,20 @@ def _trim_brain(brain: _Brain, log: _Log) -> _Brain:
     volume_ml = brain.extraction.volume_ml * (1.0 - share)
     extraction = replace(brain.extraction, volume_ml=volume_ml)
     return replace(brain, mask=mask, extraction=extraction, registration=registration)
+
+
+def _mirror_bias_field(brain: _Brain, log: _Log) -> _Brain:
+    """Give back to large lesions what the bias field took from them."""
+    if brain.bias_field is None:
+        return brain
+    with log.step("bias field of both hemispheres"):
+        corrected, bias_field = mirror_bias_field(
+            brain.corrected,
+            brain.bias_field,
+            brain.mask,
+            brain.registration.scanner_to_template,
+        )
+    return replace(brain, corrected=corrected, bias_field=bias_field)
 
 
 def _bring_to_template(brain: _Brain, log: _Log) -> tuple[Volume, Volume, Normalisation]:
