@@ -81,11 +81,13 @@ def source_frames(scan: Scan) -> SourceFrames:
         DicomError: the scan is no DICOM series, or its grid is not that of the instances: slices
             missing, uneven or tilted (dcm2niix resamples these), or several images at one place.
     """
-    if scan.series_uid is None or scan.source is None:
+    if scan.source is None or not scan.source.is_dir():
         raise DicomError(
             f"{scan.name}: DICOM results refer to DICOM instances, and this scan is none; give the "
             "DICOM folder itself, or leave dicom out of the outputs"
         )
+    if scan.series_uid is None:  # dcm2niix does so where it cannot make uneven slices even
+        raise DicomError(_other_grid(scan, "dcm2niix could not tell which series it is"))
     images = _images_of(scan.source, scan.series_uid)
     if not images:
         raise DicomError(
@@ -203,6 +205,8 @@ def _complete(image: Dataset, first: _Frame, thickness_mm: float) -> None:
     for name in _EMPTY_IF_ABSENT:
         if name not in image:
             setattr(image, name, "")
+    if image.PatientSex not in ("M", "F", "O"):
+        image.PatientSex = ""
     if "PerFrameFunctionalGroupsSequence" not in image:
         image.ImageOrientationPatient = first.image.ImageOrientationPatient
         if not image.get("SliceThickness"):
@@ -233,12 +237,13 @@ def _check_grid(frames: list[_Frame], grid: Volume, axes: np.ndarray[Any, Any], 
     sizes = {(frame.image.Columns, frame.image.Rows) for frame in frames}
     if sizes != {(columns, rows)} or len(frames) != count:
         raise DicomError(_other_grid(scan, f"{len(frames)} images against {count} slices"))
+    away_mm = []
     for k, frame in enumerate(frames):
         corners = np.array([[0, 0, k], [columns - 1, 0, k], [0, rows - 1, k]])
-        expected = apply_affine(affine, corners)
-        away = np.linalg.norm(flip_lps_ras(frame.corners_mm()) - expected, axis=-1).max()
-        if away > TOLERANCE_MM:
-            raise DicomError(_other_grid(scan, f"up to {away:.2f} mm apart at slice {k + 1}"))
+        apart = flip_lps_ras(frame.corners_mm()) - apply_affine(affine, corners)
+        away_mm.append(float(np.linalg.norm(apart, axis=-1).max()))
+    if max(away_mm) > TOLERANCE_MM:
+        raise DicomError(_other_grid(scan, f"images up to {max(away_mm):.2f} mm from its slices"))
 
 
 def _other_grid(scan: Scan, found: str) -> str:

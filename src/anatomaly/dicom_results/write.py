@@ -10,6 +10,7 @@ from anatomaly.anomaly.lesions import Lesion, number_lesions
 from anatomaly.dicom_results.description import Description
 from anatomaly.dicom_results.measurement_report import make_measurement_report
 from anatomaly.dicom_results.parametric_map import make_parametric_map
+from anatomaly.dicom_results.pixel_check import check_pixels
 from anatomaly.dicom_results.segmentation import MAX_SEGMENTS, make_segmentation
 from anatomaly.dicom_results.source import source_frames
 from anatomaly.errors import DicomError
@@ -69,16 +70,24 @@ def write_dicom_results(
             "raise --threshold or --min-lesion-mm3"
         )
     source = source_frames(scan)
+    check_pixels(source, scan)
     description = Description.of_run(run)
     uids = [UID() for _ in lesions]
     segmentation = None
-    if lesions:
-        numbered = number_lesions(anomaly_mask)
-        segmentation = make_segmentation(source, numbered, uids, description)
-        _save(segmentation, folder / SEGMENTATION_FILE)
-    _save(make_parametric_map(source, anomaly_map.data, description), folder / MAP_FILE)
-    report = make_measurement_report(source, lesions, segmentation, uids, description)
-    _save(report, folder / REPORT_FILE)
+    try:
+        score = make_parametric_map(source, anomaly_map.data, description)
+        _save(score, folder / MAP_FILE)
+        if lesions:
+            numbered = number_lesions(anomaly_mask)
+            segmentation = make_segmentation(source, numbered, uids, description)
+            _save(segmentation, folder / SEGMENTATION_FILE)
+        report = make_measurement_report(source, lesions, segmentation, uids, description)
+        _save(report, folder / REPORT_FILE)
+    except ValueError as error:  # a date that is none, a name too long ...
+        raise DicomError(
+            f"{scan.source}: the header of its instances cannot be carried over ({error}); correct "
+            "that field, or leave dicom out of the outputs"
+        ) from error
 
 
 def _save(dataset: Dataset, path: Path) -> None:
