@@ -1,10 +1,12 @@
 """Slices find the instances that they were; what was resampled is refused."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from pydicom import config, dcmread
+from pydicom.uid import generate_uid
 
 from anatomaly.dicom_results.source import source_frames
 from anatomaly.errors import DicomError
@@ -43,6 +45,14 @@ def test_other_series_and_other_files_in_the_folder_play_no_part(make_head, tmp_
     images = source_frames(scan).images
     assert {image.SeriesInstanceUID for image in images} == {head.uids[1]}
     assert len(images) == head.size[2]
+
+
+def test_an_instance_that_lies_there_twice_is_taken_once(make_head, tmp_path):
+    folder = make_head().write(tmp_path / "series")
+    again = next(folder.iterdir())
+    shutil.copy(again, folder / "again.dcm")
+    images = source_frames(read_scan(folder)).images
+    assert len(images) == len({image.SOPInstanceUID for image in images}) == make_head().size[2]
 
 
 def test_the_echo_that_was_converted_is_taken(make_head, tmp_path):
@@ -125,6 +135,7 @@ def test_several_enhanced_instances_are_refused(make_head, tmp_path):
     frames = list(data.PerFrameFunctionalGroupsSequence)
     for number, part in enumerate((frames[:13], frames[13:])):
         data.PerFrameFunctionalGroupsSequence, data.NumberOfFrames = part, len(part)
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         data.save_as(folder / f"part{number}.dcm")
     (folder / "enhanced.dcm").unlink()
     with pytest.raises(DicomError, match="several multi-frame instances"):

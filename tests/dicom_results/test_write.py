@@ -8,7 +8,7 @@ import pytest
 from highdicom.sr import srread
 from pydicom import config, dcmread
 
-from anatomaly.dicom_results.write import require_highdicom
+from anatomaly.dicom_results.write import require_highdicom, write_dicom_results
 from anatomaly.errors import DicomError
 
 FILES = {"lesions_seg.dcm", "anomaly_map_pm.dcm", "report_sr.dcm"}
@@ -47,6 +47,13 @@ def test_nothing_found_is_said_without_a_segmentation(found):
     assert report.get_volumetric_roi_measurement_groups() == []
     (group,) = report.get_image_measurement_groups()
     assert [measurement.value for measurement in group.get_measurements()] == [0, 0]
+
+
+def test_more_lesions_than_a_segmentation_holds_are_refused(result, tmp_path):
+    many = result.lesions * 30_000
+    scan, volumes = result.case.scan, (result.anomaly_map, result.anomaly_mask)
+    with pytest.raises(DicomError, match=r"90,000 lesions.*65,535.*raise --threshold"):
+        write_dicom_results(tmp_path, scan, *volumes, many, {})
 
 
 def bare(data, _):

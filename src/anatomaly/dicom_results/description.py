@@ -27,12 +27,10 @@ class Description:
 
     Attributes:
         version: of this package.
-        weights: name of the weights.
-        parameters: of the algorithm, as the objects name them.
+        parameters: of the algorithm: weights and their hash, sequence, threshold.
     """
 
     version: str
-    weights: str
     parameters: dict[str, str]
 
     @classmethod
@@ -47,8 +45,7 @@ class Description:
         }
         if weights.get("scorer_sha256"):
             parameters["scorer_sha256"] = str(weights["scorer_sha256"])
-        version = str(run["versions"].get(NAME, "unknown"))
-        return cls(version, str(weights["name"]), parameters)
+        return cls(str(run["versions"].get(NAME, "unknown")), parameters)
 
     def common(self, image: Dataset, kind: str, title: str) -> dict[str, Any]:
         """Return the arguments that highdicom takes for every object: new UIDs, series, maker.

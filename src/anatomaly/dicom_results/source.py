@@ -111,21 +111,21 @@ def source_frames(scan: Scan) -> SourceFrames:
 
 
 def _images_of(folder: Path, series_uid: str) -> list[Dataset]:
-    """Return the headers of a series; other files are passed over."""
+    """Return the headers of a series, each instance once; other files are passed over."""
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
-    images: list[Dataset] = []
+    images: dict[str, Dataset] = {}
     for path in files_of(folder):
         try:
             tag = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
             if tag.get("SeriesInstanceUID") != series_uid:
                 continue
             image = dcmread(path, stop_before_pixels=True)
-        except (InvalidDicomError, OSError):
+            images[image.SOPInstanceUID] = image
+        except (AttributeError, InvalidDicomError, OSError):
             continue
-        images.append(image)
-    return images
+    return list(images.values())
 
 
 def _frames_of(image: Dataset) -> Iterator[_Frame]:
