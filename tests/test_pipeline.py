@@ -12,7 +12,7 @@ import torch
 from anatomaly import pipeline
 from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig
 from anatomaly.engine import RebuiltScan
-from anatomaly.errors import ConfigError, OutputError, WeightsError
+from anatomaly.errors import ConfigError, DicomError, OutputError, WeightsError
 from anatomaly.geometry import TEMPLATE_SHAPE, apply_affine
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.pipeline import Detector, detect
@@ -253,6 +253,29 @@ def test_save_writes_what_is_asked_for(found, tmp_path):
     folder = found.save(tmp_path / "result", {"anomaly_mask", "lesions"})
     assert names(folder) == {"anomaly_mask.nii.gz", "lesions.tsv", "run.json"}
     assert names(found.save(tmp_path / "none", set())) == {"run.json"}
+
+
+def test_dicom_results_of_a_nifti_file_are_refused_and_leave_nothing(found, tmp_path):
+    with pytest.raises(DicomError, match="give the DICOM folder itself"):
+        found.save(tmp_path / "result", {"lesions", "dicom"})
+    assert names(tmp_path) == set()
+
+
+def test_dicom_results_get_what_was_found(found, tmp_path, monkeypatch):
+    def write(folder, *given):
+        (folder / "lesions_seg.dcm").write_text("DICM")
+        assert given == (
+            found.scan,
+            found.anomaly_map,
+            found.anomaly_mask,
+            found.lesions,
+            found.run,
+        )
+
+    monkeypatch.setattr(pipeline, "write_dicom_results", write)
+    folder = found.save(tmp_path / "result", {"dicom"})
+    assert names(folder) == {"lesions_seg.dcm", "run.json"}
+    assert names(found.save(folder, {"lesions"})) == {"lesions.tsv", "run.json"}  # not kept
 
 
 def test_unknown_output(found, tmp_path):

@@ -161,4 +161,7 @@ OUTPUTS: tuple[str, ...] = (
     "overview",
     "report",
 )
-"""What a result folder may hold beside `run.json`, which is always written."""
+"""What a result folder holds beside `run.json` (always written), unless told otherwise."""
+
+ASKED_OUTPUTS: tuple[str, ...] = ("dicom",)
+"""Written only when named: they hold the patient's name, and need a DICOM scan."""

@@ -35,6 +35,10 @@ class OutputError(AnatomalyError):
     """The output folder cannot be written."""
 
 
+class DicomError(AnatomalyError):
+    """Results cannot be written as DICOM: the instances are missing or lie on another grid."""
+
+
 class TrainingError(AnatomalyError):
     """Training data or a checkpoint cannot be used."""
 

@@ -68,6 +68,15 @@ def apply_affine(affine: Affine, points: FloatArray) -> FloatArray:
     return np.asarray(points) @ affine[:3, :3].T + affine[:3, 3]
 
 
+def flip_lps_ras(points: FloatArray) -> FloatArray:
+    """Turn DICOM's mm (LPS: +x left, +y back) into RAS+ mm, or back; shape (..., 3) in and out.
+
+    >>> flip_lps_ras(np.array([1.0, 2.0, 3.0])).tolist()
+    [-1.0, -2.0, 3.0]
+    """
+    return np.asarray(points) * (-1.0, -1.0, 1.0)
+
+
 def voxel_to_voxel(from_affine: Affine, to_affine: Affine, world: Affine | None = None) -> Affine:
     """Return the (4, 4) map from voxel indices of one grid to voxel indices of another.
 

@@ -19,7 +19,8 @@ from anatomaly.anomaly.hybrid_score import resolve_polarity, structural_differen
 from anatomaly.anomaly.lesions import Lesion, lesion_rows, tabulate_lesions, write_lesions_tsv
 from anatomaly.anomaly.postprocess import threshold_map
 from anatomaly.anomaly.score import anomaly_map, raw_score
-from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig
+from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, AnomalyConfig, DetectConfig
+from anatomaly.dicom_results.write import write_dicom_results
 from anatomaly.engine import (
     REFINED,
     RebuiltScan,
@@ -100,18 +101,20 @@ class Detection:
 
         Args:
             folder: replaced if it holds an older result.
-            outputs: names of `config.OUTPUTS`; None writes all.
+            outputs: names of `config.OUTPUTS` and `config.ASKED_OUTPUTS`; None writes the former.
 
         Raises:
             ConfigError: an unknown name in outputs.
+            DicomError: `dicom` is asked for, and the scan's instances cannot be referred to.
             OutputError: the place cannot be written.
         """
         wanted = set(OUTPUTS) if outputs is None else outputs
-        if unknown := wanted - set(OUTPUTS):
-            raise ConfigError(f"unknown outputs {sorted(unknown)}; choose among {OUTPUTS}")
+        if unknown := wanted.difference(OUTPUTS, ASKED_OUTPUTS):
+            known = OUTPUTS + ASKED_OUTPUTS
+            raise ConfigError(f"unknown outputs {sorted(unknown)}; choose among {known}")
         folder = Path(folder)
         with output_folder(folder) as temporary:
-            for name in wanted - {"lesions", "overview", "report"}:
+            for name in wanted - {"lesions", "overview", "report", "dicom"}:
                 volume: Volume = getattr(self, name)
                 write_volume(temporary / f"{name}.nii.gz", volume, self.scan, volume.data.dtype)
             if "lesions" in wanted:
@@ -120,6 +123,15 @@ class Detection:
                 self._write_overview(temporary / "overview.png")
             if "report" in wanted:
                 self._write_page(temporary)
+            if "dicom" in wanted:
+                write_dicom_results(
+                    temporary,
+                    self.scan,
+                    self.anomaly_map,
+                    self.anomaly_mask,
+                    self.lesions,
+                    self.run,
+                )
             write_manifest(temporary / "run.json", self.run)
         return folder
 

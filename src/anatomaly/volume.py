@@ -75,6 +75,8 @@ class Scan:
         sequence_hint: what file name, BIDS suffix or DICOM description say, if anything.
         warnings: repairs made while reading and doubts about the input, in plain sentences.
         metadata: plain JSON values worth keeping in the run manifest (DICOM series, SHA-256 ...).
+        series_uid: SeriesInstanceUID of a DICOM series, to find its instances again; None for
+            others. Not in the manifest: it identifies.
     """
 
     volume: Volume
@@ -84,3 +86,4 @@ class Scan:
     sequence_hint: Sequence | None = None
     warnings: tuple[str, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
+    series_uid: str | None = None

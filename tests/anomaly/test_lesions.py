@@ -7,7 +7,12 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from anatomaly.anomaly.atlas import Atlas
-from anatomaly.anomaly.lesions import LESION_COLUMNS, tabulate_lesions, write_lesions_tsv
+from anatomaly.anomaly.lesions import (
+    LESION_COLUMNS,
+    number_lesions,
+    tabulate_lesions,
+    write_lesions_tsv,
+)
 from anatomaly.errors import GeometryError
 from anatomaly.geometry import apply_affine
 from anatomaly.volume import Volume
@@ -52,6 +57,17 @@ def fixture_spheres() -> dict:
 def table(spheres: dict, atlas: Atlas | None = None) -> tuple:
     volumes = (Volume(spheres[name], spheres["affine"]) for name in ("score", "mask", "residual"))
     return tabulate_lesions(*volumes, template_transform(), atlas)
+
+
+def test_numbers_of_voxels_are_those_of_the_table(spheres):
+    numbered = number_lesions(Volume(spheres["mask"], spheres["affine"]))
+    for lesion in table(spheres):
+        here = numbered == lesion.number
+        volume_mm3 = here.sum() * np.prod(SPACING)
+        assert volume_mm3 == pytest.approx(lesion.volume_mm3)
+        centre = apply_affine(spheres["affine"], np.argwhere(here).mean(axis=0))
+        np.testing.assert_allclose(centre, lesion.centre_scanner_mm, atol=1e-6)
+    np.testing.assert_array_equal(numbered > 0, spheres["mask"] > 0)
 
 
 def test_known_spheres_on_an_oblique_anisotropic_grid(spheres):

@@ -1,10 +1,12 @@
 """`anatomaly detect`: exit status, failures, names, what is left behind."""
 
 import os
+import sys
 
 import pytest
 
 from anatomaly.cli.detect import parse_outputs
+from anatomaly.config import OUTPUTS
 from anatomaly.errors import ConfigError
 
 
@@ -175,6 +177,36 @@ def test_several_scans_get_a_cohort_page(run, fake, tmp_path):
     run("detect", "one.nii.gz", "-o", tmp_path / "single")
     run("detect", "a.nii.gz", "b.nii.gz", "-o", tmp_path / "off", "--outputs", "lesions")
     assert not list(tmp_path.glob("*/index.html"))
+
+
+def test_dicom_results_are_asked_for_by_name(run, fake, tmp_path):
+    scan, out = tmp_path / "series", tmp_path / "out"
+    scan.mkdir()
+    result = run("detect", scan, "-o", out, "--outputs", "all,dicom")
+    assert result.exit_code == 0, result.output
+    asked = (out / "series" / "run.json").read_text()
+    assert asked == str(sorted({*OUTPUTS, "dicom"}))
+    assert "dicom" not in OUTPUTS  # they hold the patient's name
+
+
+def test_dicom_results_of_other_files_are_refused_before_any_work(run, fake, tmp_path):
+    folder, file = tmp_path / "series", tmp_path / "scan.nii.gz"
+    folder.mkdir()
+    file.touch()
+    result = run("detect", folder, file, "-o", tmp_path / "out", "--outputs", "dicom")
+    assert result.exit_code == 2
+    assert "scan.nii.gz is no DICOM folder" in " ".join(result.output.split())
+    assert fake.seen == [] and not (tmp_path / "out").exists()
+
+
+def test_dicom_results_without_highdicom_are_refused_before_any_work(
+    run, fake, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    result = run("detect", tmp_path, "-o", tmp_path / "out", "--outputs", "dicom")
+    assert result.exit_code == 2
+    assert "anatomaly[dicom]" in result.output
+    assert fake.seen == []
 
 
 def test_outputs_list(run, fake, tmp_path):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "nilearn", "deepbet", "matplotlib", "skimage", "pandas")
+HEAVY = ("torch", "nilearn", "deepbet", "matplotlib", "skimage", "pandas", "highdicom")
 
 
 def test_import_contracts_hold(checkout):

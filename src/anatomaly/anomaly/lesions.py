@@ -87,11 +87,12 @@ def tabulate_lesions(
     for name, volume in (("anomaly_mask", anomaly_mask), ("residual", residual)):
         _check_same_grid(anomaly_map, volume, name)
     to_template = check_affine(scanner_to_template, "scanner_to_template")
-    components, count = ndimage.label(anomaly_mask.data > 0, structure=np.ones((3, 3, 3)))
-    if count == 0:
+    numbered = number_lesions(anomaly_mask)
+    where = np.nonzero(numbered)
+    if where[0].size == 0:
         return ()
-    where = np.nonzero(components)
-    component = components[where] - 1
+    component = numbered[where] - 1
+    count = int(component.max()) + 1
     voxels = np.bincount(component, minlength=count)
     scores = anomaly_map.data[where].astype(np.float64)
     mean_score = np.bincount(component, scores, count) / voxels
@@ -103,7 +104,7 @@ def tabulate_lesions(
     centre_mni = apply_affine(to_template, centre_scanner)
     return tuple(
         Lesion(
-            number=number,
+            number=index + 1,
             volume_mm3=float(voxels[index]) * anomaly_map.voxel_volume_mm3,
             centre_scanner_mm=_point(centre_scanner[index]),
             centre_mni_mm=_point(centre_mni[index]),
@@ -112,8 +113,28 @@ def tabulate_lesions(
             peak_score=float(peak_score[index]),
             polarity="darker" if mean_residual[index] < 0 else "brighter",
         )
-        for number, index in enumerate(np.argsort(-voxels, kind="stable"), start=1)
+        for index in range(count)
     )
+
+
+def number_lesions(anomaly_mask: Volume) -> NDArray[np.int32]:
+    """Give every voxel the number of its lesion, as `tabulate_lesions` numbers them.
+
+    Args:
+        anomaly_mask: (I, J, K), above zero where abnormal.
+
+    Returns:
+        (I, J, K): 0 outside, 1 in the largest 26-connected component, 2 in the next.
+
+    >>> number_lesions(Volume(np.array([[[1, 0, 1, 1, 0, 1]]]), np.eye(4))).tolist()
+    [[[2, 0, 1, 1, 0, 3]]]
+    """
+    components, count = ndimage.label(anomaly_mask.data > 0, structure=np.ones((3, 3, 3)))
+    voxels = np.bincount(components.ravel(), minlength=count + 1)[1:]
+    numbers = np.zeros(count + 1, np.int32)
+    numbers[1 + np.argsort(-voxels, kind="stable")] = np.arange(1, count + 1)
+    numbered: NDArray[np.int32] = numbers[components]
+    return numbered
 
 
 def lesion_rows(lesions: tuple[Lesion, ...]) -> list[dict[str, str]]:

@@ -11,8 +11,8 @@ from anatomaly.cli import options
 from anatomaly.cli.naming import result_names
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
-from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig, PreprocessConfig
-from anatomaly.errors import AnatomalyError, ConfigError
+from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, AnomalyConfig, DetectConfig, PreprocessConfig
+from anatomaly.errors import AnatomalyError, ConfigError, DicomError
 
 if TYPE_CHECKING:
     from anatomaly.pipeline import Detection
@@ -48,10 +48,13 @@ def detect(
 
     - `anatomaly detect sub-01_T1w.nii.gz -o results`
     - `anatomaly detect dicom_folder -o results --sequence FLAIR`
+    - `anatomaly detect dicom_folder -o results --outputs all,dicom`
     - `anatomaly detect cohort/*/anat/*_T1w.nii.gz -o results --skip-finished`
     """
     try:
         wanted = parse_outputs(outputs)
+        if wanted and "dicom" in wanted:
+            refuse_without_dicom(scans)
         named = dict(zip(result_names(scans), scans, strict=True))
         if brain_mask and len(scans) > 1:
             raise ConfigError("--brain-mask fits one scan; run detect once for each scan")
@@ -68,7 +71,7 @@ def detect(
                 polarity=polarity, score=score, threshold=threshold, min_lesion_mm3=min_lesion_mm3
             ),
         )
-    except ConfigError as error:
+    except (ConfigError, DicomError) as error:
         raise typer.BadParameter(str(error)) from error
     with Display(len(named), quiet=quiet, verbose=verbose) as display:
         if skip_finished:
@@ -78,24 +81,46 @@ def detect(
 
 
 def parse_outputs(text: str) -> set[str] | None:
-    """Read the list of `--outputs`; None stands for all.
+    """Read the list of `--outputs`; `all` stands for `OUTPUTS`, None for that alone.
 
     >>> sorted(parse_outputs("lesions, overview"))
     ['lesions', 'overview']
+    >>> parse_outputs("all,dicom") == {*OUTPUTS, "dicom"}
+    True
 
     Raises:
-        ConfigError: a name is not in `OUTPUTS`, or there is none.
+        ConfigError: a name is not in `OUTPUTS` or `ASKED_OUTPUTS`, or there is none.
     """
     names = {name.strip() for name in text.split(",") if name.strip()}
     if names == {"all"}:
         return None
-    unknown = names - set(OUTPUTS)
+    if "all" in names:
+        names = names - {"all"} | set(OUTPUTS)
+    unknown = names.difference(OUTPUTS, ASKED_OUTPUTS)
     if unknown or not names:
         raise ConfigError(
             f"--outputs: {', '.join(sorted(unknown)) or 'an empty list'} is not known; choose "
-            f"among {', '.join(OUTPUTS)}, or all"
+            f"among {', '.join(OUTPUTS + ASKED_OUTPUTS)}, or all"
         )
     return names
+
+
+def refuse_without_dicom(scans: list[Path]) -> None:
+    """Refuse DICOM results of files that are no DICOM, or without highdicom, before any work.
+
+    Raises:
+        ConfigError: a scan is a file, not a folder.
+        DicomError: highdicom is not installed.
+    """
+    from anatomaly.dicom_results.write import require_highdicom
+
+    files = [str(scan) for scan in scans if scan.is_file()]
+    if files:
+        raise ConfigError(
+            f"--outputs dicom: {', '.join(files)} is no DICOM folder; results refer to DICOM "
+            "instances, so give the folder itself, or leave dicom out"
+        )
+    require_highdicom()
 
 
 def _unfinished(scans: dict[str, Path], output: Path, display: Display) -> dict[str, Path]:

@@ -44,7 +44,8 @@ OutputList = Annotated[
     typer.Option(
         metavar="LIST",
         rich_help_panel=INPUT,
-        help=f"What to write, separated by commas: {', '.join(OUTPUTS)}. run.json always is.",
+        help=f"What to write, separated by commas: {', '.join(OUTPUTS)} (together: all), "
+        "and dicom: segmentation, map and report for a PACS. run.json always is.",
     ),
 ]
 SkipFinished = Annotated[

@@ -30,6 +30,8 @@ DISTRIBUTIONS = (
     "scikit-image",
     "safetensors",
     "matplotlib",
+    "pydicom",
+    "highdicom",
 )
 """What takes part in a result; its versions stand in every manifest."""
 

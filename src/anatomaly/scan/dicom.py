@@ -38,6 +38,7 @@ class ConvertedSeries:
         source_files: the files of the folder, in order of name.
         warnings: which series was taken, and doubts.
         summary: JSON values for the run manifest.
+        uid: SeriesInstanceUID; None if unknown.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class ConvertedSeries:
     source_files: tuple[Path, ...]
     warnings: tuple[str, ...]
     summary: dict[str, Any]
+    uid: str | None
 
 
 @contextmanager
@@ -57,7 +59,7 @@ def converted_series(folder: Path) -> Iterator[ConvertedSeries]:
         ScanError: no DICOM image in the folder, several patients, no structural series, or the
             conversion failed.
     """
-    files = _files_of(folder)
+    files = files_of(folder)
     _remove_stale()
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as temporary, _locked(Path(temporary)):
         said = _convert(folder, Path(temporary))
@@ -77,6 +79,7 @@ def converted_series(folder: Path) -> Iterator[ConvertedSeries]:
                 "dicom_series": chosen.facts,
                 "dicom_series_found": [series.label for series, _ in found],
             },
+            uid=chosen.uid,
         )
 
 
@@ -98,8 +101,12 @@ def _remove_stale() -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _files_of(folder: Path) -> tuple[Path, ...]:
-    """Return the folder's files in order of name; refuse an empty or an overfull folder."""
+def files_of(folder: Path) -> tuple[Path, ...]:
+    """Return the files of a folder and its subfolders in order of name.
+
+    Raises:
+        ScanError: the folder is empty, overfull or cannot be read.
+    """
     files: list[Path] = []
     try:
         for root, folders, names in os.walk(folder, onerror=_raise):

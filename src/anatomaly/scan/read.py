@@ -128,6 +128,7 @@ def _read_folder(folder: Path) -> Scan:
         sequence_hint=scan.sequence_hint,
         warnings=(*series.warnings, *scan.warnings),
         metadata=scan.metadata,
+        series_uid=series.uid,
     )
 
 

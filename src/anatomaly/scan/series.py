@@ -75,6 +75,7 @@ class Series:
         acquired_3d: one 3D acquisition, not slices.
         uneven_slices: interpolated, because slices are missing or unevenly spaced.
         facts: JSON values without anything personal.
+        uid: SeriesInstanceUID; None if unknown.
     """
 
     path: Path
@@ -89,6 +90,7 @@ class Series:
     acquired_3d: bool
     uneven_slices: bool
     facts: dict[str, Any]
+    uid: str | None = None
 
 
 def series_of_file(path: Path, sidecar: Mapping[str, Any]) -> Series:
@@ -118,6 +120,7 @@ def series_of_file(path: Path, sidecar: Mapping[str, Any]) -> Series:
         acquired_3d=str(sidecar.get("MRAcquisitionType", "")).upper() == "3D",
         uneven_slices="_Eq" in path.stem,
         facts={key: sidecar[key] for key in _FACTS if key in sidecar},
+        uid=sidecar.get("SeriesInstanceUID"),
     )
 
 

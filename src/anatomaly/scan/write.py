@@ -27,7 +27,8 @@ RESULT_MARKER = "run.json"
 RESULT_FILES = frozenset({
     "anomaly_map.nii.gz", "anomaly_mask.nii.gz",
     "pseudo_healthy.nii.gz", "tissue_map.nii.gz", "brain_mask.nii.gz", "lesions.tsv",
-    "overview.png", "report.html", RESULT_MARKER,
+    "overview.png", "report.html", "lesions_seg.dcm", "anomaly_map_pm.dcm", "report_sr.dcm",
+    RESULT_MARKER,
 })  # fmt: skip
 """What a result consists of; other files in an older result are the user's and are kept."""
 

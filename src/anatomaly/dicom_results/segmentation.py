@@ -1,0 +1,76 @@
+"""The lesions as a DICOM Segmentation (PS3.3 A.51): binary, one segment a lesion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anatomaly.dicom_results.description import NAME, RESEARCH_ONLY, Description, tracking_id
+from anatomaly.dicom_results.source import SourceFrames
+
+if TYPE_CHECKING:
+    from highdicom.seg import Segmentation, SegmentDescription
+
+MAX_SEGMENTS = 65_535
+_RED_LAB = (53.2, 80.1, 67.2)
+"""CIELab of pure red, D65."""
+
+
+def make_segmentation(
+    source: SourceFrames,
+    numbered: np.ndarray[Any, Any],
+    tracking_uids: Sequence[str],
+    description: Description,
+) -> Segmentation:
+    """Return a segmentation whose frames have the positions of the scan's instances.
+
+    Only slices with a lesion become frames: a viewer lays them over the instances they name.
+
+    Args:
+        source: the instances.
+        numbered: (I, J, K) lesion number of each voxel, 0 outside, on the scan's grid.
+        tracking_uids: of lesion 1, 2, ...; at least one.
+        description: what made it.
+    """
+    from highdicom.seg import Segmentation, SegmentationTypeValues
+
+    return Segmentation(
+        source_images=source.images,
+        pixel_array=source.stack(numbered).astype(np.uint16),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[
+            _segment(number, uid, description) for number, uid in enumerate(tracking_uids, start=1)
+        ],
+        content_label="ANOMALIES",
+        content_description=RESEARCH_ONLY,
+        **description.common(source.images[0], "SEG", "lesions"),
+    )
+
+
+def _segment(number: int, tracking_uid: str, description: Description) -> SegmentDescription:
+    """Describe one lesion: what it is, where, and what found it."""
+    from highdicom import AlgorithmIdentificationSequence
+    from highdicom.color import CIELabColor
+    from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
+    from pydicom.sr.codedict import codes
+
+    return SegmentDescription(
+        segment_number=number,
+        segment_label=tracking_id(number),
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Lesion,
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=AlgorithmIdentificationSequence(
+            name=NAME,
+            family=codes.DCM.ArtificialIntelligence,
+            version=description.version,
+            source=f"{NAME} developers",
+            parameters=description.parameters,
+        ),
+        tracking_uid=tracking_uid,
+        tracking_id=tracking_id(number),
+        anatomic_regions=[codes.SCT.Brain],
+        display_color=CIELabColor(*_RED_LAB),
+    )

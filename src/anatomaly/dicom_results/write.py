@@ -1,0 +1,100 @@
+"""The DICOM files of a result folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anatomaly.anomaly.lesions import Lesion, number_lesions
+from anatomaly.dicom_results.description import Description
+from anatomaly.dicom_results.measurement_report import make_measurement_report
+from anatomaly.dicom_results.parametric_map import make_parametric_map
+from anatomaly.dicom_results.pixel_check import check_pixels
+from anatomaly.dicom_results.segmentation import MAX_SEGMENTS, make_segmentation
+from anatomaly.dicom_results.source import source_frames
+from anatomaly.errors import DicomError
+from anatomaly.volume import Scan, Volume
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+SEGMENTATION_FILE = "lesions_seg.dcm"
+MAP_FILE = "anomaly_map_pm.dcm"
+REPORT_FILE = "report_sr.dcm"
+
+
+def require_highdicom() -> None:
+    """Refuse early where the libraries for DICOM results are not installed.
+
+    Raises:
+        DicomError: they are not.
+    """
+    try:
+        import highdicom  # noqa: F401
+    except ImportError as error:
+        raise DicomError(
+            "DICOM results need highdicom: pip install 'anatomaly[dicom]', or leave dicom out of "
+            "the outputs"
+        ) from error
+
+
+def write_dicom_results(
+    folder: Path,
+    scan: Scan,
+    anomaly_map: Volume,
+    anomaly_mask: Volume,
+    lesions: Sequence[Lesion],
+    run: Mapping[str, Any],
+) -> None:
+    """Write segmentation, parametric map and report of one scan; without lesions no segmentation.
+
+    Args:
+        folder: exists; each file appears whole or not at all.
+        scan: of a DICOM folder that still lies where it was read.
+        anomaly_map: (I, J, K) float32 in [0, 1], on the scan's grid.
+        anomaly_mask: (I, J, K), above zero where abnormal; same grid.
+        lesions: of that mask.
+        run: manifest, for version, weights and threshold.
+
+    Raises:
+        DicomError: highdicom is not installed, the scan is no DICOM series, or its grid is not that
+            of the instances.
+    """
+    require_highdicom()
+    from highdicom import UID
+
+    if len(lesions) > MAX_SEGMENTS:
+        raise DicomError(
+            f"{scan.name}: {len(lesions):,} lesions, a DICOM segmentation holds {MAX_SEGMENTS:,}; "
+            "raise --threshold or --min-lesion-mm3"
+        )
+    source = source_frames(scan)
+    check_pixels(source, scan)
+    description = Description.of_run(run)
+    uids = [UID() for _ in lesions]
+    segmentation = None
+    try:
+        score = make_parametric_map(source, anomaly_map.data, description)
+        _save(score, folder / MAP_FILE)
+        if lesions:
+            numbered = number_lesions(anomaly_mask)
+            segmentation = make_segmentation(source, numbered, uids, description)
+            _save(segmentation, folder / SEGMENTATION_FILE)
+        report = make_measurement_report(source, lesions, segmentation, uids, description)
+        _save(report, folder / REPORT_FILE)
+    except ValueError as error:  # a date that is none, a name too long ...
+        raise DicomError(
+            f"{scan.source}: the header of its instances cannot be carried over ({error}); correct "
+            "that field, or leave dicom out of the outputs"
+        ) from error
+
+
+def _save(dataset: Dataset, path: Path) -> None:
+    """Write one DICOM file under another name, then rename it."""
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        dataset.save_as(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,70 @@
+"""The segmentation, read from its bytes: each voxel lies exactly where the blob was put."""
+
+import numpy as np
+from highdicom.seg import segread
+
+NAME = "lesions_seg.dcm"
+EXACT_MM = 1e-5
+"""Positions are written with nine digits, of at most some 100 mm."""
+
+
+def test_each_voxel_lies_where_it_was_put(result):
+    head = result.case.head
+    found = {number: [] for number in head.BLOBS}
+    for frame in result.frames(NAME):
+        row, column = np.nonzero(frame.pixels)
+        found[frame.segment].append(frame.lps_mm(row, column))
+    for number, (first, size) in head.BLOBS.items():
+        put = np.array([head.lps_mm(*(np.array(first) + step)) for step in np.ndindex(*size)])
+        here = np.concatenate(found[number])
+        assert len(here) == len(put) == np.prod(size)
+        away = np.linalg.norm(here[:, None] - put[None], axis=-1)
+        assert away.min(axis=1).max() < EXACT_MM and away.min(axis=0).max() < EXACT_MM
+
+
+def test_each_frame_names_the_image_it_lies_on(result):
+    """The pixels of the named image are bright exactly where the segments are, and nowhere else."""
+    marked = {}
+    for frame in result.frames(NAME):
+        key = frame.source_pixels.tobytes()
+        both = marked.setdefault(key, (frame.source_pixels > 2000, np.zeros_like(frame.pixels)))
+        both[1][frame.pixels > 0] += 1
+    slices_with_blobs = {
+        k for (_, _, k), (_, _, n) in result.case.head.BLOBS.values() for k in range(k, k + n)
+    }
+    assert len(marked) == len(slices_with_blobs)
+    for bright, covered in marked.values():
+        np.testing.assert_array_equal(covered, bright)
+
+
+def test_highdicom_reads_back_the_mask_on_the_grid_of_the_scan(result):
+    """Another reader, another way: its volume, brought to the scan's grid, is the mask."""
+    volume = segread(result.folder / NAME).get_volume(combine_segments=True)
+    voxels = np.argwhere(volume.array > 0)
+    lps = voxels @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    to_scan = np.linalg.inv(result.case.scan.volume.affine)
+    index = (lps * (-1, -1, 1)) @ to_scan[:3, :3].T + to_scan[:3, 3]
+    np.testing.assert_allclose(index, index.round(), atol=1e-4)  # NIfTI affines have 32 bits
+    mask = np.zeros(result.anomaly_mask.shape, np.uint8)
+    mask[tuple(index.round().astype(int).T)] = 1
+    np.testing.assert_array_equal(mask, result.anomaly_mask.data)
+
+
+def test_the_segments_say_what_they_are_and_what_found_them(result):
+    data = result.dataset(NAME)
+    assert data.SegmentationType == "BINARY"
+    assert "RESEARCH ONLY" in data.SeriesDescription
+    assert (data.PatientName, data.PatientID) == ("Doe^Jane", "J1")
+    assert [data.StudyInstanceUID, data.FrameOfReferenceUID] == result.case.head.uids[::2]
+    assert data.SeriesInstanceUID not in result.case.head.uids
+    assert [item.SegmentNumber for item in data.SegmentSequence] == [1, 2, 3]
+    for number, item in enumerate(data.SegmentSequence, start=1):
+        assert item.SegmentLabel == item.TrackingID == f"lesion {number}"
+        kind = item.SegmentedPropertyTypeCodeSequence[0]
+        assert (kind.CodingSchemeDesignator, kind.CodeValue) == ("SCT", "52988006")
+        assert item.SegmentAlgorithmType == "AUTOMATIC"
+        algorithm = item.SegmentationAlgorithmIdentificationSequence[0]
+        assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("anatomaly", "9.8.7")
+        told = dict(pair.split("=") for pair in algorithm.AlgorithmParameters.split(","))
+        assert told["weights"] == "synthetic-9" and told["weights_sha256"] == "ab" * 32
+        assert told["scorer_sha256"] == "cd" * 32 and told["threshold"] == "0.625"

@@ -1,0 +1,127 @@
+"""The files of a result folder: what is written, what is refused, and that others accept it."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+from highdicom.sr import srread
+from pydicom import config, dcmread
+
+from anatomaly.dicom_results.write import require_highdicom, write_dicom_results
+from anatomaly.errors import DicomError
+
+FILES = {"lesions_seg.dcm", "anomaly_map_pm.dcm", "report_sr.dcm"}
+
+
+@pytest.fixture(name="found")
+def fixture_found(make_head, find, tmp_path):
+    """Write DICOM results of a series whose headers were changed, and read them."""
+
+    def write(change=None, threshold=0.625, enhanced=False, head=None):
+        head = head or make_head()
+        folder = (head.write_enhanced if enhanced else head.write)(tmp_path / "series")
+        for number, path in enumerate(sorted(folder.iterdir())):
+            data = dcmread(path)
+            if change:
+                change(data, number)
+                data.save_as(path)
+        out = tmp_path / "out"
+        out.mkdir()
+        return find(head, folder, out, threshold)
+
+    return write
+
+
+def test_three_files_and_three_series(result):
+    assert {path.name for path in result.folder.iterdir()} == FILES
+    data = [result.dataset(name) for name in sorted(FILES)]
+    assert len({d.SeriesInstanceUID for d in data}) == len({d.SOPInstanceUID for d in data}) == 3
+    assert sorted(d.SeriesNumber for d in data) == [4001, 4002, 4003]
+
+
+def test_nothing_found_is_said_without_a_segmentation(found):
+    result = found(threshold=0.999999)
+    assert {path.name for path in result.folder.iterdir()} == FILES - {"lesions_seg.dcm"}
+    report = srread(result.folder / "report_sr.dcm").content
+    assert report.get_volumetric_roi_measurement_groups() == []
+    (group,) = report.get_image_measurement_groups()
+    assert [measurement.value for measurement in group.get_measurements()] == [0, 0]
+
+
+def test_more_lesions_than_a_segmentation_holds_are_refused(result, tmp_path):
+    many = result.lesions * 30_000
+    scan, volumes = result.case.scan, (result.anomaly_map, result.anomaly_mask)
+    with pytest.raises(DicomError, match=r"90,000 lesions.*65,535.*raise --threshold"):
+        write_dicom_results(tmp_path, scan, *volumes, many, {})
+
+
+def bare(data, _):
+    for name in ("PatientID", "PatientName", "StudyDate", "StudyTime", "SliceThickness"):
+        delattr(data, name)
+
+
+def rounded(data, number):
+    data.ImageOrientationPatient = [v + 1e-7 * number for v in data.ImageOrientationPatient]
+
+
+def unknown_sex(data, _):
+    data.PatientSex = "U"
+
+
+def utf8(data, _):
+    data.SpecificCharacterSet, data.PatientName = "ISO_IR 192", "Müller^Jürgen"
+
+
+@pytest.mark.parametrize("change", [bare, rounded, unknown_sex, utf8])
+def test_headers_that_scanners_write(found, change):
+    result = found(change)
+    segmentation = result.dataset("lesions_seg.dcm")
+    assert len(segmentation.SegmentSequence) == 3
+    source = dcmread(next(result.case.folder.iterdir()))
+    assert segmentation.PatientName == source.get("PatientName", "")
+
+
+def test_enhanced_with_shared_groups(found, make_head):
+    """Orientation and spacing once for all frames, as some scanners write them."""
+
+    def share(data, _):
+        frames, shared = data.PerFrameFunctionalGroupsSequence, data.SharedFunctionalGroupsSequence
+        for name in ("PlaneOrientationSequence", "PixelMeasuresSequence"):
+            setattr(shared[0], name, frames[0][name].value)
+            for frame in frames:
+                delattr(frame, name)
+
+    result = found(share, enhanced=True, head=make_head(manufacturer="Philips"))
+    bright = sum(
+        int(frame.source_pixels[frame.pixels > 0].min()) > 2000
+        for frame in result.frames("lesions_seg.dcm")
+    )
+    assert bright == 6  # slices of the three blobs: 3 + 2 + 1
+
+
+def test_a_field_that_is_none_is_named(found, monkeypatch):
+    monkeypatch.setattr(config.settings, "writing_validation_mode", config.IGNORE)
+
+    def change(data, _):
+        data.PatientBirthDate = "19xx"
+
+    with pytest.raises(DicomError, match=r"cannot be carried over .*19xx.*correct that field"):
+        found(change)
+
+
+def test_missing_highdicom_says_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    with pytest.raises(DicomError, match=r"pip install 'anatomaly\[dicom\]'"):
+        require_highdicom()
+
+
+@pytest.mark.skipif(shutil.which("dciodvfy") is None, reason="dciodvfy (dicom3tools) is not here")
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_validator_has_no_error(result, name):
+    done = subprocess.run(
+        ["dciodvfy", "-new", result.folder / name], capture_output=True, text=True, check=False
+    )
+    said = (done.stdout + done.stderr).splitlines()
+    assert any("SR" in line or "Segmentation" in line or "ParametricMap" in line for line in said)
+    assert [line for line in said if line.startswith("Error")] == []
