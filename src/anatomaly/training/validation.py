@@ -76,6 +76,9 @@ def draw_validation(
 ) -> Iterator[ValidationScan]:
     """Draw whole brains, one after the other, each of a random person.
 
+    Healthy ones keep the person's own anatomy and texture: bent brains look less healthy than
+    people are, and a threshold from them is too strict.
+
     Args:
         subjects: for validation, held out from training.
         shapes: for validation, held out from training.
@@ -90,6 +93,8 @@ def draw_validation(
         seed=seed + CONTRASTS.index(sequence),
         sequence_shares=(shares[0], shares[1], shares[2], shares[3]),
         lesions=not healthy,
+        deform=not healthy,
+        real_share=1.0 if healthy else GeneratorConfig.real_share,
         kinds=VALIDATION_KINDS,
     )
     drawn = 0

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
-from anatomaly.training.synthesis.deform import random_deformation, read_linear, read_nearest
+from anatomaly.training.synthesis.deform import patch_grid, random_deformation, read_linear, read_nearest
 from anatomaly.training.synthesis.label_maps import RIM, TISSUE_OF_CLASS
 from anatomaly.training.synthesis.lesion_shapes import LesionShape
 from anatomaly.training.synthesis.lesion_values import paint_lesion
@@ -67,6 +67,7 @@ class GeneratorConfig:
         real_share: probability that a real scan, where there is one, is the source of an image.
         kinds: lesion kinds that sample 0, 1, 2, … have in turn; empty draws them by their shares.
         most_lesions: lesions of a sample, each beyond the first in a third of the samples.
+        deform: bend the anatomy; without it every person is as they are, mirrored or not.
     """
 
     patch: tuple[int, int, int] = (96, 96, 96)
@@ -77,6 +78,7 @@ class GeneratorConfig:
     real_share: float = 0.7
     kinds: tuple[str, ...] = ()
     most_lesions: int = 1
+    deform: bool = True
     _coarse_step: int = field(default=5, repr=False)
 
 
@@ -102,7 +104,11 @@ class PairGenerator(Dataset[Pair]):
         rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + index)
         subject = self.subjects[integer(rng, len(self.subjects))]
         start = self._draw_start(rng)
-        coordinates = random_deformation(rng, start, self.config.patch)
+        coordinates = (
+            random_deformation(rng, start, self.config.patch)
+            if self.config.deform
+            else patch_grid(start, self.config.patch)
+        )
         flip = chance(rng, 0.5)
         if flip:
             coordinates[0] = TEMPLATE_SHAPE[0] - 1 - coordinates[0]
