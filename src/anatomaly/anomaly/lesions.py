@@ -87,7 +87,8 @@ def tabulate_lesions(
     for name, volume in (("anomaly_mask", anomaly_mask), ("residual", residual)):
         _check_same_grid(anomaly_map, volume, name)
     to_template = check_affine(scanner_to_template, "scanner_to_template")
-    components, count = ndimage.label(anomaly_mask.data > 0, structure=np.ones((3, 3, 3)))
+    components = number_lesions(anomaly_mask).data
+    count = int(components.max(initial=0))
     if count == 0:
         return ()
     where = np.nonzero(components)
@@ -103,7 +104,7 @@ def tabulate_lesions(
     centre_mni = apply_affine(to_template, centre_scanner)
     return tuple(
         Lesion(
-            number=number,
+            number=index + 1,
             volume_mm3=float(voxels[index]) * anomaly_map.voxel_volume_mm3,
             centre_scanner_mm=_point(centre_scanner[index]),
             centre_mni_mm=_point(centre_mni[index]),
@@ -112,8 +113,25 @@ def tabulate_lesions(
             peak_score=float(peak_score[index]),
             polarity="darker" if mean_residual[index] < 0 else "brighter",
         )
-        for number, index in enumerate(np.argsort(-voxels, kind="stable"), start=1)
+        for index in range(count)
     )
+
+
+def number_lesions(anomaly_mask: Volume) -> Volume:
+    """Number the 26-connected components of a mask as `tabulate_lesions` does.
+
+    Args:
+        anomaly_mask: (I, J, K), above zero where abnormal.
+
+    Returns:
+        int32 on the same grid: 0 outside, 1 the largest component, 2 the next; equal volumes in
+        order of their first voxel.
+    """
+    labels, count = ndimage.label(anomaly_mask.data > 0, structure=np.ones((3, 3, 3)))
+    voxels = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    number = np.zeros(count + 1, dtype=np.int32)
+    number[1 + np.argsort(-voxels, kind="stable")] = np.arange(1, count + 1)
+    return anomaly_mask.with_data(number[labels])
 
 
 def lesion_rows(lesions: tuple[Lesion, ...]) -> list[dict[str, str]]:
