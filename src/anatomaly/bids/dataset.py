@@ -136,6 +136,7 @@ def own_names(scan: BidsScan) -> dict[str, str]:
     stem, sequence = scan.stem, scan.sequence
     return {
         "anomaly_map": f"{stem}_label-L_desc-{sequence}_probseg",
+        "anomaly_map_template": f"{stem}_space-{TEMPLATE_SPACE}_label-L_desc-{sequence}_probseg",
         "anomaly_mask": f"{stem}_label-L_desc-{sequence}_mask",
         "brain_mask": f"{stem}_desc-brain{sequence}_mask",
         "pseudo_healthy": f"{stem}_desc-pseudohealthy_{sequence}",

@@ -14,6 +14,7 @@ import numpy as np
 
 from anatomaly.anomaly.lesions import LESION_COLUMNS, Lesion, lesion_rows, number_lesions
 from anatomaly.bids.dataset import Derivatives, sidecar, write_json, write_table
+from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.scan.bids import BidsScan, BidsSession
 from anatomaly.scan.write import write_volume
 from anatomaly.volume import Scan, Volume
@@ -68,12 +69,15 @@ def write_scan(
         The folder with the page.
 
     Raises:
+        ValueError: the detection has no steps (it was not made by a `Detector`).
         OutputError: the place cannot be written.
     """
 
     def path(kind: str) -> Path:
         return out.own_volume(session, scan, kind)
 
+    if detection.steps is None:
+        raise ValueError("a detection without its steps has no map in template space")
     marker = path("anomaly_map")
     withdraw(marker)
     raw = [out.uri(scan.path)]
@@ -99,6 +103,8 @@ def write_scan(
         "Weights": detection.run.get("weights", {}),
         "Warnings": detection.warnings,
     }
+    laid = Volume(detection.steps.anomaly_map.astype(np.float32), TEMPLATE_AFFINE.copy())
+    write_outputs([Output(path("anomaly_map_template"), laid, says)], detection.scan, None)
     write_outputs([Output(marker, detection.anomaly_map, says)], detection.scan, raw[0])
     return folder
 

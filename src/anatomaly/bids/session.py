@@ -31,12 +31,13 @@ from anatomaly.volume import Scan, Volume
 
 @dataclass(frozen=True)
 class OwnResult:
-    """What is on disk of one scan; volumes on its grid.
+    """What is on disk of one scan; volumes on its grid but for one.
 
     Attributes:
         bids: its name.
         scan: as it was read.
         anomaly_map: score in [0, 1].
+        anomaly_map_template: the same on the working grid, before its way back.
         brain_mask: bool.
         pseudo_healthy: units of the scan.
         run: its `run.json`.
@@ -45,6 +46,7 @@ class OwnResult:
     bids: BidsScan
     scan: Scan
     anomaly_map: Volume
+    anomaly_map_template: Volume
     brain_mask: Volume
     pseudo_healthy: Volume
     run: Mapping[str, Any]
@@ -113,6 +115,11 @@ def read_own(scan: BidsScan, session: BidsSession, out: Derivatives) -> OwnResul
         if volume is None or volume.shape != read.volume.shape:
             raise ScanError(f"{path}: missing, or not of the shape of {scan.path}; use --redo")
         volumes[kind] = read.volume.with_data(volume.data)
+    path = out.own_volume(session, scan, "anomaly_map_template")
+    laid = read_volume(path)
+    if laid is None:
+        raise ScanError(f"{path}: missing; use --redo")
+    volumes["anomaly_map_template"] = laid
     brain_mask = volumes["brain_mask"]
     volumes["brain_mask"] = brain_mask.with_data(brain_mask.data > 0)
     run = read_run(out.figures(session, scan.name))
@@ -162,7 +169,7 @@ def fuse(owns: list[OwnResult], min_lesion_mm3: float, atlas: Atlas | None = Non
                 )
                 continue
             to_reference[sequence] = found.moving_to_fixed
-            score = resample(own.anomaly_map, reference.brain_mask, found.moving_to_fixed).data
+            score = _lay_over(own, reference, found.moving_to_fixed)
         warnings += [f"{sequence}: {warning}" for warning in own.run.get("warnings", ())]
         used.append(own)
         scores.append(relative_score(score, own.threshold))
@@ -174,6 +181,17 @@ def fuse(owns: list[OwnResult], min_lesion_mm3: float, atlas: Atlas | None = Non
     return Fused(
         reference, tuple(used), fused, mask, lesions, to_reference, overlap, tuple(warnings)
     )
+
+
+def _lay_over(own: OwnResult, reference: OwnResult, to_reference: Affine) -> FloatArray:
+    """Bring the map of a scan from the working grid onto the reference's, in one interpolation.
+
+    From the scan's own grid it would be the second: between thick slices that blurs small peaks
+    below the threshold.
+    """
+    world = to_reference @ np.linalg.inv(own.to_template)
+    score: FloatArray = resample(own.anomaly_map_template, reference.brain_mask, world).data
+    return score
 
 
 def _start(own: OwnResult, reference: OwnResult) -> Affine:

@@ -21,6 +21,7 @@ from anatomaly.bids.derivatives import (
     write_outputs,
 )
 from anatomaly.bids.session import Fused
+from anatomaly.native import template_tissue_native
 from anatomaly.preprocess.resample import resample_to_template
 from anatomaly.report.layers import PageVolumes, make_layers
 from anatomaly.report.manifest import plain, write_manifest
@@ -152,11 +153,13 @@ def _write_page(fused: Fused, folder: Path) -> None:
     """Write a result folder without volumes: page, picture, table and manifest."""
     own = fused.reference
     run = _run(fused)
+    brain_mask = own.brain_mask.with_data(own.brain_mask.data.astype(np.uint8))
     volumes = PageVolumes(
-        brain_mask=own.brain_mask.with_data(own.brain_mask.data.astype(np.uint8)),
+        brain_mask=brain_mask,
         scan=own.scan.volume,
         pseudo_healthy=own.pseudo_healthy,
         anomaly_map=fused.anomaly_map,
+        template=template_tissue_native(brain_mask, own.to_template),
     )
     title = f"{folder.name} · {run['sequence']}"
     with output_folder(folder) as temporary:

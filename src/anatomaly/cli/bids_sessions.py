@@ -57,18 +57,17 @@ class SessionWorker:
     def do(self, session: BidsSession) -> list[Failure]:
         """Detect in every scan to do, then fuse; return what failed, which is logged as well."""
         todo = self.scans_to_do(session)
-        if todo:
-            withdraw_session(session, self.out)
         failures = run_scans(
             {name: scan.path for name, scan in todo.items()},
             lambda name, _: self._detect(todo[name], session),
             self.display,
         )
-        self._log(failures, {scan.path: name for name, scan in todo.items()})
+        self._log(failures, {scan.path: scan.name for scan in session.scans})
         ready = scans_to_fuse(session, self.out)
-        if not ready or is_fused(ready, session, self.out):
-            return failures
         place = self.out.source / session.folder
+        if not ready or is_fused(ready, session, self.out):
+            self._log([], {place: session.name})
+            return failures
         fusing = run_scans(
             {session.name: place}, lambda *_: self._fuse(ready, session), self.display
         )
@@ -77,10 +76,12 @@ class SessionWorker:
 
     def _detect(self, scan: BidsScan, session: BidsSession) -> str:
         """Detect in one scan and write what was found; return a line about it."""
-        assert self.detector is not None
+        if self.detector is None:
+            raise RuntimeError("load() comes before do() where scans are to do")
         detection = self.detector.detect(scan.path)
         for warning in detection.warnings:
             self.display.line(f"{scan.name}: warning: {warning}", style="yellow")
+        withdraw_session(session, self.out)
         write_scan(detection, scan, session, self.out)
         return describe(detection)
 
