@@ -45,6 +45,11 @@ def brain_of(volume: Volume) -> np.ndarray:
     return ((places_mm(volume) / (55.0, 70.0, 55.0)) ** 2).sum(-1) < 1
 
 
+def laid_in_template(score: Volume) -> np.ndarray:
+    """The map on the working grid, as if scanner and template space were one."""
+    return resample_to_template(score, np.eye(4)).data
+
+
 class FakeDetection(SimpleNamespace):
     def save(self, folder: Path, outputs: set[str]) -> Path:
         assert outputs == {"lesions", "overview", "report"}
@@ -63,7 +68,7 @@ def make_detection(scan: Scan, threshold: float = 0.4, centre_mm=(0.0, 0.0, 0.0)
     mask = volume.with_data(ball.astype(np.uint8))
     affine = np.eye(4)
     return FakeDetection(
-        steps=SimpleNamespace(anomaly_map=resample_to_template(score, affine).data),
+        steps=SimpleNamespace(anomaly_map=laid_in_template(score)),
         scan=scan,
         sequence=scan.sequence_hint,
         anomaly_map=score,

@@ -5,10 +5,13 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from anatomaly.bids import session_files
 from anatomaly.cli import bids_sessions
 from anatomaly.cli.bids_app import run
+from anatomaly.preprocess.resample import template_grid
 
 FAKES = Path(__file__).parents[1] / "bids" / "fake_detector.py"
 
@@ -24,6 +27,10 @@ def fixture_fakes():
 
 @pytest.fixture(name="detector")
 def fixture_detector(fakes, monkeypatch):
+    nothing = template_grid()  # a second for each map is saved: these tests look at no voxel
+    nothing = nothing.with_data(np.zeros(nothing.shape, np.float32))
+    monkeypatch.setattr(session_files, "resample_to_template", lambda *_: nothing)
+    monkeypatch.setattr(fakes, "laid_in_template", lambda *_: nothing.data)
     detector = fakes.FakeDetector()
     monkeypatch.setattr(bids_sessions, "load_detector", lambda *_: detector)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -81,6 +88,14 @@ def test_filters(raw, fakes, detector, tmp_path):
     assert detector.seen == ["sub-04_ses-a_T2w.nii.gz"]
     assert app(raw, out, "participant", "--sequence", "T2w", "T1w") == 0
     assert len(detector.seen) == 3
+
+
+def test_a_job_for_one_sequence_keeps_the_failures_of_another(raw, fakes, detector, tmp_path):
+    fakes.write_head(raw / "sub-03/anat/sub-03_T1w.nii.gz")
+    out, who = tmp_path / "out", ("--participant-label", "03", "--sequence")
+    assert app(raw, out, "participant", *who, "FLAIR") == 65
+    assert app(raw, out, "participant", *who, "T1w") == 0
+    assert (out / "logs/sub-03_FLAIR.json").is_file()
 
 
 def test_threads_reach_the_programs_that_read_the_environment(raw, detector, tmp_path, monkeypatch):

@@ -116,7 +116,7 @@ def withdraw(marker: Path) -> None:
 
 
 def write_outputs(outputs: list[Output], scan: Scan, reference: str | None) -> None:
-    """Write images, each followed by its sidecar.
+    """Write images, each followed by its sidecar; what a killed run left of them is removed.
 
     Args:
         outputs: in this order.
@@ -124,6 +124,8 @@ def write_outputs(outputs: list[Output], scan: Scan, reference: str | None) -> N
         reference: BIDS URI of the image whose space they lie in; None for the template's.
     """
     for output in outputs:
+        for left in output.path.parent.glob(f".{output.path.name}.*.partial"):
+            left.unlink(missing_ok=True)
         write_volume(output.path, output.volume, scan, output.volume.data.dtype)
         space = {"SpatialReference": reference} if reference else {}
         write_json(sidecar(output.path), {**output.says, **space})

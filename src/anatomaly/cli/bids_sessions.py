@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anatomaly.anomaly.atlas import Atlas, load_atlas
 from anatomaly.bids.dataset import Derivatives
 from anatomaly.bids.derivatives import is_finished, write_scan
 from anatomaly.bids.session import fuse, read_own, scans_to_fuse
@@ -62,7 +63,7 @@ class SessionWorker:
             lambda name, _: self._detect(todo[name], session),
             self.display,
         )
-        self._log(failures, {scan.path: scan.name for scan in session.scans})
+        self._log(failures, {scan.path: name for name, scan in todo.items()})
         ready = scans_to_fuse(session, self.out)
         place = self.out.source / session.folder
         if not ready or is_fused(ready, session, self.out):
@@ -88,13 +89,18 @@ class SessionWorker:
     def _fuse(self, scans: list[BidsScan], session: BidsSession) -> str:
         """Fuse a session and write it; return a line about it."""
         owns = [read_own(scan, session, self.out) for scan in scans]
-        atlas = None if self.detector is None else self.detector.atlas
-        fused = fuse(owns, self.config.anomaly.min_lesion_mm3, atlas)
+        fused = fuse(owns, self.config.anomaly.min_lesion_mm3, self._atlas())
         write_session(fused, scans, session, self.out)
         for warning in fused.warnings:
             self.display.line(f"{session.name}: warning: {warning}", style="yellow")
         volume_ml = sum(lesion.volume_mm3 for lesion in fused.lesions) / 1000
         return f"{'+'.join(fused.sequences)}, {len(fused.lesions)} pieces, {volume_ml:.1f} mL"
+
+    def _atlas(self) -> Atlas | None:
+        """Return what names regions; read here where no scan was left to do."""
+        if self.detector is not None:
+            return self.detector.atlas
+        return load_atlas(self.config.atlas) if self.config.atlas else None
 
     def _log(self, failures: list[Failure], names: dict[Path, str]) -> None:
         """Keep why a scan failed; forget what an earlier run wrote of one that did not."""
