@@ -31,6 +31,10 @@ class ConfigError(AnatomalyError):
     """An option or a configuration value is out of its range."""
 
 
+class BidsError(AnatomalyError):
+    """The folder is no BIDS data set, or holds nothing that was asked for."""
+
+
 class OutputError(AnatomalyError):
     """The output folder cannot be written."""
 

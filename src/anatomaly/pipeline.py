@@ -173,7 +173,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps of the method that are no output: brought to the scan's grid only for a page.
+    """Steps of the method that are no output of `save`: brought to the scan's grid for a page.
 
     Attributes:
         image: (1, 1, 160, 192, 160) in [0, 1], working grid.
@@ -181,6 +181,7 @@ class Steps:
         edges: (160, 192, 160) bool.
         trace: of the preparation.
         ssim_sigma_mm: window of the structural term.
+        anomaly_map: (160, 192, 160) in [0, 1], working grid: the map before its way back.
     """
 
     image: Tensor
@@ -188,6 +189,7 @@ class Steps:
     edges: BoolArray
     trace: Trace
     ssim_sigma_mm: float
+    anomaly_map: FloatArray
 
     def add_to(self, volumes: PageVolumes) -> PageVolumes:
         """Return the volumes with structural term, edges and template on the scan's grid."""
@@ -321,6 +323,7 @@ class Detector:
                 rebuilt.edges,
                 prepared.trace,
                 config.anomaly.ssim_sigma_mm,
+                anomaly,
             ),
         )
 

@@ -9,6 +9,7 @@ import pytest
 import typer
 
 import anatomaly
+from anatomaly.cli.bids_app import make_parser
 from anatomaly.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +56,8 @@ def test_commands_parse(document, tmp_path, monkeypatch):
             assert words[1] in targets, words
         if words[0] == "anatomaly":
             parse(group, words[1:])
+        if words[0] == "anatomaly-bids":
+            make_parser().parse_args(words[1:])
 
 
 def parse(group, words: list[str]) -> None:

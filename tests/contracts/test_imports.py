@@ -37,8 +37,9 @@ RUN += "app(standalone_mode=False)"
         RUN.format(arguments=["info"]),
         RUN.format(arguments=["detect", "--help"]),
         RUN.format(arguments=["datasets"]),
+        "from anatomaly.cli.bids_app import run\nrun(['no_such_folder', 'out', 'participant'])",
     ],
-    ids=["import", "info", "help", "datasets"],
+    ids=["import", "info", "help", "datasets", "bids"],
 )
 def test_light_parts_load_nothing_heavy(code):
     loaded = modules_loaded_by(code)

@@ -76,6 +76,14 @@ def report_failures(failures: list[Failure], total: int, output: Path) -> None:
     `failures.log`. Files of an earlier run are removed where nothing failed.
     """
     write_failure_files(failures, total, output)
+    show_failures(failures, total)
+    if any(failure.trace for failure in failures):
+        line = f"Details of unexpected errors: {output / LOG_FILE}"
+        Console(stderr=True, highlight=False).print(line, markup=False)
+
+
+def show_failures(failures: list[Failure], total: int) -> None:
+    """Print a table of what failed and why; nothing where nothing failed."""
     if not failures:
         return
     console = Console(stderr=True, highlight=False)
@@ -87,8 +95,6 @@ def report_failures(failures: list[Failure], total: int, output: Path) -> None:
         cells = (str(failure.scan), failure.kind, failure.reason)
         table.add_row(*(console.render_str(cell, markup=False, emoji=False) for cell in cells))
     console.print(table, width=width)
-    if any(failure.trace for failure in failures):
-        console.print(f"Details of unexpected errors: {output / LOG_FILE}", markup=False)
 
 
 def write_failure_files(failures: list[Failure], total: int, output: Path) -> None:

@@ -83,7 +83,7 @@ def register_to_template(volume: Volume, brain_mask: Volume) -> Registration:
     """
     if not brain_mask.data.any():
         raise PreparationError("the brain mask is empty; give one with --brain-mask")
-    moving, mask = _make_moving(volume, brain_mask)
+    moving, mask = cut_out_brain(volume, brain_mask)
     best = _attempt(moving, mask, _centre_on_template(mask))
     if best.is_good:
         return best
@@ -110,7 +110,9 @@ def align_head(volume: Volume) -> Affine:
         raise PreparationError("the scan holds no head: all voxels are (nearly) equal")
     data = np.clip((volume.data.astype(np.float32) - low) / max(high - low, 1e-12), 0, 1)
     with TemporaryDirectory(prefix="anatomaly-") as name:
-        return _run_allineate(volume.with_data(data * 1000), np.eye(4), Path(name))
+        return run_allineate(
+            volume.with_data(data * 1000), load_template().brain, np.eye(4), Path(name)
+        )
 
 
 def nearest_rotation(affine: Affine) -> FloatArray:
@@ -123,29 +125,47 @@ def nearest_rotation(affine: Affine) -> FloatArray:
 def _attempt(moving: Volume, mask: Volume, start: Affine) -> Registration:
     """Run niimath from one start (scanner mm to roughly template mm) and judge the result."""
     with TemporaryDirectory(prefix="anatomaly-") as name:
-        found = _run_allineate(moving, start, Path(name))
+        found = run_allineate(moving, load_template().brain, start, Path(name))
     fit = judge_fit(moving, mask, found)
     return Registration(found, fit.dice, fit.correlation, fit.margin)
 
 
-def _run_allineate(moving: Volume, start: Affine, folder: Path) -> Affine:
-    """Register `moving`, shown to niimath as if it lay where `start` puts it; compose both."""
+def run_allineate(moving: Volume, target: Volume, start: Affine, folder: Path) -> Affine:
+    """Find the 12 degrees of freedom that bring one brain onto another.
+
+    Args:
+        moving: brain alone above a zero background, see `cut_out_brain`.
+        target: the same of the other.
+        start: (4, 4), mm of `moving` to roughly mm of `target`: niimath is shown `moving` there.
+        folder: for the files in between.
+
+    Returns:
+        (4, 4), mm of `moving` to mm of `target`.
+
+    Raises:
+        PreparationError: niimath failed.
+    """
     write_nifti(folder / "moving.nii", Volume(moving.data, start @ moving.affine))
-    write_nifti(folder / "template.nii", load_template().brain)
+    write_nifti(folder / "target.nii", target)
     options = ["-cost", "fast", "-nearest", "-savemat", "affine.json"]
-    run_niimath(["moving.nii", "-allineate", "template.nii", *options, "out.nii"], folder)
+    run_niimath(["moving.nii", "-allineate", "target.nii", *options, "out.nii"], folder)
     try:
         said = json.loads((folder / "affine.json").read_text())
         fixed_to_moving = np.array(said["fixed_to_moving"], dtype=np.float64)
         found = np.linalg.inv(fixed_to_moving) @ start
     except (OSError, ValueError, KeyError, np.linalg.LinAlgError) as error:
-        raise PreparationError("niimath found no affine to the template") from error
+        raise PreparationError("niimath found no affine between two brains") from error
     found[3] = (0.0, 0.0, 0.0, 1.0)
     return found
 
 
-def _make_moving(volume: Volume, brain_mask: Volume) -> tuple[Volume, Volume]:
-    """Return the brain alone, 0 to 1000 above a zero background, on a small isotropic grid."""
+def cut_out_brain(volume: Volume, brain_mask: Volume) -> tuple[Volume, Volume]:
+    """Return the brain alone, 0 to 1000 above a zero background, and its mask, on a small grid.
+
+    Args:
+        volume: any unit, any grid.
+        brain_mask: bool, same grid.
+    """
     inside = volume.data[brain_mask.data]
     low, high = (float(x) for x in np.percentile(inside, (0.1, 99.8)))
     span = max(high - low, 1e-12)

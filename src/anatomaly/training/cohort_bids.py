@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from anatomaly.errors import TrainingError
+from anatomaly.scan.bids import anat_folders, images_of, scans_of
 from anatomaly.types import SEQUENCES, Sequence
 
-ENDINGS = (".nii.gz", ".nii")
 OTHER_SPACES = ("space-MNI", "space-fs")
 
 
@@ -44,7 +44,7 @@ def find_visits(folder: Path, sequences: tuple[Sequence, ...] = SEQUENCES) -> li
     Raises:
         TrainingError: the folder holds none.
     """
-    visits = [_visit(folder, anat, sequences) for anat in _anat_folders(folder)]
+    visits = [_visit(folder, anat, sequences) for anat in anat_folders(folder)]
     found = [visit for visit in visits if visit is not None]
     if not found:
         wanted = ", ".join(f"*_{s}.nii.gz" for s in sequences)
@@ -52,15 +52,10 @@ def find_visits(folder: Path, sequences: tuple[Sequence, ...] = SEQUENCES) -> li
     return found
 
 
-def _anat_folders(folder: Path) -> Iterator[Path]:
-    for person in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
-        yield from (p for p in [person / "anat", *sorted(person.glob("ses-*/anat"))] if p.is_dir())
-
-
 def _visit(folder: Path, anat: Path, sequences: tuple[Sequence, ...]) -> Visit | None:
     scans: dict[Sequence, Path] = {}
     for sequence in (s for s in SEQUENCES if s in sequences):
-        files = [p for p in _files(anat, sequence) if "_ce-" not in p.name]
+        files = scans_of(anat, sequence)
         if files:
             scans[sequence] = files[0]
     if not scans:
@@ -70,13 +65,8 @@ def _visit(folder: Path, anat: Path, sequences: tuple[Sequence, ...]) -> Visit |
     segmentations = [
         path
         for place in places
-        for path in _files(place, "dseg")
+        for path in images_of(place, "_dseg")
         if not any(space in path.name for space in OTHER_SPACES)
     ]
     name = "_".join(inside.parts[:-1])
     return Visit(name, inside.parts[0], scans, segmentations[0] if segmentations else None)
-
-
-def _files(place: Path, suffix: str) -> list[Path]:
-    found = [p for ending in ENDINGS for p in place.glob(f"sub-*_{suffix}{ending}")]
-    return sorted(found, key=lambda path: (len(path.name), path.name))

@@ -14,7 +14,8 @@ import re
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import ENDINGS, Dataset, Found
+from anatomaly.evaluation.datasets.dataset import Dataset, Found
+from anatomaly.scan.bids import ENDINGS, anat_folders, images_of, scans_of
 from anatomaly.types import SEQUENCES, Sequence
 
 _HEALTHY = {"control", "controls", "healthy", "healthy_control", "hc", "cn", "hv"}
@@ -25,11 +26,9 @@ def find_bids(folder: Path) -> Found:
     """Find `sub-*/[ses-*/]anat/sub-*_T1w.nii.gz`, `_T2w` and `_FLAIR` with their masks."""
     found = Found()
     people = _participants(folder)
-    for person in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
-        row = people.get(person.name, {})
-        for anat in [person / "anat", *sorted(person.glob("ses-*/anat"))]:
-            if anat.is_dir():
-                _add_visit(folder, anat, row, found)
+    for anat in anat_folders(folder):
+        person = anat.relative_to(folder).parts[0]
+        _add_visit(folder, anat, people.get(person, {}), found)
     return found
 
 
@@ -41,7 +40,7 @@ def _add_visit(folder: Path, anat: Path, row: dict[str, str], found: Found) -> N
     places = [anat, *sorted(path / inside for path in folder.glob("derivatives/*"))]
     masks = [path for place in places for path in _masks(place)]
     for sequence in SEQUENCES:
-        scans = _scans(anat, sequence)
+        scans = scans_of(anat, sequence)
         if not scans:
             continue
         label = None if healthy else _label_of(scans[0], sequence, masks)
@@ -64,19 +63,12 @@ def _add_visit(folder: Path, anat: Path, row: dict[str, str], found: Found) -> N
         )
 
 
-def _scans(anat: Path, sequence: Sequence) -> list[Path]:
-    """Scans of a sequence without contrast agent, the shortest name first."""
-    files = [p for end in ENDINGS for p in anat.glob(f"sub-*_{sequence}{end}")]
-    return sorted(
-        (p for p in files if "_ce-" not in p.name), key=lambda path: (len(path.name), path.name)
-    )
-
-
 def _masks(place: Path) -> list[Path]:
     """Files that are lesion masks by their name."""
-    files = [p for end in ENDINGS for p in place.glob(f"sub-*{end}")]
     suffixes = tuple(f"_roi{end}" for end in ENDINGS)
-    return sorted(p for p in files if "lesion" in p.name.lower() or p.name.endswith(suffixes))
+    return sorted(
+        p for p in images_of(place) if "lesion" in p.name.lower() or p.name.endswith(suffixes)
+    )
 
 
 def _label_of(scan: Path, sequence: Sequence, masks: list[Path]) -> Path | None:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from anatomaly.evaluation.cases import Case
+from anatomaly.scan.bids import ENDINGS
 from anatomaly.types import SEQUENCES, Sequence
-
-ENDINGS = (".nii.gz", ".nii")
 
 
 class Problem(NamedTuple):

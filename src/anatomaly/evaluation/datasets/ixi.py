@@ -13,7 +13,8 @@ import re
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import ENDINGS, Dataset, Found
+from anatomaly.evaluation.datasets.dataset import Dataset, Found
+from anatomaly.scan.bids import ENDINGS
 from anatomaly.types import Sequence
 
 _NAME = re.compile(r"(IXI(\d+))-([A-Za-z]+)-(\d+)-(T1|T2)")

@@ -18,7 +18,12 @@ from torch.utils.data import Dataset
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
-from anatomaly.training.synthesis.deform import patch_grid, random_deformation, read_linear, read_nearest
+from anatomaly.training.synthesis.deform import (
+    patch_grid,
+    random_deformation,
+    read_linear,
+    read_nearest,
+)
 from anatomaly.training.synthesis.label_maps import RIM, TISSUE_OF_CLASS
 from anatomaly.training.synthesis.lesion_shapes import LesionShape
 from anatomaly.training.synthesis.lesion_values import paint_lesion

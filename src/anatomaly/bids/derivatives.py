@@ -1,0 +1,206 @@
+"""Write what was found in one scan under the names of the BIDS standard, with sidecars.
+
+The lesion is label L, integer 7, in the standard's table of image-derived labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from anatomaly.anomaly.lesions import LESION_COLUMNS, Lesion, lesion_rows, number_lesions
+from anatomaly.bids.dataset import Derivatives, sidecar, write_json, write_table
+from anatomaly.geometry import TEMPLATE_AFFINE
+from anatomaly.scan.bids import BidsScan, BidsSession
+from anatomaly.scan.write import write_volume
+from anatomaly.volume import Scan, Volume
+
+if TYPE_CHECKING:
+    from anatomaly.pipeline import Detection
+
+LESION_LABEL = 7
+TISSUES = {0: ("background", 0), 1: ("CSF", 3), 2: ("grey matter", 1), 3: ("white matter", 2)}
+"""Label of the pipeline's tissue map: its name and its label in the standard."""
+
+FIGURES = {"lesions", "overview", "report"}
+"""Outputs of `Detection.save` that BIDS has no names for."""
+
+_COLUMNS = {
+    "volume_mm3": ("volume of the piece", "mm^3"),
+    **{f"{axis}_scanner_mm": ("centre of mass, RAS+ of the scanner", "mm") for axis in "xyz"},
+    **{f"{axis}_mni_mm": ("the same in MNI152NLin2009aSym", "mm") for axis in "xyz"},
+    "region": ("label of the atlas there", None),
+    "mean_score": ("mean of the probseg over the piece, 0 to 1", None),
+    "peak_score": ("its maximum", None),
+    "polarity": ("darker or brighter than expected", None),
+}
+
+
+@dataclass(frozen=True)
+class Output:
+    """One image to write: where, what, and what its sidecar says."""
+
+    path: Path
+    volume: Volume
+    says: Mapping[str, Any]
+
+
+def is_finished(marker: Path) -> bool:
+    """Return whether results are whole: the sidecar of the map is written after all else."""
+    return sidecar(marker).is_file()
+
+
+def write_scan(
+    detection: Detection, scan: BidsScan, session: BidsSession, out: Derivatives
+) -> Path:
+    """Write the maps of one scan and, below `figures`, its page, table and manifest.
+
+    Args:
+        detection: what was found.
+        scan: in which.
+        session: of the scan.
+        out: the data set to write to.
+
+    Returns:
+        The folder with the page.
+
+    Raises:
+        ValueError: the detection has no steps (it was not made by a `Detector`).
+        OutputError: the place cannot be written.
+    """
+
+    def path(kind: str) -> Path:
+        return out.own_volume(session, scan, kind)
+
+    if detection.steps is None:
+        raise ValueError("a detection without its steps has no map in template space")
+    marker = path("anomaly_map")
+    withdraw(marker)
+    raw = [out.uri(scan.path)]
+    whole = [
+        Output(path("pseudo_healthy"), detection.pseudo_healthy, _pseudo_healthy(detection, raw)),
+        Output(path("brain_mask"), detection.brain_mask, brain_says(raw)),
+        Output(path("anomaly_mask"), detection.anomaly_mask, mask_says([out.uri(marker)])),
+        Output(path("tissues"), standard_tissues(detection), _tissues(raw)),
+        lesions_output(path("lesions"), detection.anomaly_mask, [out.uri(path("anomaly_mask"))]),
+    ]
+    write_outputs(whole, detection.scan, raw[0])
+    write_lesion_table(path("lesions"), detection.lesions)
+    names = [{"index": str(label), "name": name} for label, name in _tissue_names().items()]
+    write_table(table_of(path("tissues")), ("index", "name"), names)
+    folder = detection.save(out.figures(session, scan.name), FIGURES)
+    quality = detection.run.get("preparation", {}).get("quality", {})
+    says = {
+        "Description": f"Anomaly score of the {scan.sequence} scan alone; not a probability.",
+        "Sources": raw,
+        "Sequences": [scan.sequence],
+        "Threshold": detection.threshold,
+        "BrainVolumeMl": quality.get("brain_ml"),
+        "Weights": detection.run.get("weights", {}),
+        "Warnings": detection.warnings,
+    }
+    laid = Volume(detection.steps.anomaly_map.astype(np.float32), TEMPLATE_AFFINE.copy())
+    write_outputs([Output(path("anomaly_map_template"), laid, says)], detection.scan, None)
+    write_outputs([Output(marker, detection.anomaly_map, says)], detection.scan, raw[0])
+    return folder
+
+
+def withdraw(marker: Path) -> None:
+    """Say that results are not whole, before parts of them are written anew."""
+    marker.parent.mkdir(parents=True, exist_ok=True)
+    sidecar(marker).unlink(missing_ok=True)
+
+
+def write_outputs(outputs: list[Output], scan: Scan, reference: str | None) -> None:
+    """Write images, each followed by its sidecar; what a killed run left of them is removed.
+
+    Args:
+        outputs: in this order.
+        scan: lends its header to those on its grid.
+        reference: BIDS URI of the image whose space they lie in; None for the template's.
+    """
+    for output in outputs:
+        for left in output.path.parent.glob(f".{output.path.name}.*.partial"):
+            left.unlink(missing_ok=True)
+        write_volume(output.path, output.volume, scan, output.volume.data.dtype)
+        space = {"SpatialReference": reference} if reference else {}
+        write_json(sidecar(output.path), {**output.says, **space})
+
+
+def lesions_output(path: Path, mask: Volume, sources: list[str]) -> Output:
+    """Return the pieces of a mask, numbered as in the table beside them.
+
+    Args:
+        path: ends with `_dseg.nii.gz`.
+        mask: what is abnormal.
+        sources: BIDS URIs.
+    """
+    says: dict[str, Any] = {"Description": "Connected pieces of the mask, 1 is the largest."}
+    for name, (words, unit) in _COLUMNS.items():
+        says[name] = {"Description": words} | ({"Units": unit} if unit else {})
+    return Output(path, mask.with_data(number_lesions(mask)), {**says, "Sources": sources})
+
+
+def write_lesion_table(path: Path, lesions: tuple[Lesion, ...]) -> None:
+    """Write the table beside numbered pieces: `mapping` is the standard's label of all of them."""
+    rows = [
+        {
+            **row,
+            "index": row["number"],
+            "name": f"lesion {row['number']}",
+            "mapping": str(LESION_LABEL),
+        }
+        for row in lesion_rows(lesions)
+    ]
+    write_table(table_of(path), ("index", "name", "mapping", *LESION_COLUMNS[1:]), rows)
+
+
+def table_of(path: Path) -> Path:
+    """Path of the table beside a segmentation."""
+    return path.with_name(path.name.removesuffix(".nii.gz") + ".tsv")
+
+
+def brain_says(sources: list[str]) -> dict[str, Any]:
+    """Return the sidecar of a brain mask."""
+    return {"Description": "The brain.", "Sources": sources, "Type": "Brain"}
+
+
+def mask_says(sources: list[str]) -> dict[str, Any]:
+    """Return the sidecar of a lesion mask."""
+    words = "Score above the threshold, small pieces dropped."
+    return {"Description": words, "Sources": sources, "Type": "Lesion"}
+
+
+def standard_tissues(detection: Detection) -> Volume:
+    """Return tissues under the standard's labels, uint8: 1 grey, 2 white, 3 CSF, 7 lesion."""
+    lookup = np.zeros(max(TISSUES) + 1, dtype=np.uint8)
+    for ours, (_, standard) in TISSUES.items():
+        lookup[ours] = standard
+    tissues = lookup[detection.tissue_map.data]
+    tissues[detection.anomaly_mask.data > 0] = LESION_LABEL
+    return detection.tissue_map.with_data(tissues)
+
+
+def _tissue_names() -> dict[int, str]:
+    """Return names by the standard's label."""
+    names = {standard: name for name, standard in TISSUES.values()} | {LESION_LABEL: "lesion"}
+    return dict(sorted(names.items()))
+
+
+def _tissues(sources: list[str]) -> dict[str, Any]:
+    words = "Tissues as the network reads them, lesions on top: a step of the method."
+    return {"Description": words, "Sources": sources}
+
+
+def _pseudo_healthy(detection: Detection, sources: list[str]) -> dict[str, Any]:
+    steps = detection.run.get("preparation", {}).get("steps", ())
+    stripped = any(step.get("method") == "stripped" for step in steps)
+    return {
+        "Description": "The brain rebuilt as if healthy; outside the brain the scan itself.",
+        "Sources": sources,
+        "SkullStripped": stripped,
+    }

@@ -1,0 +1,204 @@
+"""Write the map of a session: its volumes under BIDS names, and its page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from anatomaly.anomaly.fusion import FUSED_THRESHOLD
+from anatomaly.anomaly.lesions import lesion_rows, write_lesions_tsv
+from anatomaly.bids.dataset import Derivatives, read_json, session_names, sidecar
+from anatomaly.bids.derivatives import (
+    Output,
+    brain_says,
+    lesions_output,
+    mask_says,
+    table_of,
+    write_lesion_table,
+    write_outputs,
+)
+from anatomaly.bids.session import Fused
+from anatomaly.native import template_tissue_native
+from anatomaly.preprocess.resample import resample_to_template
+from anatomaly.report.layers import PageVolumes, make_layers
+from anatomaly.report.manifest import plain, write_manifest
+from anatomaly.report.overview import write_overview
+from anatomaly.report.page import PageContent, write_page
+from anatomaly.report.spots import find_spots
+from anatomaly.scan.bids import BidsScan, BidsSession
+from anatomaly.scan.write import RESULT_FILES, output_folder
+from anatomaly.volume import Volume
+
+_MAP_END = "_label-L_probseg.json"
+
+
+def is_fused(scans: list[BidsScan], session: BidsSession, out: Derivatives) -> bool:
+    """Return whether the session has a whole map that was made of exactly these scans."""
+    wanted = {out.uri(scan.path) for scan in scans}
+    return any(set(read_json(m).get("Considered", ())) == wanted for m in _markers(session, out))
+
+
+def withdraw_session(session: BidsSession, out: Derivatives) -> None:
+    """Say that the map of a session is not whole, before a scan of it is computed again."""
+    for marker in _markers(session, out):
+        marker.unlink()
+
+
+def write_session(
+    fused: Fused, scans: list[BidsScan], session: BidsSession, out: Derivatives
+) -> None:
+    """Write what was fused; files of another reference are removed.
+
+    Args:
+        fused: of `session.fuse`.
+        scans: that it was made of, those left out included.
+        session: of the scans.
+        out: the data set to write to.
+
+    Raises:
+        OutputError: the place cannot be written.
+    """
+    stem = fused.reference.bids.stem
+    _remove_others(stem, session, out)
+    withdraw_session(session, out)
+    paths = {kind: out.session_volume(session, stem, kind) for kind in session_names(stem)}
+    reference = out.uri(fused.reference.bids.path)
+    own = [out.uri(out.own_volume(session, o.bids, "anomaly_map")) for o in fused.used]
+    brain = out.uri(out.own_volume(session, fused.reference.bids, "brain_mask"))
+    here, mask = out.uri(paths["anomaly_map"]), out.uri(paths["anomaly_mask"])
+    brain_mask = fused.reference.brain_mask
+    scan = fused.reference.scan
+    native = [
+        Output(
+            paths["brain_mask"],
+            brain_mask.with_data(brain_mask.data.astype(np.uint8)),
+            brain_says([brain]),
+        ),
+        Output(paths["anomaly_mask"], fused.anomaly_mask, mask_says([here])),
+        lesions_output(paths["lesions"], fused.anomaly_mask, [mask]),
+    ]
+    write_outputs(native, scan, reference)
+    write_lesion_table(paths["lesions"], fused.lesions)
+    map_template, mask_template = _in_template(fused)
+    says = _says(fused)
+    template = [
+        Output(paths["anomaly_map_template"], map_template, says | {"Sources": [here]}),
+        Output(paths["anomaly_mask_template"], mask_template, mask_says([mask])),
+    ]
+    write_outputs(template, scan, None)
+    if len(fused.used) > 1:
+        _write_page(fused, out.figures(session, f"{stem}_session"))
+    says |= {"Sources": own, "Considered": [out.uri(scan.path) for scan in scans]}
+    write_outputs([Output(paths["anomaly_map"], fused.anomaly_map, says)], scan, reference)
+
+
+def _markers(session: BidsSession, out: Derivatives) -> list[Path]:
+    """Return the sidecars of whole session maps: one, unless the reference has changed."""
+    found = out.anat(session).glob(f"sub-*{_MAP_END}")
+    return sorted(path for path in found if "_space-" not in path.name)
+
+
+def _remove_others(stem: str, session: BidsSession, out: Derivatives) -> None:
+    """Remove the session's files that carry the name of another reference."""
+    for marker in _markers(session, out):
+        other = marker.name.removesuffix(_MAP_END)
+        if other == stem:
+            continue
+        for kind in session_names(other):
+            path = out.session_volume(session, other, kind)
+            for file in (sidecar(path), path, table_of(path)):
+                file.unlink(missing_ok=True)
+        _remove_page(out.figures(session, f"{other}_session"))
+
+
+def _remove_page(folder: Path) -> None:
+    """Remove our files of a page; the folder as well where nothing else is in it."""
+    for name in RESULT_FILES:
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _says(fused: Fused) -> dict[str, Any]:
+    """Return what the sidecar of the map says beside its sources."""
+    quality = fused.reference.run.get("preparation", {}).get("quality", {})
+    return {
+        "Description": "Largest of the sequences' scores, each bent so that its own threshold is "
+        "0.5; not a probability.",
+        "Sequences": fused.sequences,
+        "Threshold": FUSED_THRESHOLD,
+        "OwnThresholds": {own.bids.sequence: own.threshold for own in fused.used},
+        "RigidToReference": fused.to_reference,
+        "BrainOverlap": fused.overlap,
+        "BrainVolumeMl": quality.get("brain_ml"),
+        "Warnings": fused.warnings,
+    }
+
+
+def _in_template(fused: Fused) -> tuple[Volume, Volume]:
+    """Return map and mask on the working grid."""
+    affine = fused.reference.to_template
+    weight = fused.anomaly_mask.with_data(fused.anomaly_mask.data.astype(np.float32))
+    mask = resample_to_template(weight, affine)
+    return (
+        resample_to_template(fused.anomaly_map, affine),
+        mask.with_data((mask.data > 0.5).astype(np.uint8)),
+    )
+
+
+def _write_page(fused: Fused, folder: Path) -> None:
+    """Write a result folder without volumes: page, picture, table and manifest."""
+    own = fused.reference
+    run = _run(fused)
+    brain_mask = own.brain_mask.with_data(own.brain_mask.data.astype(np.uint8))
+    volumes = PageVolumes(
+        brain_mask=brain_mask,
+        scan=own.scan.volume,
+        pseudo_healthy=own.pseudo_healthy,
+        anomaly_map=fused.anomaly_map,
+        template=template_tissue_native(brain_mask, own.to_template),
+    )
+    title = f"{folder.name} · {run['sequence']}"
+    with output_folder(folder) as temporary:
+        write_lesions_tsv(temporary / "lesions.tsv", fused.lesions)
+        write_overview(
+            temporary / "overview.png",
+            own.scan.volume,
+            own.pseudo_healthy,
+            fused.anomaly_map,
+            fused.anomaly_mask,
+            own.brain_mask,
+            title,
+            FUSED_THRESHOLD,
+            fused.warnings,
+        )
+        content = PageContent(
+            name=folder.name,
+            run=plain(run),
+            lesions=lesion_rows(fused.lesions),
+            spots=find_spots(fused.anomaly_mask, own.brain_mask),
+            layers=make_layers(volumes, FUSED_THRESHOLD),
+            overview=(temporary / "overview.png").read_bytes(),
+        )
+        write_page(temporary / "report.html", content)
+        write_manifest(temporary / "run.json", run)
+
+
+def _run(fused: Fused) -> Mapping[str, Any]:
+    """Return the manifest: that of the reference, and what was fused."""
+    return {
+        **fused.reference.run,
+        "sequence": "+".join(fused.sequences),
+        "threshold": FUSED_THRESHOLD,
+        "lesions": len(fused.lesions),
+        "warnings": fused.warnings,
+        "fused": {
+            "thresholds": {own.bids.sequence: own.threshold for own in fused.used},
+            "reference": fused.reference.bids.sequence,
+            "rigid_to_reference": fused.to_reference,
+            "brain_overlap": fused.overlap,
+        },
+    }

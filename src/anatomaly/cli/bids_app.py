@@ -1,0 +1,194 @@
+"""`anatomaly-bids BIDS_DIR OUT {participant,group}`: the command line of the BIDS Apps.
+
+argparse, because typer cannot take several values after one option (`--participant-label 01 02`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence as Many
+from pathlib import Path
+from typing import NoReturn
+
+from anatomaly import __version__
+from anatomaly.cli.progress import Display
+from anatomaly.cli.run_scans import Failure, check_writable, show_failures
+from anatomaly.config import AnomalyConfig, DetectConfig, PreprocessConfig
+from anatomaly.errors import AnatomalyError, BidsError, ConfigError, OutputError
+from anatomaly.scan.bids import find_sessions
+from anatomaly.types import SEQUENCES
+
+OK, FAILED, INVALID_BIDS, UNKNOWN_LEVEL, NOTHING_SELECTED = 0, 1, 16, 17, 18
+USAGE, BAD_DATA, NO_INPUT, CANNOT_CREATE, IO_ERROR = 64, 65, 66, 73, 74
+"""Exit statuses of the BIDS execution specification, and of BSD's sysexits."""
+
+BAD_SCAN = {"ScanError", "GeometryError", "PreparationError"}
+_EXIT_HELP = """\
+exit status: 0 all succeeded, 1 something failed, 16 no BIDS data set, 17 unknown level,
+18 the filters select nothing, 64 wrong usage, 65 every failure is a bad scan, 66 no input,
+73 the output cannot be created, 74 it cannot be written.
+Research software, not a medical device."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but wrong usage ends with the specification's 64 in the place of 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and leave."""
+        self.print_usage(sys.stderr)
+        self.exit(USAGE, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Many[str] | None = None) -> NoReturn:
+    """Run the BIDS App and exit with its status."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Many[str] | None = None) -> int:
+    """Run the BIDS App.
+
+    Args:
+        arguments: of the command line; None takes those of the process.
+
+    Returns:
+        The exit status.
+    """
+    told = make_parser().parse_args(arguments)
+    levels = {"participant": _participant_level, "group": _group_level}
+    if told.analysis_level not in levels:
+        _say(f"unknown analysis level {told.analysis_level}; choose participant or group")
+        return UNKNOWN_LEVEL
+    if not told.bids_dir.is_dir():
+        _say(f"{told.bids_dir}: no such folder; check the path")
+        return NO_INPUT
+    if told.n_cpus:  # before torch and niimath look at it
+        os.environ["OMP_NUM_THREADS"] = str(told.n_cpus)
+    return levels[told.analysis_level](told)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = _Parser(
+        prog="anatomaly-bids",
+        description="Find what is abnormal in the T1w, T2w and FLAIR scans of a BIDS data set.",
+        epilog=_EXIT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("bids_dir", type=Path, help="root of the BIDS data set; never written to")
+    add("output_dir", type=Path, help="root of the derivatives")
+    add("analysis_level", metavar="{participant,group}", help="scans, or tables of all results")
+    add("--version", action="version", version=f"anatomaly {__version__}")
+    chosen = parser.add_argument_group("which scans (all without these)")
+    add = chosen.add_argument
+    add("--participant-label", "--participant_label", nargs="+", default=[], metavar="LABEL")
+    add("--session-label", "--session_label", nargs="+", default=[], metavar="LABEL")
+    add("--sequence", nargs="+", choices=SEQUENCES, default=list(SEQUENCES))
+    how = parser.add_argument_group("how")
+    add = how.add_argument
+    add("--redo", action="store_true", help="compute again what is finished")
+    add(
+        "--n-cpus", "--n_cpus", "--nprocs", type=_count, default=0, metavar="N",
+        help="threads of the one process; scans are done one after the other (default: all)",
+    )  # fmt: skip
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    add("--weights", default="default", help="bundled weights by name, or a folder")
+    add("--atlas", type=Path, help="label image in MNI152 space that names regions")
+    add("--min-lesion-mm3", type=float, default=AnomalyConfig.min_lesion_mm3, metavar="MM3")
+    add("--force", action="store_true", help="go on where the checks would refuse a scan")
+    add("--verbose", action="store_true")
+    add("--quiet", action="store_true")
+    return parser
+
+
+def _count(text: str) -> int:
+    """Return a number of CPUs."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1, got {text}")
+    return int(text)
+
+
+def _say(text: str) -> None:
+    print(f"anatomaly-bids: {text}", file=sys.stderr)
+
+
+def _participant_level(told: argparse.Namespace) -> int:
+    """Every scan that is not finished, then every session; a bad one never stops the others."""
+    from anatomaly.bids.dataset import Derivatives
+    from anatomaly.cli.bids_sessions import SessionWorker
+
+    out = Derivatives(told.bids_dir.resolve(), told.output_dir.resolve())
+    try:
+        config = _config(told)
+        sessions = [
+            session
+            for session in find_sessions(out.source, told.participant_label, told.session_label)
+            if any(scan.sequence in told.sequence for scan in session.scans)
+        ]
+        if not sessions:
+            return _nothing_selected(out.source)
+        check_writable(out.root)
+        out.prepare()
+    except AnatomalyError as error:
+        _say(str(error))
+        codes = {ConfigError: USAGE, BidsError: INVALID_BIDS, OutputError: CANNOT_CREATE}
+        return codes.get(type(error), FAILED)
+    total = sum(len(session.scans) + 1 for session in sessions)
+    with Display(total, quiet=told.quiet, verbose=told.verbose) as display:
+        worker = SessionWorker(out, config, told.sequence, told.redo, display)
+        if any(worker.scans_to_do(session) for session in sessions) and not worker.load():
+            return FAILED
+        failures = [failure for session in sessions for failure in worker.do(session)]
+    show_failures(failures, total)
+    return _status(failures)
+
+
+def _config(told: argparse.Namespace) -> DetectConfig:
+    """Return the configuration; the sequence of each scan is that of its name."""
+    return DetectConfig(
+        device=told.device,
+        threads=told.n_cpus,
+        weights=told.weights,
+        atlas=told.atlas,
+        preprocess=PreprocessConfig(force=told.force),
+        anomaly=AnomalyConfig(min_lesion_mm3=told.min_lesion_mm3),
+    )
+
+
+def _nothing_selected(source: Path) -> int:
+    """Say whether the filters or the data set are to blame."""
+    if not find_sessions(source):
+        _say(f"{source}: no sub-*/[ses-*/]anat/ with a T1w, T2w or FLAIR scan")
+        return NO_INPUT
+    _say("no scan has these participants, sessions and sequences; check the labels")
+    return NOTHING_SELECTED
+
+
+def _status(failures: list[Failure]) -> int:
+    """Return the exit status that fits the failures."""
+    kinds = {failure.kind for failure in failures}
+    if not kinds:
+        return OK
+    if kinds <= BAD_SCAN:
+        return BAD_DATA
+    return IO_ERROR if kinds == {"OutputError"} else FAILED
+
+
+def _group_level(told: argparse.Namespace) -> int:
+    """Tables over all results, and the page."""
+    from anatomaly.bids.dataset import Derivatives
+    from anatomaly.bids.group import write_group
+
+    try:
+        for path in write_group(Derivatives(told.bids_dir.resolve(), told.output_dir.resolve())):
+            if not told.quiet:
+                print(path)
+    except BidsError as error:
+        _say(str(error))
+        return NO_INPUT
+    except OutputError as error:
+        _say(str(error))
+        return IO_ERROR
+    return OK
