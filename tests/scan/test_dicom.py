@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from scipy.spatial.transform import Rotation
@@ -172,6 +173,18 @@ def test_missing_slices_keep_the_geometry_right(study: Study):
     assert any("missing or unevenly spaced slices" in warning for warning in scan.warnings)
     assert scan.metadata["dicom_series_found"] == ["series 4 'T1 MPRAGE'"]
     assert scan.metadata["dicom_series"]["SeriesNumber"] == 4
+
+
+def test_missing_slices_that_cannot_be_interpolated_are_refused(study: Study):
+    """dcm2niix interpolates signed pixels alone; of unsigned ones it leaves a wrong geometry."""
+    study.add(4, "T1 MPRAGE")
+    (study.folder / "s04_010.dcm").unlink()
+    for path in study.folder.iterdir():
+        data = dcmread(path)
+        data.PixelRepresentation = 0
+        data.save_as(path)
+    with pytest.raises(ScanError, match="slices are missing or unevenly spaced"):
+        read_scan(study.folder)
 
 
 def test_missing_slices_do_not_hide_a_ct(study: Study):

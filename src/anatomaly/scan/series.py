@@ -58,6 +58,13 @@ _FACTS = (
 )  # fmt: skip
 
 
+NO_SIDECAR = (
+    "slices are missing or unevenly spaced, and dcm2niix could not interpolate them: convert the "
+    "series with another tool and give the NIfTI file"
+)
+"""dcm2niix describes every image but one whose slices it could not bring to one distance."""
+
+
 @dataclass(frozen=True)
 class Series:
     """One converted series and what its DICOM header said.
@@ -114,7 +121,9 @@ def series_of_file(path: Path, sidecar: Mapping[str, Any]) -> Series:
         shape=shape,
         spacing_mm=(zooms[0], zooms[1], zooms[2]),
         sequence=sequence or timing,
-        reason_against=_reason_against(text, modality, image_type, shape, zooms),
+        reason_against=_reason_against(text, modality, image_type, shape, zooms)
+        if sidecar
+        else NO_SIDECAR,
         contrast_enhanced=bool(_CONTRAST.search(text) or sidecar.get("ContrastBolusIngredient")),
         derived=bool(image_type & _DERIVED_TYPES),
         acquired_3d=str(sidecar.get("MRAcquisitionType", "")).upper() == "3D",
