@@ -77,45 +77,50 @@ class Ablation(NamedTuple):
 
 
 SHIPPED = "the shipped weights"
+CORRUPTION = Ablation(
+    about="The restorer learns from whole edges of healthy brains: no lesion, no edge dropped.",
+    stage="edges",
+    recipe="[edges]\ncorrupt = false\n",
+    steps=400,
+    start=SHIPPED,
+    fresh=None,
+    measure=measure_corruption,
+    good={
+        "healthy tissue inside lesions": "higher",
+        "the same, lesions shown whole": "higher",
+        "healthy tissue outside lesions": "higher",
+        "AP of the residual, edge route": "higher",
+    },
+)
 ABLATIONS: dict[str, Ablation] = {
-    "corruption": Ablation(
-        "The restorer learns from whole edges of healthy brains: no lesion, no edge dropped.",
-        "edges",
-        "[edges]\ncorrupt = false\n",
-        400,
-        f"nothing (restorer), {SHIPPED} (all else)",
-        ("anatomy_restorer", AnatomyRestorer),
-        measure_corruption,
-        {
-            "healthy tissue inside lesions": "higher",
-            "the same, lesions shown whole": "higher",
-            "healthy tissue outside lesions": "higher",
-            "AP of the residual, edge route": "higher",
-        },
+    "corruption": CORRUPTION,
+    "corruption-from-nothing": CORRUPTION._replace(
+        start=f"nothing (restorer), {SHIPPED} (all else)",
+        fresh=("anatomy_restorer", AnatomyRestorer),
     ),
     "consistency": Ablation(
-        "The extractor's answers to two scans of one brain are not compared in training.",
-        "anatomy",
-        "[anatomy.weights]\nconsistency = 0\n",
-        400,
-        f"nothing (extractor), {SHIPPED} (all else)",
-        ("anatomy_extractor", AnatomyExtractor),
-        measure_consistency,
-        {
+        about="The extractor's answers to two scans of one brain are not compared in training.",
+        stage="anatomy",
+        recipe="[anatomy.weights]\nconsistency = 0\n",
+        steps=400,
+        start=f"nothing (extractor), {SHIPPED} (all else)",
+        fresh=("anatomy_extractor", AnatomyExtractor),
+        measure=measure_consistency,
+        good={
             "Dice between the two sequences": "higher",
             "Dice with the truth": "higher",
             "agreement inside lesions": "higher",
         },
     ),
     "one-hot": Ablation(
-        "The encoder reads the extractor's tissue shares, in training and in use.",
-        "disentangle",
-        "[disentangle]\none_hot = false\n",
-        200,
-        SHIPPED,
-        None,
-        measure_one_hot,
-        {
+        about="The encoder reads the extractor's tissue shares, in training and in use.",
+        stage="disentangle",
+        recipe="[disentangle]\none_hot = false\n",
+        steps=200,
+        start=SHIPPED,
+        fresh=None,
+        measure=measure_one_hot,
+        good={
             "share of lesions copied": "lower",
             "share of noise and bias copied": "lower",
             "code that differs between sequences": "lower",
@@ -189,8 +194,15 @@ def main() -> None:
         }
         with limit_threads(1):
             known[name] = measure(models, ablation, cache_folder, arguments.count)
-        record.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-        (arguments.output / "ablations.md").write_text(describe_all(known, card), encoding="utf-8")
+        write(record, json.dumps(known, indent=1) + "\n")
+        write(arguments.output / "ablations.md", describe_all(known, card))
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_suffix(".part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
 
 
 def describe_all(known: dict[str, Any], card: WeightsCard) -> str:
@@ -220,10 +232,10 @@ def describe(name: str, ablation: Ablation, found: dict[str, dict[str, list[floa
     count = len(next(iter(found["with"].values())))
     people = [str(n) for n in range(count)]
     lines = [
-        f"## Without {name}",
+        f"## Without {name.replace('-from-', ', from ')}",
         "",
-        f"{ablation.about} Stage `{ablation.stage}`, {ablation.steps} steps from {ablation.start};",
-        f"{count} brains.",
+        ablation.about,
+        f"Stage `{ablation.stage}`, {ablation.steps} steps from {ablation.start}; {count} brains.",
         "",
         "| figure | with | without | difference |",
         "|---|---:|---:|---:|",
