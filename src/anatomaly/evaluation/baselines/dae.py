@@ -32,7 +32,8 @@ class DenoisingAutoencoder(SlicewiseMethod):
 
     def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
         """Absolute residual."""
-        return (image - self.network(image)).abs()
+        residual: Tensor = image - self.network(image)
+        return residual.abs()
 
 
 def coarse_noise(image: Tensor) -> Tensor:

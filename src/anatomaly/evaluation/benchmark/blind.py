@@ -13,16 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML
+from anatomaly.anomaly.postprocess import threshold_map
+from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
 from anatomaly.errors import EvaluationError, SealedError
 from anatomaly.evaluation.benchmark.ledger import Ledger
 from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Split, Truth
-from anatomaly.evaluation.healthy import false_positives_at
-from anatomaly.evaluation.metrics import average_precision, dice_at_threshold, oracle_dice
+from anatomaly.evaluation.healthy import false_positives
+from anatomaly.evaluation.metrics import average_precision, dice, oracle_dice
 from anatomaly.evaluation.metrics_lesionwise import match_lesions
 from anatomaly.training.validation import join_thresholds, value_at_volume
 from anatomaly.types import BoolArray, FloatArray
+from anatomaly.volume import Volume
+
+MIN_LESION_MM3 = AnomalyConfig().min_lesion_mm3
+"""Smaller pieces of a mask are dropped, for every method, as the product does."""
 
 ScoreImage = Callable[[PreparedImage], FloatArray]
 
@@ -111,11 +116,15 @@ class BlindTest:
             "scan": name, "person": scan.person, "disease": scan.disease, "site": scan.site,
             "age": scan.age, "sex": scan.sex, "healthy": truth is None,
         }  # fmt: skip
+        inside = np.where(opened.brain.data, native, 0)
+        found = threshold_map(
+            opened.brain.with_data(inside), opened.brain, self.threshold, MIN_LESION_MM3
+        )
+        found = found.with_data(found.data > 0)
         if truth is None:
-            wrong = false_positives_at(native, opened.brain_mask, opened.voxel_mm3, self.threshold)
+            wrong = false_positives(found.data, opened.brain.data, found.voxel_volume_mm3)
             return who | {"fp_ml": wrong.volume_ml, "fp_pieces": wrong.pieces}
-        brain = opened.brain_mask & ~truth.open
-        return who | _figures(native, truth.lesion, brain, self.threshold, opened.voxel_mm3)
+        return who | _figures(inside, found, truth, opened.brain.data & ~truth.open)
 
     def _test_scan(self, name: str) -> BenchmarkScan:
         return next(scan for scan in self._split.test if scan.name == name)
@@ -139,23 +148,20 @@ def _asked(scan: BenchmarkScan, score: ScoreImage) -> dict[str, float]:
     """Return what a healthy scan asks of the threshold, on its own grid."""
     opened = scan.open()
     native = opened.bring(check_score(score(opened.prepared), opened.prepared))
-    native, voxel_ml = native * opened.brain_mask, opened.voxel_mm3 / 1000
+    inside, voxel_ml = native * opened.brain.data, opened.brain.voxel_volume_mm3 / 1000
     return {
-        "half": value_at_volume(native, USUAL_HEALTHY_ML / voxel_ml),
-        "most": value_at_volume(native, MOST_HEALTHY_ML / voxel_ml),
+        "half": value_at_volume(inside, USUAL_HEALTHY_ML / voxel_ml),
+        "most": value_at_volume(inside, MOST_HEALTHY_ML / voxel_ml),
     }
 
 
-def _figures(
-    score: FloatArray, lesion: BoolArray, brain: BoolArray, threshold: float, voxel_mm3: float
-) -> dict[str, Any]:
+def _figures(score: FloatArray, found: Volume, truth: Truth, brain: BoolArray) -> dict[str, Any]:
     """Return the figures of a scan with lesions."""
-    found = (score > threshold) & brain
-    match = match_lesions(found, lesion, voxel_mm3)
+    mask, voxel_mm3 = found.data & ~truth.open, found.voxel_volume_mm3
     return {
-        "lesion_ml": float(lesion.sum()) * voxel_mm3 / 1000,
-        "ap": average_precision(score, lesion, brain),
-        "dice": dice_at_threshold(score, lesion, brain, threshold),
-        "dice_oracle": oracle_dice(score, lesion, brain),
-        "match": match._asdict(),
+        "lesion_ml": float(truth.lesion.sum()) * voxel_mm3 / 1000,
+        "ap": average_precision(score, truth.lesion, brain),
+        "dice": dice(mask, truth.lesion) if truth.lesion.any() else math.nan,
+        "dice_oracle": oracle_dice(score, truth.lesion, brain),
+        "match": match_lesions(mask, truth.lesion, voxel_mm3)._asdict(),
     }

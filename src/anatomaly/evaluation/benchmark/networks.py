@@ -84,3 +84,65 @@ def make_diffusion_unet(seed: int, *, channels_in: int = 1, condition: int = 0) 
         )
     except ImportError as error:
         raise TrainingError(f"{error}; pip install 'anatomaly[bench]'") from error
+
+
+def make_gan(seed: int) -> tuple[Any, Any, Any]:
+    """Return generator (codes to slices), critic (slices to a number) and encoder, untrained."""
+    torch.manual_seed(seed)
+    nets, halvings = _networks(), (2,) * len(CHANNELS)
+    smallest = tuple(n // 2 ** len(CHANNELS) for n in SLICE_SHAPE)
+    generator = nets.Generator(
+        latent_shape=(LATENT,),
+        start_shape=(CHANNELS[-1], *smallest),
+        channels=(*CHANNELS[-2::-1], 1),
+        strides=halvings,
+        num_res_units=0,
+    )
+    critic = nets.Critic(
+        in_shape=(1, *SLICE_SHAPE), channels=CHANNELS, strides=halvings, num_res_units=0, dropout=0
+    )
+    return generator, critic, make_encoder(seed + 1, LATENT)
+
+
+def make_encoder(seed: int, numbers: int) -> Any:
+    """Return a network from a slice to a vector of so many numbers."""
+    torch.manual_seed(seed)
+    return _networks().Regressor(
+        in_shape=(1, *SLICE_SHAPE),
+        out_shape=(numbers,),
+        channels=CHANNELS,
+        strides=(2,) * len(CHANNELS),
+        num_res_units=0,
+    )
+
+
+def make_schedule(times: int, *, predicts: str = "sample") -> Any:
+    """Return MONAI's DDIM scheduler with the linear schedule of Ho et al. 2020.
+
+    Args:
+        times: steps from clean to noise.
+        predicts: `sample` or `epsilon`, what the network gives.
+    """
+    _networks()
+    from monai.networks.schedulers.ddim import DDIMScheduler
+
+    return DDIMScheduler(
+        num_train_timesteps=times,
+        schedule="linear_beta",
+        beta_start=1e-4,
+        beta_end=2e-2,
+        prediction_type=predicts,
+    )
+
+
+def make_feature_autoencoder(seed: int, channels: int) -> Any:
+    """Return a convolutional autoencoder of feature maps: three halvings, 32 channels inside."""
+    torch.manual_seed(seed)
+    return _networks().AutoEncoder(
+        spatial_dims=2,
+        in_channels=channels,
+        out_channels=channels,
+        channels=(64, 64, 32),
+        strides=(2, 2, 2),
+        norm="batch",
+    )

@@ -122,8 +122,7 @@ def open_prepared(prepared: Prepared) -> OpenedScan:
     brain = brain_mask_native(prepared.trace)
     return OpenedScan(
         PreparedImage(image, mask, prepared.sequence),
-        brain.data > 0,
-        brain.voxel_volume_mm3,
+        brain.with_data(brain.data > 0),
         lambda score: to_native(score, prepared.trace).data,
     )
 

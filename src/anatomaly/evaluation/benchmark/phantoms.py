@@ -21,8 +21,10 @@ from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.evaluation.benchmark.planting import HealthyPerson, plant_lesions
 from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Split, Truth
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
+from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.types import SEQUENCES, BoolArray, Sequence
+from anatomaly.volume import Volume
 
 PARTS = ("train", "validation", "lesions", "healthy")
 
@@ -150,7 +152,8 @@ def _shapes(drawing: DrawPlan) -> Iterator[BoolArray]:
 def _open(path: Path, sequence: Sequence) -> OpenedScan:
     with np.load(path) as file:
         image, brain = file["image"].astype(np.float32), file["brain"]
-    return OpenedScan(PreparedImage(image, brain, sequence), brain, 1.0, lambda score: score)
+    prepared = PreparedImage(image, brain, sequence)
+    return OpenedScan(prepared, Volume(brain, TEMPLATE_AFFINE), lambda score: score)
 
 
 def _truth(path: Path) -> Truth:

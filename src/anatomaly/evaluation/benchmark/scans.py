@@ -10,6 +10,7 @@ from typing import NamedTuple
 from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.types import BoolArray, FloatArray, Sequence
+from anatomaly.volume import Volume
 
 
 class OpenedScan(NamedTuple):
@@ -17,14 +18,12 @@ class OpenedScan(NamedTuple):
 
     Attributes:
         prepared: what methods see.
-        brain_mask: bool, on the scan's own grid.
-        voxel_mm3: volume of a voxel of that grid.
+        brain: bool, on the scan's own grid.
         bring: takes a score map on the working grid to the scan's own.
     """
 
     prepared: PreparedImage
-    brain_mask: BoolArray
-    voxel_mm3: float
+    brain: Volume
     bring: Callable[[FloatArray], FloatArray]
 
 

@@ -32,7 +32,7 @@ class Slices(NamedTuple):
     """All axial slices of an image.
 
     Attributes:
-        image: (K, 1, I, J) float32 in [0, 1], from below; a slice is 2 mm thick.
+        image: (K, C, I, J) float32, from below; one channel in [0, 1] unless a method has others.
         mask: (K, 1, I, J) float32, 1 inside the brain.
     """
 
@@ -78,18 +78,17 @@ class SliceSamples(Dataset[dict[str, Tensor]]):
     """Slices of healthy images in an endless random order: sample i depends on seed and i.
 
     Args:
-        healthy: images of one sequence.
+        healthy: slices of each image.
         seed: of the order (uniform over slices, with replacement).
 
     Raises:
         EvaluationError: there is no slice with enough brain.
     """
 
-    def __init__(self, healthy: Sequence[PreparedImage], seed: int) -> None:
-        cut = [cut_slices(prepared) for prepared in healthy]
-        if not cut:
+    def __init__(self, healthy: Sequence[Slices], seed: int) -> None:
+        if not healthy:
             raise EvaluationError("there is no healthy image to learn from")
-        image, mask = (torch.cat([part[n] for part in cut]) for n in (0, 1))
+        image, mask = (torch.cat([part[n] for part in healthy]) for n in (0, 1))
         enough = mask.mean((1, 2, 3)) > LEAST_BRAIN
         if not bool(enough.any()):
             raise EvaluationError("no slice of the healthy images holds enough brain")
@@ -97,6 +96,6 @@ class SliceSamples(Dataset[dict[str, Tensor]]):
         self._seed = seed
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Return one slice: image and mask, each (1, I, J)."""
+        """Return one slice: image (C, I, J) and mask (1, I, J)."""
         picked = int(np.random.default_rng([self._seed, index]).integers(len(self.slices.image)))
         return {"image": self.slices.image[picked], "mask": self.slices.mask[picked]}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from anatomaly.evaluation.benchmark.method import PreparedImage, Trainer
-from anatomaly.evaluation.benchmark.slices import SliceSamples, cut_slices, join_slices
+from anatomaly.evaluation.benchmark.slices import Slices, SliceSamples, cut_slices, join_slices
 from anatomaly.types import FloatArray
 
 SCORED_AT_ONCE = 20
@@ -39,15 +39,20 @@ class SlicewiseMethod(nn.Module, ABC):
 
     @abstractmethod
     def losses(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """Return the losses of healthy slices, both (B, 1, I, J); random numbers are torch's."""
+        """Return the losses of healthy slices.
+
+        Args:
+            image: (B, C, I, J), one channel unless `cut` gives more.
+            mask: (B, 1, I, J), 1 inside the brain.
+        """
 
     @abstractmethod
     def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, 1, I, J) >= 0 for slices of one scan, both (B, 1, I, J)."""
+        """Return (B, 1, I, J) >= 0 for slices of one scan."""
 
-    def prepare_slices(self, prepared: PreparedImage) -> PreparedImage:
-        """Change what is cut into slices; the image itself unless a method needs another."""
-        return prepared
+    def cut(self, prepared: PreparedImage) -> Slices:
+        """Cut an image into what the network reads: the image itself unless overridden."""
+        return cut_slices(prepared)
 
     def step(self, batch: dict[str, Tensor], step: int = 0) -> dict[str, Tensor]:
         """Losses of one step, whose random numbers depend on seed and step alone."""
@@ -57,18 +62,21 @@ class SlicewiseMethod(nn.Module, ABC):
 
     def fit(self, healthy: Sequence[PreparedImage], trainer: Trainer) -> None:
         """Train on slices of healthy images, or load what was trained before."""
-        samples = SliceSamples([self.prepare_slices(image) for image in healthy], self.seed)
+        samples = SliceSamples([self.cut(image) for image in healthy], self.seed)
         self.train()
-        trainer.train("network", self, samples)
+        self.train_parts(samples, trainer)
         self.eval()
+
+    def train_parts(self, samples: SliceSamples, trainer: Trainer) -> None:
+        """Train the network; a method of several parts trains one after the other."""
+        trainer.train("network", self, samples)
 
     @torch.no_grad()
     def score(self, prepared: PreparedImage) -> FloatArray:
         """Return the score map, (I, J, K) float32 >= 0; noise is the same for every scan."""
-        image, mask = cut_slices(self.prepare_slices(prepared))
         device = next(self.parameters()).device
-        image, mask = image.to(device), mask.to(device)
-        scores = torch.zeros_like(image)
+        image, mask = (part.to(device) for part in self.cut(prepared))
+        scores = torch.zeros_like(mask)
         kept = mask.sum((1, 2, 3)).nonzero()[:, 0]
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -76,11 +84,6 @@ class SlicewiseMethod(nn.Module, ABC):
                 found = self.score_slices(image[some], mask[some])
                 scores[some] = found.detach() * mask[some]
         return join_slices(scores, prepared.brain_mask)
-
-
-def seeded(seed: int) -> None:
-    """Seed the weights that are drawn next."""
-    torch.manual_seed(seed)
 
 
 def masked_l1(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:

@@ -1,0 +1,63 @@
+"""Every method that is trained learns: its loss falls, and a planted lesion stands out."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from anatomaly.evaluation.baselines import fae, strega
+from anatomaly.evaluation.benchmark.method import Budget, Trainer, find_method, method_names
+from anatomaly.evaluation.benchmark.slices import cut_slices
+
+STEPS = {"cddpm": 20, "ddpm": 20, "pddpm": 20, "anoddpm": 20, "disyre": 30, "f_anogan": 100}
+SLOW = ("anoddpm", "cddpm", "f_anogan", "pddpm", "vae_restoration", "itermask3d", "disyre")
+TRAINED = [name for name in method_names() if find_method(name).trained]
+
+
+def losses_of(folder):
+    """Sum of the losses at each logged step."""
+    with (folder / "loss.csv").open() as stream:
+        return [sum(float(v) for k, v in row.items() if k != "step") for row in csv.DictReader(stream)]
+
+
+@pytest.fixture(name="no_weights", autouse=True)
+def fixture_no_weights(monkeypatch):
+    """The shipped extractor wants the whole grid: blurred copies stand in for its features."""
+
+    def features(model, prepared):
+        image = cut_slices(prepared).image
+        return torch.cat([image.roll(n, 2) - image.roll(-n, 3) for n in range(32)], dim=1)
+
+    for module in (fae, strega):
+        monkeypatch.setattr(module, "load_extractor", lambda: None)
+    monkeypatch.setattr(fae, "first_features", features)
+    monkeypatch.setattr(strega, "anatomical_image", lambda model, prepared: prepared.image)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in TRAINED],
+)
+def test_loss_falls_and_a_lesion_stands_out(
+    name, healthy, draw_healthy, plant_block, tmp_path
+):
+    method = find_method(name).build("FLAIR", 0)
+    budget = Budget(steps=STEPS.get(name, 40), batch=4)
+    method.fit(healthy, Trainer(tmp_path, budget))
+    found = losses_of(max(tmp_path.iterdir(), key=lambda path: path.name == "encoder"))
+    assert found[-1] < 0.9 * found[0], found
+    ill, lesion = plant_block(draw_healthy(9))
+    score = method.score(ill)
+    assert score.shape == ill.image.shape
+    assert score.dtype == np.float32
+    assert score.min() >= 0
+    assert not score[~ill.brain_mask].any()
+    assert score[lesion].mean() > np.median(score[ill.brain_mask])
+    assert method.parameters_count > 1000
+
+
+def test_seventeen_methods_and_ours():
+    ours = {name for name in method_names() if name.startswith("ours")}
+    assert ours == {"ours", "ours_no_edges", "ours_paper"}
+    assert len(method_names()) == 17 - 1 + len(ours)  # one of the seventeen is ours without edges
