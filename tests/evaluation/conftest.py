@@ -24,7 +24,9 @@ def draw_image(seed, sequence="FLAIR", shape=SHAPE):
 def plant(prepared, value=0.95):
     """Put a bright block into the white matter; returns image and block."""
     lesion = np.zeros(prepared.image.shape, bool)
-    lesion[100:116, 90:110, 4:12] = True
+    middle = [n // 2 for n in lesion.shape]
+    i, j = middle[0] + lesion.shape[0] // 8, middle[1] - lesion.shape[1] // 16
+    lesion[i : i + lesion.shape[0] // 10, j : j + lesion.shape[1] // 10, 4:12] = True
     image = np.where(lesion, value, prepared.image).astype(np.float32)
     return PreparedImage(image, prepared.brain_mask, prepared.sequence), lesion
 
@@ -45,3 +47,9 @@ def fixture_plant_block():
 def fixture_healthy():
     """Three healthy people."""
     return [draw_image(seed) for seed in range(3)]
+
+
+@pytest.fixture(name="small_healthy", scope="session")
+def fixture_small_healthy():
+    """Three healthy people on a grid for networks that take any."""
+    return [draw_image(seed, shape=(64, 64, 16)) for seed in range(3)]

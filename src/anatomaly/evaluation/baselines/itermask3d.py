@@ -25,7 +25,7 @@ from anatomaly.evaluation.benchmark.slicewise import masked_l2
 from anatomaly.types import FloatArray
 
 CUBE, ROUNDS, UNCOVERED, BATCH = 48, 8, 0.25, 2
-LOW_PASS = 9
+LOW_PASS = 7
 """Side of the box whose mean is taken away for the high-pass image, voxels of 2 mm."""
 
 

@@ -29,7 +29,11 @@ SIGNS: dict[SequenceName, float] = {"T1w": -1.0, "T2w": 1.0, "FLAIR": 1.0}
 SMOOTH_VOXELS = 2.0
 """What is finer than this in the image counts as noise and shows inside a lesion too."""
 
+MARGIN_VOXELS = 10
+"""Beyond a lesion, more than the Gaussian of the noise reaches."""
+
 PLACE_RADIUS_MM = 4.0
+"""Of the ball in which a lesion that was told its place starts to grow."""
 
 
 @dataclass(frozen=True)
@@ -172,12 +176,16 @@ def _laid(
 def _blend(
     image: FloatArray, brain: BoolArray, share: FloatArray, contrast: float
 ) -> NDArray[np.float32]:
-    """Give the lesion the mean of its rim plus the contrast, and the image's own noise."""
-    ring = ndimage.binary_dilation(share > 0.05, iterations=3) & (share < 0.05) & brain
-    around = float(np.median(image[ring])) if ring.any() else float(image[share >= 0.5].mean())
-    noise = image - ndimage.gaussian_filter(image, SMOOTH_VOXELS)
+    """Give the lesion the median of what surrounds it plus the contrast, and the image's noise."""
+    touched = ndimage.find_objects((share > 0).astype(np.uint8))[0]
+    box = tuple(slice(max(0, s.start - MARGIN_VOXELS), s.stop + MARGIN_VOXELS) for s in touched)
+    near, inside = image[box], share[box]
+    ring = ndimage.binary_dilation(inside > 0.05, iterations=3) & (inside < 0.05) & brain[box]
+    around = float(np.median(near[ring])) if ring.any() else float(near[inside >= 0.5].mean())
+    noise = near - ndimage.gaussian_filter(near, SMOOTH_VOXELS)
     target = np.clip(around + contrast, 0.0, 1.0) + 0.5 * noise
-    out: NDArray[np.float32] = (image + share * (target - image)).astype(np.float32)
+    out = image.astype(np.float32)
+    out[box] += inside * (target - near)
     return out
 
 
