@@ -9,7 +9,6 @@ images and squeezed into [0, 1]; a convolutional bottleneck of 32 channels at an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,11 +34,11 @@ class FeatureAutoencoder(SlicewiseMethod):
         self.network = make_feature_autoencoder(seed, CHANNELS)
         self.register_buffer("mean", torch.zeros(1, CHANNELS, 1, 1))
         self.register_buffer("spread", torch.ones(1, CHANNELS, 1, 1))
-        self._extractor: Any = load_extractor()
+        self._frozen = (load_extractor(),)  # a tuple: no part of what is trained and counted
 
     def fit(self, healthy: Sequence[PreparedImage], trainer: Trainer) -> None:
         """Measure mean and spread of each channel, then train."""
-        raw = [first_features(self._extractor, prepared) for prepared in healthy]
+        raw = [first_features(self._frozen[0], prepared) for prepared in healthy]
         inside = [cut_slices(prepared).mask[:, 0] > 0 for prepared in healthy]
         values = torch.cat([f.permute(0, 2, 3, 1)[m] for f, m in zip(raw, inside, strict=True)])
         self.mean = values.mean(0).view(1, -1, 1, 1)
@@ -49,7 +48,7 @@ class FeatureAutoencoder(SlicewiseMethod):
     def cut(self, prepared: PreparedImage) -> Slices:
         """Return features in [0, 1], (K, 32, I, J), 0 outside the brain."""
         mask = cut_slices(prepared).mask
-        features = first_features(self._extractor, prepared)
+        features = first_features(self._frozen[0], prepared)
         squeezed = torch.sigmoid((features - self.mean.cpu()) / self.spread.cpu())
         return Slices(squeezed * mask, mask)
 

@@ -8,8 +8,6 @@ Otsu's threshold, because thresholds come from healthy scans here.
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
 from anatomaly.evaluation.baselines.cevae import ContextEncodingVae
@@ -23,11 +21,11 @@ class TissueVae(ContextEncodingVae):
 
     def __init__(self, seed: int) -> None:
         super().__init__(seed)
-        self._extractor: Any = load_extractor()
+        self._frozen = (load_extractor(),)  # a tuple: no part of what is trained and counted
 
     def cut(self, prepared: PreparedImage) -> Slices:
         """Cut the tissue map into slices."""
-        image = anatomical_image(self._extractor, prepared)
+        image = anatomical_image(self._frozen[0], prepared)
         return cut_slices(PreparedImage(image, prepared.brain_mask, prepared.sequence))
 
     def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:

@@ -21,6 +21,9 @@ from anatomaly.training.loop import LoopConfig, Stage, train_stage
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.types import Sequence as SequenceName
 
+CHECKPOINT_SECONDS = 20.0
+"""Of a training: what a killed one has to repeat at most."""
+
 
 @dataclass(frozen=True)
 class PreparedImage:
@@ -100,7 +103,7 @@ class Trainer:
             threads=budget.threads,
             precision="fp32",
             device=budget.device,
-            checkpoint_seconds=20.0,
+            checkpoint_seconds=CHECKPOINT_SECONDS,
         )
         train_stage(stage, samples, self.folder / part, config)
 
