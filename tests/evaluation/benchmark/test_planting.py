@@ -68,7 +68,7 @@ def test_real_shapes_are_scaled_to_the_volume(person):
 
 
 def test_the_same_seed_the_same_lesion(person):
-    anywhere = ranges(place_mm=None, count=(1, 3))
+    anywhere = ranges(place_mm=None)
     one, same, other = (
         plant_lesions(person, "T2w", anywhere, np.random.default_rng(seed)) for seed in (1, 1, 2)
     )

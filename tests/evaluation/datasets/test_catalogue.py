@@ -39,7 +39,8 @@ def test_a_file_is_all_that_a_set_needs(tmp_path, monkeypatch):
         "TOY = Dataset('toy', 'Toy set', 'nobody', 'none', 'nowhere', 'a.nii', lambda f: Found())\n"
     )
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
-    assert list(all_datasets()) == [*DATASETS, "toy"]
+    assert list(all_datasets())[: len(DATASETS)] == list(DATASETS)
+    assert "toy" in all_datasets()
     assert find_dataset("toy").title == "Toy set"
 
 
