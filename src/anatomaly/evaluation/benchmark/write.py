@@ -65,7 +65,7 @@ def as_markdown(config: BenchmarkConfig, rows: list[Row], command: str) -> str:
 
 
 def compare_tables(path: Path, rows: list[Row], tolerance: float) -> list[str]:
-    """Return in words where AP differs from another table by more than the tolerance.
+    """Return in words where AP over all scans differs from another table's by too much.
 
     Args:
         path: `table.csv` of another run.
@@ -77,11 +77,11 @@ def compare_tables(path: Path, rows: list[Row], tolerance: float) -> list[str]:
     """
     try:
         with path.open(newline="", encoding="utf-8") as stream:
-            other = {_key(row): row for row in csv.DictReader(stream)}
+            other = {_key(r): r for r in csv.DictReader(stream) if r["stratum"] == "all"}
     except (OSError, KeyError) as error:
         raise EvaluationError(f"{path}: not the table of a benchmark ({error})") from error
     found = []
-    for row in rows:
+    for row in (row for row in rows if row["stratum"] == "all"):
         there = other.pop(_key(row), None)
         if there is None:
             found.append(f"{' '.join(_key(row))}: not in {path.name}")
