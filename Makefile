@@ -9,7 +9,7 @@ STAMP := $(VENV)/.up-to-date
 export OMP_NUM_THREADS ?= 1
 export MPLBACKEND := Agg
 
-.PHONY: setup test test-all lint types docs bench demo clean
+.PHONY: setup test test-all lint types docs bench bench-small demo clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,10 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+# Minutes on two cores, no data needed; fails where AP differs from the committed table.
+bench-small: $(STAMP)
+	$(BIN)/anatomaly benchmark phantoms -o runs/bench_small --workers $(WORKERS) --compare-with benchmarks/results/phantoms.csv
 
 demo: $(STAMP)
 	$(BIN)/anatomaly demo -o demo_output
