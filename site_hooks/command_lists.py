@@ -32,10 +32,10 @@ def list_bids_options() -> str:
 
 
 def escape_patterns(text: str) -> str:
-    """Keep the `*` of file patterns from being read as Markdown, outside code.
+    r"""Keep the `*` of file patterns from being read as Markdown, outside code.
 
     >>> escape_patterns("all *_T1w and *_dlmuse, `*_T2w`")
-    'all \\\\*_T1w and \\\\*_dlmuse, `*_T2w`'
+    'all \\*_T1w and \\*_dlmuse, `*_T2w`'
     """
     pieces = re.split(r"(```.*?```|`[^`\n]*`)", text, flags=re.S)
     pieces[::2] = [re.sub(r"(?<=\s)\*(?=[_.])", r"\\*", piece) for piece in pieces[::2]]

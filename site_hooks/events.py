@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from command_lists import list_bids_options, list_commands
 from links import to_site_links
 from markers import fill_markers
-from result_tables import deformed_brains, healthy_summary, kinds_of_lesion, noisy_heads, worst_scans
+from result_tables import (
+    deformed_brains,
+    healthy_summary,
+    kinds_of_lesion,
+    noisy_heads,
+    weights_of,
+    worst_scans,
+)
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -19,9 +28,13 @@ ROOT = Path(__file__).resolve().parents[1]
 MOUNTED = ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/results/*.md", "benchmarks/results/*.png")
 """Files of the checkout that the site shows beside those of `docs`, under the same path."""
 
-PARTS = {
+PARTS: dict[str, Callable[[], str]] = {
     "commands anatomaly": list_commands,
     "commands anatomaly-bids": list_bids_options,
+    "weights detection": partial(weights_of, "detection.md"),
+    "weights validation": partial(weights_of, "validation.md"),
+    "weights healthy": partial(weights_of, "healthy.md"),
+    "weights deformation": partial(weights_of, "experiments.md", "## deformation"),
     "worst-scans": worst_scans,
     "kinds-of-lesion": kinds_of_lesion,
     "healthy-summary": healthy_summary,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -50,6 +51,23 @@ def deformed_brains() -> str:
     used = [row for row in rows if row["score"] == "as used"]
     columns = ("average precision", "undeformed", "chance", "above threshold")
     return write_table(used, ("deformation", *columns))
+
+
+def weights_of(name: str, section: str = "") -> str:
+    """Return which weights the figures of a result file are of.
+
+    Args:
+        name: of the file in `benchmarks/results`.
+        section: heading below which to look; the whole file without one.
+
+    Raises:
+        LookupError: the file does not say.
+    """
+    text = (RESULTS / name).read_text(encoding="utf-8")
+    found = re.search(rf"{section}[\s\S]*?(Weights [\w-]+, SHA-256 \w+)", text)
+    if found is None:
+        raise LookupError(f"{name} does not say which weights its figures are of")
+    return f"{found[1]}… (`benchmarks/results/{name}`)"
 
 
 def read_table(name: str, *columns: str) -> list[Row]:
