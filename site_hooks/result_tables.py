@@ -13,12 +13,9 @@ Row = dict[str, str]
 
 def worst_scans() -> str:
     """Return the scans of the detection benchmark, the lowest Dice first."""
-    rows = read_table("detection.md", "patient", "lesion_ml", "found_ml")
-    for row in rows:
-        row["found / lesion"] = f"{float(row['found_ml']) / float(row['lesion_ml']):.0%}"
-    rows.sort(key=lambda row: float(row["dice"]))
-    columns = ("sequence", "disease", "patient", "lesion_ml", "found_ml", "found / lesion", "dice")
-    return write_table(rows, (*columns, "ap", "ap_threshold"))
+    columns = "sequence disease patient lesion_ml found_ml dice ap ap_threshold".split()
+    rows = read_table("detection.md", *columns)
+    return write_table(sorted(rows, key=lambda row: float(row["dice"])), columns)
 
 
 def kinds_of_lesion() -> str:
@@ -33,9 +30,16 @@ def kinds_of_lesion() -> str:
 
 
 def healthy_summary() -> str:
-    """Return the paragraphs on thresholds and false positives in healthy heads."""
+    """Return the paragraphs on thresholds and false positives in healthy heads.
+
+    Raises:
+        LookupError: the file has other paragraphs now.
+    """
     paragraphs = (RESULTS / "healthy.md").read_text(encoding="utf-8").split("\n\n")
-    return "\n\n".join(p for p in paragraphs if p.startswith(("Threshold", "At the threshold")))
+    found = [p for p in paragraphs if p.startswith(("Threshold", "At the threshold"))]
+    if len(found) != 2:
+        raise LookupError("healthy.md has no paragraphs on both thresholds; see site_hooks")
+    return "\n\n".join(found)
 
 
 def noisy_heads() -> str:
