@@ -41,6 +41,7 @@ class VariationalAutoencoder(SlicewiseMethod):
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL divergence of N(mean, exp(log_variance)) from N(0, 1), mean over codes and numbers.
 
+    >>> import torch
     >>> divergence(torch.zeros(2, 3), torch.zeros(2, 3))
     tensor(0.)
     """
