@@ -81,7 +81,7 @@ CORRUPTION = Ablation(
     about="The restorer learns from whole edges of healthy brains: no lesion, no edge dropped.",
     stage="edges",
     recipe="[edges]\ncorrupt = false\n",
-    steps=400,
+    steps=1600,
     start=SHIPPED,
     fresh=None,
     measure=measure_corruption,
@@ -95,6 +95,7 @@ CORRUPTION = Ablation(
 ABLATIONS: dict[str, Ablation] = {
     "corruption": CORRUPTION,
     "corruption-from-nothing": CORRUPTION._replace(
+        steps=400,
         start=f"nothing (restorer), {SHIPPED} (all else)",
         fresh=("anatomy_restorer", AnatomyRestorer),
     ),

@@ -49,3 +49,7 @@ class TrainingError(AnatomalyError):
 
 class EvaluationError(AnatomalyError):
     """A score, a label or a test set cannot be measured."""
+
+
+class SealedError(EvaluationError):
+    """A label was asked for before the threshold of the method was fixed."""

@@ -33,13 +33,13 @@ def list_datasets(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from anatomaly.evaluation.datasets.catalogue import DATASETS
+    from anatomaly.evaluation.datasets.catalogue import all_datasets
 
     table = Table(title="Test sets", title_justify="left", show_lines=True)
     table.add_column("name", no_wrap=True)
     for column in ("what it holds", "licence", "where to get it"):
         table.add_column(column, overflow="fold")
-    for dataset in DATASETS.values():
+    for dataset in all_datasets().values():
         about = f"{dataset.title}: {dataset.holds}"
         table.add_row(*map(escape, (dataset.name, about, dataset.licence, dataset.apply)))
     _print(table)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from anatomaly import __version__
+from anatomaly.cli.benchmark import benchmark
 from anatomaly.cli.datasets import datasets_app
 from anatomaly.cli.demo import demo
 from anatomaly.cli.detect import detect
@@ -32,6 +33,7 @@ app.command()(report)
 app.command()(fill)
 app.command()(demo)
 app.command()(info)
+app.command()(benchmark)
 app.add_typer(train_app, name="train")
 app.add_typer(experiments_app, name="experiments")
 app.add_typer(datasets_app, name="datasets")

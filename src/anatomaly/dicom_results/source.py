@@ -86,7 +86,7 @@ def source_frames(scan: Scan) -> SourceFrames:
             f"{scan.name}: DICOM results refer to DICOM instances, and this scan is none; give the "
             "DICOM folder itself, or leave dicom out of the outputs"
         )
-    if scan.series_uid is None:  # dcm2niix does so where it cannot make uneven slices even
+    if scan.series_uid is None:
         raise DicomError(_other_grid(scan, "dcm2niix could not tell which series it is"))
     images = _images_of(scan.source, scan.series_uid)
     if not images:

@@ -48,7 +48,9 @@ def unfold(x: Tensor) -> Tensor:
 
 def lay_channels_last(module: nn.Module) -> None:
     """Lay the weights out with channels last, in place: 3D convolutions run faster so."""
-    module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    for parameter in module.parameters():
+        if parameter.dim() == 5:  # a network of slices has none
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
 
 
 class ConvBlock(nn.Sequential):

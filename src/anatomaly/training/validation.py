@@ -230,13 +230,24 @@ def healthy_threshold(
         half_ml: false positives allowed in half of the brains, mL.
         most_ml: false positives allowed in 95 % of them.
     """
-    at_half = [_value_at_volume(m, half_ml / voxel_ml) for m in anomaly_maps]
-    at_most = [_value_at_volume(m, most_ml / voxel_ml) for m in anomaly_maps]
+    return join_thresholds(
+        [value_at_volume(m, half_ml / voxel_ml) for m in anomaly_maps],
+        [value_at_volume(m, most_ml / voxel_ml) for m in anomaly_maps],
+    )
+
+
+def join_thresholds(at_half: Sequence[float], at_most: Sequence[float]) -> float:
+    """Return the threshold of healthy brains from what each of them asks for.
+
+    Args:
+        at_half: of each brain, the score above which lies the volume allowed in half of them.
+        at_most: the same for the volume allowed in 95 %.
+    """
     return float(max(np.quantile(at_half, 0.5), np.quantile(at_most, 0.95)))
 
 
-def _value_at_volume(anomaly_map: FloatArray, voxels: float) -> float:
-    """Score that this many voxels exceed."""
+def value_at_volume(anomaly_map: FloatArray, voxels: float) -> float:
+    """Return the score that this many voxels exceed, 0 where fewer are above 0."""
     values = np.sort(anomaly_map[anomaly_map > 0].ravel())
     position = len(values) - 1 - int(voxels)
     return float(values[position]) if position >= 0 else 0.0

@@ -5,7 +5,13 @@ import re
 import pytest
 
 from anatomaly.errors import ConfigError, EvaluationError
-from anatomaly.evaluation.datasets.catalogue import DATASETS, find_cases, find_dataset
+from anatomaly.evaluation import datasets
+from anatomaly.evaluation.datasets.catalogue import (
+    DATASETS,
+    all_datasets,
+    find_cases,
+    find_dataset,
+)
 
 
 def test_nine_test_sets_ixi_and_bids():
@@ -25,6 +31,17 @@ def test_the_layout_that_is_shown_is_the_one_that_is_found(name, write):
     assert any(part in path.replace("/", "_") for part in noted - {"all"}), (path, noted)
     for words in (dataset.title, dataset.holds, dataset.licence, dataset.apply):
         assert len(words) > 2
+
+
+def test_a_file_is_all_that_a_set_needs(tmp_path, monkeypatch):
+    (tmp_path / "toy_set.py").write_text(
+        "from anatomaly.evaluation.datasets.dataset import Dataset, Found\n"
+        "TOY = Dataset('toy', 'Toy set', 'nobody', 'none', 'nowhere', 'a.nii', lambda f: Found())\n"
+    )
+    monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
+    assert list(all_datasets())[: len(DATASETS)] == list(DATASETS)
+    assert "toy" in all_datasets()
+    assert find_dataset("toy").title == "Toy set"
 
 
 def test_what_is_refused(tmp_path):

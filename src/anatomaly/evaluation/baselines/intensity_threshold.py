@@ -6,12 +6,15 @@ score goes through a median filter, and its rim is dropped as for every other me
 
 from __future__ import annotations
 
+from collections.abc import Sequence as Several
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.stats import rankdata
 
 from anatomaly.anomaly.postprocess import drop_rim
+from anatomaly.evaluation.benchmark.method import MethodCard, PreparedImage, Trainer
 from anatomaly.types import BoolArray, FloatArray, Sequence
 
 
@@ -43,3 +46,25 @@ def intensity_score(
         box = ndimage.find_objects(brain_mask.astype(np.uint8))[0]
         score[box] = ndimage.median_filter(score[box], size=median_voxels)
     return drop_rim(score, brain_mask, erosion_voxels)
+
+
+class IntensityThreshold:
+    """The score above as a method; it learns nothing."""
+
+    parameters_count = 0
+
+    def fit(self, healthy: Several[PreparedImage], trainer: Trainer) -> None:
+        """Learn nothing."""
+
+    def score(self, prepared: PreparedImage) -> FloatArray:
+        """Return the score map, (I, J, K) float32 in [0, 1]."""
+        return intensity_score(prepared.image, prepared.brain_mask, prepared.sequence)
+
+
+METHOD = MethodCard(
+    title="intensity threshold",
+    source="Meissen et al. 2021, arXiv:2109.06023",
+    differs="T1w inverted; median filter of 5 voxels; rim of 3 mm not scored",
+    build=lambda sequence, seed: IntensityThreshold(),
+    trained=False,
+)

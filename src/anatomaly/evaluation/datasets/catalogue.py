@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from pathlib import Path
 
 from anatomaly.errors import ConfigError, EvaluationError
+from anatomaly.evaluation import datasets
 from anatomaly.evaluation.datasets.atlas import ATLAS
 from anatomaly.evaluation.datasets.bids import BIDS
 from anatomaly.evaluation.datasets.brats import BRATS
@@ -17,6 +20,19 @@ from anatomaly.evaluation.datasets.wmh import WMH
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset for dataset in (*BRATS, ATLAS, MSLUB, MSSEG, WMH, IXI, BIDS)
 }
+"""The sets of this package, in their order; `find_dataset` also knows those of further files."""
+
+_NO_READERS = ("catalogue", "check", "dataset")
+
+
+def all_datasets() -> dict[str, Dataset]:
+    """Return `DATASETS`, then any other `Dataset` that a file of this folder holds."""
+    found = dict(DATASETS)
+    for module in pkgutil.iter_modules(datasets.__path__):
+        if module.name not in _NO_READERS:
+            values = vars(importlib.import_module(f"{datasets.__name__}.{module.name}")).values()
+            found |= {v.name: v for v in values if isinstance(v, Dataset) and v.name not in found}
+    return found
 
 
 def find_dataset(name: str) -> Dataset:
@@ -25,9 +41,10 @@ def find_dataset(name: str) -> Dataset:
     Raises:
         ConfigError: there is none.
     """
-    if name not in DATASETS:
-        raise ConfigError(f"no data set {name}; there are {', '.join(DATASETS)}")
-    return DATASETS[name]
+    known = all_datasets()
+    if name not in known:
+        raise ConfigError(f"no data set {name}; there are {', '.join(known)}")
+    return known[name]
 
 
 def find_cases(name: str, folder: Path) -> Found:

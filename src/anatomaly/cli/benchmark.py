@@ -1,0 +1,90 @@
+"""`anatomaly benchmark`: methods × data sets × sequences to one table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from anatomaly.cli.exit import exit_on_error
+
+if TYPE_CHECKING:
+    from anatomaly.evaluation.benchmark.table import Row
+
+
+def benchmark(
+    config: Annotated[
+        str,
+        typer.Argument(
+            metavar="CONFIG",
+            show_default=False,
+            help="`phantoms`, `phantoms-all`, or a TOML file of your own.",
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="OUT", help="Folder; a killed run goes on.")
+    ] = Path("benchmark_output"),
+    workers: Annotated[
+        int, typer.Option(min=1, help="Methods measured side by side, a process each.")
+    ] = 1,
+    compare_with: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="Table of another run: exit with 1 where AP differs by more than the tolerance.",
+        ),
+    ] = None,
+) -> None:
+    """Train and measure methods the same way, labels closed until thresholds are fixed.
+
+    Writes `table.csv`, `table.md`, `table.png` and `scans.csv`. Exits with 1 if a method failed.
+
+    - `anatomaly benchmark phantoms -o bench` (nothing but this package is needed)
+    """
+    from anatomaly.evaluation.benchmark.config import read_config
+    from anatomaly.evaluation.benchmark.run import run_benchmark
+    from anatomaly.evaluation.benchmark.write import compare_tables
+
+    console = Console(stderr=True, highlight=False)
+    command = " ".join(["anatomaly", *sys.argv[1:]])
+    with exit_on_error():
+        plan = read_config(config)
+        rows = run_benchmark(
+            plan, output, workers, lambda line: console.print(escape(line)), command
+        )
+        differences = []
+        if compare_with is not None:
+            differences = compare_tables(compare_with, rows, plan.tolerance_ap)
+    _print(rows)
+    typer.echo(f"Tables: {output / 'table.md'}")
+    for line in differences:
+        typer.echo(f"differs: {line}", err=True)
+    if differences or any(row["status"] != "ok" for row in rows):
+        raise typer.Exit(1)
+
+
+def _print(rows: list[Row]) -> None:
+    """Print the means over all scans."""
+    table = Table(title="Means over people", title_justify="left")
+    for name in ("data set", "sequence", "method"):
+        table.add_column(name)
+    for name in ("AP", "Dice", "Dice, oracle", "F1", "s a scan"):
+        table.add_column(name, justify="right")
+    for row in (row for row in rows if row["stratum"] == "all"):
+        who = [row["dataset"], row["sequence"], row["method"]]
+        if row["status"] != "ok":
+            table.add_row(*who, escape(row["status"]))
+            continue
+        names = ("ap", "dice", "dice_oracle", "f1", "seconds")
+        table.add_row(*who, *(f"{row[name]:.3f}" for name in names))
+    console = Console(highlight=False)
+    console.width = console.width if console.is_terminal else 140
+    console.print(table)

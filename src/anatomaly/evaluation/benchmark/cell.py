@@ -1,0 +1,101 @@
+"""One cell of the table: one method on one data set and sequence, in a process of its own."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from anatomaly.engine import keep_freed_memory
+from anatomaly.evaluation.benchmark.blind import BlindTest
+from anatomaly.evaluation.benchmark.config import BenchmarkConfig, DatasetPlan
+from anatomaly.evaluation.benchmark.ledger import Ledger
+from anatomaly.evaluation.benchmark.method import Trainer, find_method
+from anatomaly.evaluation.benchmark.scans import Split
+from anatomaly.evaluation.benchmark.sources import split_scans
+from anatomaly.types import Sequence
+
+FINISHED, FAILED = "finished", "failed"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is to be measured.
+
+    Attributes:
+        config: of the benchmark.
+        plan: data set, one of the configuration's.
+        sequence: one of the configuration's.
+        method: one of the configuration's.
+        folder: of the whole benchmark.
+    """
+
+    config: BenchmarkConfig
+    plan: DatasetPlan
+    sequence: Sequence
+    method: str
+    folder: Path
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where its records lie."""
+        return Ledger(self.folder / "cells" / self.plan.name / self.sequence / self.method)
+
+    @property
+    def name(self) -> str:
+        """In messages."""
+        return f"{self.plan.name} {self.sequence} {self.method}"
+
+
+def run_cell(cell: Cell) -> None:
+    """Measure a cell, from where an earlier run stopped; a failure is written down, not raised."""
+    if cell.ledger.read(FINISHED):
+        return
+    cell.ledger.remove(FAILED)
+    torch.set_num_threads(cell.config.budget.threads)
+    keep_freed_memory()
+    try:
+        split = split_scans(cell.plan, cell.sequence, cell.folder / "data", cell.config.seed)
+        measure_cell(cell, split)
+    except Exception as error:  # whatever a method does, the others go on
+        report = {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+        cell.ledger.write(FAILED, report)
+
+
+def measure_cell(cell: Cell, split: Split) -> None:
+    """Fit the method, fix its threshold, score and measure every test scan.
+
+    Raises:
+        AnatomalyError: of the method or the data.
+    """
+    ledger, config = cell.ledger, cell.config
+    method = find_method(cell.method).build(cell.sequence, config.seed)
+    blind = BlindTest(split)
+    method.fit(blind.open_train(), Trainer(ledger.folder / "training", config.budget))
+    threshold = blind.fix_threshold(method.score, ledger)
+    for name in blind.names:
+        if ledger.read(f"scans/{name}"):
+            continue
+        opened = blind.open_test(name)
+        start = time.perf_counter()
+        score = method.score(opened.prepared)
+        seconds = time.perf_counter() - start
+        ledger.write(f"scans/{name}", blind.measure(name, opened, score) | {"seconds": seconds})
+    record = {
+        "threshold": threshold,
+        "parameters": method.parameters_count,
+        "peak_gb": peak_memory_gb(),
+    }
+    ledger.write(FINISHED, record)
+
+
+def peak_memory_gb() -> float:
+    """Return the most memory that this process has held, in GB; nan where that is not told."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        return float("nan")
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    return int(lines["VmHWM"].split()[0]) / 1e6

@@ -1,0 +1,175 @@
+"""What a benchmark measures: a TOML file, checked before anything runs."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from anatomaly.errors import ConfigError
+from anatomaly.evaluation.benchmark.method import Budget, find_method
+from anatomaly.evaluation.benchmark.planting import LesionRanges, with_ranges
+from anatomaly.types import SEQUENCES, Sequence
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """One data set of a benchmark.
+
+    Attributes:
+        name: in the table; also the folder of its prepared scans.
+        kind: `phantoms` (drawn, lesions planted) or `folder` (a test set that you have).
+        train: healthy people to learn from.
+        validation: healthy people for the thresholds.
+        lesions: test people with lesions; of a `folder` the first so many, 0 for all.
+        healthy: healthy test people, for false positives.
+        anatomy: of phantoms: `template` (nilearn's tissue maps), `label_maps` (people prepared by
+            `anatomaly train`, in `folder`) or `scans` (healthy scans of `healthy_set`).
+        folder: of the test set as shipped, or of the prepared label maps.
+        set: name of the test set, as `anatomaly datasets` lists it.
+        healthy_set: where healthy people come from, if not from the test set.
+        healthy_folder: its folder.
+        shapes: folder with masks of real lesions (`stroke/`, `ms/`) for phantoms; empty for balls.
+        planted: ranges of planted lesions.
+    """
+
+    name: str
+    kind: str = "phantoms"
+    train: int = 8
+    validation: int = 4
+    lesions: int = 6
+    healthy: int = 4
+    anatomy: str = "template"
+    folder: str = ""
+    set: str = ""
+    healthy_set: str = ""
+    healthy_folder: str = ""
+    shapes: str = ""
+    planted: LesionRanges = field(default_factory=LesionRanges)
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z0-9-]+", self.name):
+            raise ConfigError(f"data set name {self.name!r}: use a-z, 0-9 and - alone")
+        _choose(f"{self.name}: kind", self.kind, ("phantoms", "folder"))
+        _choose(f"{self.name}: anatomy", self.anatomy, ("template", "label_maps", "scans"))
+        least = {"train": 1, "validation": 1, "lesions": 0, "healthy": 0}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if type(value) is not int or value < low:
+                raise ConfigError(f"{self.name}: {name} must be {low} or more, got {value!r}")
+        for name in self._needed():
+            if not getattr(self, name):
+                raise ConfigError(f"{self.name}: {name} is needed for this kind of data set")
+
+    def _needed(self) -> tuple[str, ...]:
+        if self.kind == "folder":
+            return "set", "folder", "healthy_set", "healthy_folder"
+        needed = {"label_maps": ("folder",), "scans": ("healthy_set", "healthy_folder")}
+        return needed.get(self.anatomy, ())
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """A whole benchmark.
+
+    Attributes:
+        name: of the configuration.
+        seed: of all that is drawn.
+        methods: names of files in `evaluation/baselines`.
+        against: the method that the others are compared with.
+        sequences: each with networks of its own.
+        datasets: in the order of the table.
+        budget: of every method that is trained.
+        tolerance_ap: by how much an AP may differ on another machine.
+    """
+
+    name: str
+    seed: int
+    methods: tuple[str, ...]
+    against: str
+    sequences: tuple[Sequence, ...]
+    datasets: tuple[DatasetPlan, ...]
+    budget: Budget = field(default_factory=Budget)
+    tolerance_ap: float = 0.05
+
+    def __post_init__(self) -> None:
+        for method in self.methods:
+            find_method(method)
+        _choose("against", self.against, self.methods)
+        for sequence in self.sequences:
+            _choose("sequence", sequence, SEQUENCES)
+        for what in ("methods", "sequences", "datasets"):
+            values = [getattr(v, "name", v) for v in getattr(self, what)]
+            if not values or len(set(values)) < len(values):
+                raise ConfigError(f"{what}: one or more, each once, got {values}")
+        if type(self.seed) is not int or self.seed < 0:
+            raise ConfigError(f"seed must be a whole number >= 0, got {self.seed!r}")
+
+    def as_record(self) -> dict[str, Any]:
+        """Return plain JSON values, what is written beside the results."""
+        return asdict(self)
+
+
+def packaged_configs() -> list[str]:
+    """Return the names of the configurations that come with the package."""
+    folder = files("anatomaly.evaluation.benchmark") / "configs"
+    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir())
+
+
+def read_config(name_or_path: str) -> BenchmarkConfig:
+    """Read a configuration that comes with the package, or a file.
+
+    Raises:
+        ConfigError: there is none, it is no TOML, or an entry is unknown or out of its range.
+
+    >>> read_config("phantoms").against
+    'intensity_threshold'
+    """
+    path = Path(name_or_path)
+    if name_or_path in packaged_configs():
+        packaged = files("anatomaly.evaluation.benchmark") / "configs" / f"{name_or_path}.toml"
+        path = Path(str(packaged))
+    elif not path.is_file():
+        raise ConfigError(
+            f"{name_or_path}: no such file, and none of {', '.join(packaged_configs())}"
+        )
+    try:
+        return parse_config(tomllib.loads(path.read_text(encoding="utf-8")), path.stem)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: no TOML: {error}") from error
+
+
+def parse_config(values: dict[str, Any], name: str) -> BenchmarkConfig:
+    """Turn the values of a TOML file into a configuration.
+
+    Raises:
+        ConfigError: an entry is missing, unknown or out of its range.
+    """
+    values = dict(values)
+    plans = []
+    for entry in values.pop("datasets", []):
+        ranges = with_ranges(LesionRanges(), entry.pop("planted", {}))
+        plans.append(_make(DatasetPlan, entry | {"planted": ranges}, "datasets"))
+    values["datasets"] = tuple(plans)
+    values["budget"] = _make(Budget, values.pop("budget", {}), "budget")
+    for listed in ("methods", "sequences"):
+        values[listed] = tuple(values.get(listed, ()))
+    config: BenchmarkConfig = _make(BenchmarkConfig, {"name": name} | values, name)
+    return config
+
+
+def _make(kind: Any, values: dict[str, Any], where: str) -> Any:
+    """Build a dataclass, or say which entries there are."""
+    try:
+        return kind(**values)
+    except TypeError as error:
+        known = ", ".join(kind.__dataclass_fields__)
+        raise ConfigError(f"{where}: unknown or missing entry ({error}); known: {known}") from error
+
+
+def _choose(what: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{what} must be one of {', '.join(allowed)}, got {value!r}")

@@ -1,0 +1,52 @@
+"""What the shipped anatomy extractor sees of an image, for methods that stand on its shoulders."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from anatomaly.engine import run_networks
+from anatomaly.evaluation.benchmark.method import PreparedImage
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.weights import load_model
+
+
+def load_extractor() -> PseudoHealthyModel:
+    """Load the shipped weights.
+
+    Raises:
+        WeightsError: they cannot be used.
+    """
+    return load_model("default")[0]
+
+
+@torch.no_grad()
+def first_features(model: PseudoHealthyModel, prepared: PreparedImage) -> Tensor:
+    """Return the first layer's features, (80, 32, 80, 96): slices of 2 mm from below.
+
+    Args:
+        model: of `load_extractor`.
+        prepared: on the whole working grid.
+    """
+    kept: list[Tensor] = []
+    stem = model.anatomy_extractor.unet.stem
+    handle = stem.register_forward_hook(lambda module, inputs, output: kept.append(output))
+    try:
+        model.extract(_as_tensor(prepared))
+    finally:
+        handle.remove()
+    return kept[0][0].float().permute(3, 0, 1, 2).contiguous()
+
+
+@torch.no_grad()
+def anatomical_image(model: PseudoHealthyModel, prepared: PreparedImage) -> np.ndarray:
+    """Return the tissue map as one T1-like image, (160, 192, 160) in [0, .72], 0 outside."""
+    mask = torch.ones(1, 1, *prepared.image.shape)
+    found = run_networks(model, _as_tensor(prepared), mask, ["tissue_map"], combine=False)[0]
+    image: np.ndarray = found.anatomical_image[0, 0].float().numpy() * prepared.brain_mask
+    return image
+
+
+def _as_tensor(prepared: PreparedImage) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(prepared.image, dtype=np.float32))[None, None]

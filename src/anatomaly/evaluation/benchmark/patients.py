@@ -1,0 +1,132 @@
+"""Test sets that a user has: prepared once, scored on each scan's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+from anatomaly.config import PreprocessConfig
+from anatomaly.errors import AnatomalyError, EvaluationError
+from anatomaly.evaluation.benchmark.config import DatasetPlan
+from anatomaly.evaluation.benchmark.healthy_people import healthy_cases
+from anatomaly.evaluation.benchmark.method import PreparedImage
+from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Split, Truth
+from anatomaly.evaluation.cases import Case
+from anatomaly.evaluation.datasets.catalogue import find_cases
+from anatomaly.evaluation.labels import read_label
+from anatomaly.native import brain_mask_native, to_native
+from anatomaly.preprocess.chain import Prepared, prepare
+from anatomaly.scan.read import read_scan
+from anatomaly.types import Sequence
+
+
+def prepare_set(
+    plan: DatasetPlan, sequence: Sequence, folder: Path, seed: int, say: Callable[[str], None]
+) -> None:
+    """Prepare the scans of a test set and of its healthy people that are not prepared yet.
+
+    A scan that cannot be prepared is left out, with the reason in `<name>.refused` beside the
+    others; that is the same for all methods.
+
+    Args:
+        plan: of the data set.
+        sequence: of the scans.
+        folder: of this data set and sequence.
+        seed: of the benchmark: order of the healthy people.
+        say: receives one line a scan.
+
+    Raises:
+        EvaluationError: a folder is not there or holds nothing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for cases in list_parts(plan, sequence, seed).values():
+        for case in cases:
+            path = _prepared_path(folder, case)
+            refused = path.with_suffix(".refused")
+            if path.is_file() or refused.is_file():
+                continue
+            try:
+                prepared = prepare(read_scan(case.scan), PreprocessConfig(), sequence)
+            except AnatomalyError as error:
+                refused.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
+                say(f"{plan.name} {sequence} {case.patient}: left out: {error}")
+                continue
+            temporary = path.with_suffix(".partial")
+            joblib.dump(prepared, temporary, compress=1)
+            temporary.replace(path)
+            say(f"{plan.name} {sequence} {case.patient}")
+
+
+def split_set(plan: DatasetPlan, sequence: Sequence, folder: Path, seed: int) -> Split:
+    """Return the split of a test set whose scans were prepared.
+
+    Raises:
+        EvaluationError: a part is empty, or a person is in two.
+    """
+    parts = {
+        part: [_closed(case, folder) for case in cases if _prepared_path(folder, case).is_file()]
+        for part, cases in list_parts(plan, sequence, seed).items()
+    }
+    test = (*parts["lesions"], *parts["healthy"])
+    return Split(tuple(parts["train"]), tuple(parts["validation"]), test)
+
+
+def list_parts(plan: DatasetPlan, sequence: Sequence, seed: int) -> dict[str, list[Case]]:
+    """Return the cases of each part; healthy people who are also patients are left out.
+
+    Raises:
+        EvaluationError: a folder is not there or holds nothing of its set.
+    """
+    found = find_cases(plan.set, Path(plan.folder)).cases
+    ill = [case for case in found if case.sequence == sequence and case.label is not None]
+    if not ill:
+        raise EvaluationError(f"{plan.folder}: no {sequence} with a label in {plan.set}")
+    ill = ill[: plan.lesions or None]
+    patients = {case.person for case in ill}
+    well = [c for c in healthy_cases(plan, sequence, seed) if c.person not in patients]
+    ends = np.cumsum([plan.train, plan.validation, plan.healthy])
+    return {
+        "train": well[: ends[0]],
+        "validation": well[ends[0] : ends[1]],
+        "lesions": ill,
+        "healthy": well[ends[1] : ends[2]],
+    }
+
+
+def _prepared_path(folder: Path, case: Case) -> Path:
+    return folder / f"{case.dataset or 'scans'}-{case.patient}.prepared"
+
+
+def _closed(case: Case, folder: Path) -> BenchmarkScan:
+    path = _prepared_path(folder, case)
+    return BenchmarkScan(
+        name=path.stem,
+        person=case.person,
+        sequence=case.sequence,
+        open=lambda: open_prepared(joblib.load(path)),
+        label=None if case.label is None else lambda: _truth(case),
+        disease=case.disease or "healthy",
+        site=case.site,
+        age=case.age,
+        sex=case.sex,
+    )
+
+
+def open_prepared(prepared: Prepared) -> OpenedScan:
+    """Return what is scored of a prepared scan, and the way back to its own grid."""
+    image = prepared.image.data.astype(np.float32)
+    mask = prepared.brain_mask.data > 0
+    brain = brain_mask_native(prepared.trace)
+    return OpenedScan(
+        PreparedImage(image, mask, prepared.sequence),
+        brain.with_data(brain.data > 0),
+        lambda score: to_native(score, prepared.trace).data,
+    )
+
+
+def _truth(case: Case) -> Truth:
+    label = read_label(case)
+    return Truth(label.lesion.data, label.open)

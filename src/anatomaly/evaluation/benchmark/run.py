@@ -1,0 +1,107 @@
+"""The whole benchmark: scans, then cells in processes of their own, then tables and a figure.
+
+Killed half-way, the same call goes on: scans that lie there are not drawn again, a training goes on
+at its last checkpoint, and no validation or test scan is scored twice. A method that fails leaves
+its reason in the table; the others go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+
+from anatomaly.errors import ConfigError
+from anatomaly.evaluation.benchmark.cell import FAILED, FINISHED, Cell, run_cell
+from anatomaly.evaluation.benchmark.config import BenchmarkConfig
+from anatomaly.evaluation.benchmark.figure import draw_figure
+from anatomaly.evaluation.benchmark.ledger import Ledger
+from anatomaly.evaluation.benchmark.sources import prepare_scans
+from anatomaly.evaluation.benchmark.table import Row, summarise
+from anatomaly.evaluation.benchmark.write import write_scans, write_table
+
+CONFIG = "config"
+
+
+def run_benchmark(
+    config: BenchmarkConfig,
+    folder: Path,
+    workers: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+    command: str = "",
+) -> list[Row]:
+    """Measure every method on every data set and sequence, and write the tables.
+
+    Args:
+        config: what is measured.
+        folder: of the results; holds an earlier run of the same configuration, or nothing.
+        workers: cells that are measured side by side.
+        say: receives a line a scan drawn and a line a cell.
+        command: that is written below the table.
+
+    Returns:
+        The rows of `table.csv`.
+
+    Raises:
+        ConfigError: the folder holds the run of another configuration.
+        AnatomalyError: a data set cannot be used.
+    """
+    claim_folder(config, folder)
+    prepare_scans(config, folder / "data", workers, say)
+    cells = list_cells(config, folder)
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        waiting = {pool.submit(_in_own_process, cell): cell for cell in cells}
+        for done in as_completed(waiting):
+            done.result()
+            failed = waiting[done].ledger.read(FAILED)
+            say(f"{waiting[done].name}: {failed['error'] if failed else FINISHED}")
+    rows = summarise(config, cells)
+    write_scans(cells, folder / "scans.csv")
+    write_table(config, rows, folder, command)
+    draw_figure(rows, folder / "table.png")
+    return rows
+
+
+def list_cells(config: BenchmarkConfig, folder: Path) -> list[Cell]:
+    """Return the cells of a benchmark in the order of its table."""
+    return [
+        Cell(config, plan, sequence, method, folder)
+        for plan in config.datasets
+        for sequence in config.sequences
+        for method in config.methods
+    ]
+
+
+def claim_folder(config: BenchmarkConfig, folder: Path) -> None:
+    """Write the configuration into an empty folder, or check that it is the same.
+
+    Methods may be added; anything else makes another benchmark.
+
+    Raises:
+        ConfigError: it differs.
+    """
+    ledger = Ledger(folder)
+    wanted = json.loads(json.dumps(config.as_record()))
+    there = ledger.read(CONFIG)
+    free = ("methods", "against", "tolerance_ap")
+    if there is not None:
+        differ = sorted(k for k in wanted if k not in free and wanted[k] != there.get(k))
+        if differ:
+            raise ConfigError(
+                f"{folder} holds a run with another {', '.join(differ)}; choose another folder"
+            )
+    ledger.write(CONFIG, wanted)
+
+
+def _in_own_process(cell: Cell) -> None:
+    """Run a cell where its memory can be measured and its death harms no other."""
+    if cell.ledger.read(FINISHED):
+        return
+    process = get_context("spawn").Process(target=run_cell, args=(cell,))
+    process.start()
+    process.join()
+    if process.exitcode and not cell.ledger.read(FAILED):
+        reason = f"the process ended with {process.exitcode} (out of memory, or killed)"
+        cell.ledger.write(FAILED, {"error": reason, "trace": ""})

@@ -1,0 +1,205 @@
+"""Tables as files: CSV for programs, markdown for people, and the check against another run."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import math
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from anatomaly.errors import EvaluationError
+from anatomaly.evaluation.benchmark.cell import Cell
+from anatomaly.evaluation.benchmark.config import BenchmarkConfig
+from anatomaly.evaluation.benchmark.method import find_method
+from anatomaly.evaluation.benchmark.table import SIZE_NAMES, Row, scan_rows
+
+_PACKAGES = ("anatomaly", "torch", "monai", "lightning", "numpy", "scipy", "nilearn")
+_GAINS = ("ap_gain", "dice_gain")
+_PHANTOMS = (
+    "",
+    "Phantoms are drawn: smooth, perfectly stripped and registered, with lesions of one kind. They",
+    "show that a method works and compare methods; they promise nothing for patients.",
+)
+
+
+def write_scans(cells: Sequence[Cell], path: Path) -> None:
+    """Write one line for each test scan and method; lesions by their own volumes stay in JSON."""
+    rows = []
+    for cell in cells:
+        who = {"dataset": cell.plan.name, "sequence": cell.sequence, "method": cell.method}
+        rows += [who | row for row in scan_rows(cell)]
+    _write_csv(path, [{k: v for k, v in row.items() if k != "match"} for row in rows])
+
+
+def write_table(config: BenchmarkConfig, rows: list[Row], folder: Path, command: str) -> None:
+    """Write `table.csv` (every stratum) and `table.md`.
+
+    Args:
+        config: of the benchmark.
+        rows: of `table.summarise`.
+        folder: where to.
+        command: that made them, written below the table.
+    """
+    _write_csv(folder / "table.csv", rows)
+    _write_text(folder / "table.md", as_markdown(config, rows, command))
+
+
+def as_markdown(config: BenchmarkConfig, rows: list[Row], command: str) -> str:
+    """Return the table for people: one part for each data set and sequence, then methods."""
+    lines = [f"# Benchmark {config.name}", "", *_how_to_read(config), ""]
+    places = dict.fromkeys((row["dataset"], row["sequence"]) for row in rows)
+    for dataset, sequence in places:
+        own = [r for r in rows if (r["dataset"], r["sequence"]) == (dataset, sequence)]
+        lines += [f"## {dataset}, {sequence}", "", *_counts(own), *_main_table(own, config), ""]
+        lines += _strata_table(own)
+    lines += ["## Methods", "", "| method | source | what differs |", "|---|---|---|"]
+    for name in config.methods:
+        card = find_method(name)
+        lines.append(f"| {name} ({card.title}) | {card.source} | {card.differs} |")
+    return "\n".join([*lines, "", _provenance(config, command), ""])
+
+
+def compare_tables(path: Path, rows: list[Row], tolerance: float) -> list[str]:
+    """Return in words where AP over all scans differs from another table's by too much.
+
+    Args:
+        path: `table.csv` of another run.
+        rows: of this run.
+        tolerance: largest difference of a mean AP.
+
+    Raises:
+        EvaluationError: the file is not there or no such table.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as stream:
+            other = {_key(r): r for r in csv.DictReader(stream) if r["stratum"] == "all"}
+    except (OSError, KeyError) as error:
+        raise EvaluationError(f"{path}: not the table of a benchmark ({error})") from error
+    found = []
+    for row in (row for row in rows if row["stratum"] == "all"):
+        there = other.pop(_key(row), None)
+        if there is None:
+            found.append(f"{' '.join(_key(row))}: not in {path.name}")
+            continue
+        was, now = float(there.get("ap") or "nan"), float(row.get("ap", math.nan))
+        if math.isnan(was) != math.isnan(now) or abs(was - now) > tolerance:
+            found.append(f"{' '.join(_key(row))}: AP {was:.3f} there, {now:.3f} here")
+    return found + [f"{' '.join(key)}: not in this run" for key in other]
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str, str]:
+    return row["dataset"], row["sequence"], row["method"], row["stratum"]
+
+
+def _how_to_read(config: BenchmarkConfig) -> list[str]:
+    budget = config.budget
+    return [
+        "AP, Dice and F1: higher is better; means over people, in brackets the 95 % bootstrap",
+        "interval over people. Dice and F1 are taken at one threshold for each method, fixed on",
+        "healthy validation scans before any label was opened. `oracle` is the best Dice over all",
+        "thresholds, chosen on the label: an upper bound, never a result. F1 counts lesions; a",
+        "column for sizes counts true and found ones each by their own volume. FP: false positives",
+        "in healthy test scans. Pieces of a mask under 20 mm³ are dropped, for every method. Gain:",
+        f"AP minus that of `{config.against}`, same scans.",
+        "",
+        f"Every network was trained for {budget.steps} steps of {budget.batch} slices on the same",
+        "prepared healthy scans (one network a sequence); `ours*` use shipped weights, trained for",
+        "hours on other data.",
+        *(_PHANTOMS if any(plan.kind == "phantoms" for plan in config.datasets) else ()),
+    ]
+
+
+def _counts(rows: list[Row]) -> list[str]:
+    some = next((r for r in rows if r["stratum"] == "all" and r["status"] == "ok"), None)
+    if some is None:
+        return []
+    healthy = some.get("healthy_scans", 0)
+    lesions = f"{some['people']} people with {some['lesions']} lesions"
+    return [f"{lesions} ({some['scans']} scans), {healthy} healthy test scans.", ""]
+
+
+def _main_table(rows: list[Row], config: BenchmarkConfig) -> list[str]:
+    sizes = [name.removeprefix("f1_").replace("_", " ") for name in SIZE_NAMES]
+    head = ["method", "AP", "Dice", "oracle", "gain", "F1", *(f"F1 {size}" for size in sizes)]
+    head += ["FP mL, median", "FP mL, 95 %", "s a scan", "peak GB", "parameters"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for row in (row for row in rows if row["stratum"] == "all"):
+        if row["status"] != "ok":
+            lines.append(f"| {row['method']} | failed: {row['status']} |" + " |" * (len(head) - 2))
+            continue
+        cells = [row["method"], *(_interval(row, n) for n in ("ap", "dice", "dice_oracle"))]
+        cells.append("" if row["method"] == config.against else _interval(row, "ap_gain"))
+        cells += [_number(row.get(name), 2) for name in ("f1", *SIZE_NAMES)]
+        cells += [_number(row.get(name), 2) for name in ("fp_ml_median", "fp_ml_95")]
+        cells += [_number(row.get(name), 1) for name in ("seconds", "peak_gb")]
+        lines.append("| " + " | ".join([*cells, f"{row['parameters']:,}"]) + " |")
+    return lines
+
+
+def _strata_table(rows: list[Row]) -> list[str]:
+    strata = dict.fromkeys(r["stratum"] for r in rows if r["stratum"] != "all")
+    if not strata:
+        return []
+    lines = ["| AP of | " + " | ".join(strata) + " |", "|---|" + "---:|" * len(strata)]
+    for method in dict.fromkeys(r["method"] for r in rows if r["status"] == "ok"):
+        own = {r["stratum"]: r for r in rows if r["method"] == method}
+        cells = [_interval(own[name], "ap") if name in own else "" for name in strata]
+        lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def _interval(row: Row, name: str) -> str:
+    value = row.get(name, math.nan)
+    if math.isnan(value):
+        return ""
+    sign = "+" if name in _GAINS else ""
+    return f"{value:{sign}.3f} ({row[f'{name}_low']:{sign}.3f} to {row[f'{name}_high']:{sign}.3f})"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _provenance(config: BenchmarkConfig, command: str) -> str:
+    """Return command, date, machine, versions and seed as one paragraph."""
+    found = []
+    for name in _PACKAGES:
+        try:
+            found.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            found.append(f"{name} from source")
+    return (
+        f"{command and f'`{command}`, '}{datetime.date.today().isoformat()}; "
+        f"{platform.machine()}, {os.cpu_count()} cores, {config.budget.threads} thread(s) a "
+        f"method; Python {platform.python_version()}, {', '.join(found)}; seed {config.seed}. "
+        f"Seconds are wall time, so they vary with what else the machine does; on another "
+        f"machine AP may differ by {config.tolerance_ap}."
+    )
+
+
+def _write_csv(path: Path, rows: list[Row]) -> None:
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    temporary = path.with_suffix(".partial")
+    with temporary.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([{key: _plain(value) for key, value in row.items()} for row in rows])
+    temporary.replace(path)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as it stands in the CSV: five digits, nothing for nan."""
+    if not isinstance(value, float):
+        return value
+    return "" if math.isnan(value) else f"{value:.5g}"
+
+
+def _write_text(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,131 @@
+"""Scripts and examples of the how-tos, run with a stand-in for the program or for its results."""
+
+import json
+import os
+import re
+import subprocess
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from anatomaly.cli.bids_app import make_parser
+from anatomaly.weights import find_weights, read_card
+
+STAND_IN = '#!/bin/bash\nprintf \'%s\\n\' "$(basename "$0")" "$@" > "$CALLED"\n'
+
+
+@pytest.fixture(name="blocks")
+def fixture_blocks(checkout):
+    """Code blocks of a how-to by language."""
+
+    def read(name: str, language: str) -> list[str]:
+        text = (checkout / "docs" / "how-to" / name).read_text()
+        return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.M | re.S)
+
+    return read
+
+
+@pytest.fixture(name="run_script")
+def fixture_run_script(tmp_path):
+    """Runs a script where SLURM, `anatomaly` and `anatomaly-bids` are stand-ins."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("anatomaly", "anatomaly-bids", "sbatch"):
+        (programs / name).write_text(STAND_IN)
+        (programs / name).chmod(0o755)
+
+    def run(script: str, *words: str, task: int = 0) -> list[str]:
+        called = tmp_path / "called.txt"
+        environment = os.environ | {
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "CALLED": str(called),
+            "SLURM_ARRAY_TASK_ID": str(task),
+            "SLURM_CPUS_PER_TASK": "2",
+        }
+        command = ["bash", "-c", script, "script", *words]
+        subprocess.run(command, cwd=tmp_path, env=environment, check=True)
+        return called.read_text().splitlines()
+
+    return run
+
+
+def the_script(blocks: list[str], name: str) -> str:
+    (script,) = (block for block in blocks if block.startswith(f"#!/bin/bash\n# {name}"))
+    return script
+
+
+def test_a_job_of_the_array_takes_its_participant(blocks, run_script, tmp_path):
+    for label in ("01", "02", "03"):
+        (tmp_path / "raw" / f"sub-{label}").mkdir(parents=True)
+    script = the_script(blocks("cluster.md", "bash"), "anatomaly_bids.sh")
+    program, *words = run_script(script, "raw", "out", task=1)
+    assert program == "anatomaly-bids"
+    told = make_parser().parse_args(words)
+    assert (told.participant_label, told.analysis_level, told.n_cpus) == (
+        ["sub-02"],
+        "participant",
+        2,
+    )
+
+
+@pytest.mark.parametrize(("task", "first", "last"), [(0, 1, 10), (2, 21, 23)])
+def test_a_job_takes_its_lines_of_the_list(blocks, run_script, tmp_path, task, first, last):
+    names = [f"scan {n}.nii.gz" for n in range(1, 24)]
+    (tmp_path / "scans.txt").write_text("".join(f"{name}\n" for name in names))
+    for name in names:
+        (tmp_path / name).touch()
+    script = the_script(blocks("cluster.md", "bash"), "anatomaly_scans.sh")
+    program, command, *words = run_script(script, "scans.txt", "out", task=task)
+    assert (program, command) == ("anatomaly", "detect")
+    assert words[: last - first + 1] == names[first - 1 : last]
+    assert words[last - first + 1 :] == ["-o", f"out/{task}", "--threads", "2", "--skip-finished"]
+
+
+def test_arrays_are_as_long_as_what_they_work_through(blocks, run_script, tmp_path):
+    for label in ("01", "02", "03"):
+        (tmp_path / "raw" / f"sub-{label}").mkdir(parents=True)
+    (tmp_path / "scans.txt").write_text("scan.nii.gz\n" * 21)
+    submits = [block for block in blocks("cluster.md", "bash") if "job=$(sbatch" in block]
+    arrays = []
+    for submit in submits:
+        first_call = submit[: submit.index("sbatch --dependency")]
+        (tmp_path / "logs").mkdir(exist_ok=True)
+        arrays.append(next(word for word in run_script(first_call) if "--array" in word))
+    assert arrays == ["--array=0-2%50", "--array=0-2%50"]
+
+
+def test_scripts_are_clean(blocks):
+    scripts = blocks("cluster.md", "bash")
+    assert len(scripts) == 4
+    for script in scripts:
+        subprocess.run(["bash", "-n", "-c", script], check=True)
+    with pytest.raises(subprocess.CalledProcessError):
+        subprocess.run(["bash", "-n", "-c", "if"], check=True, stderr=subprocess.DEVNULL)
+
+
+def test_controls_choose_a_threshold_and_weights_carry_it(blocks, tmp_path, monkeypatch, capsys):
+    """Scores are 0 … 9,999 ten-thousandths, 10 µL a voxel: 1 mL lies above .9899."""
+    monkeypatch.chdir(tmp_path)
+    scores = (np.arange(10_000, dtype=np.float32) / 10_000).reshape(10, 20, 50)
+    affine = np.diag([2.0, 2.0, 2.5, 1.0])
+    for number in range(6):
+        folder = tmp_path / "control_results" / f"sub-{number}_T1w"
+        folder.mkdir(parents=True)
+        score = scores if number % 2 == 0 else scores / 2
+        nib.save(nib.Nifti1Image(score, affine), folder / "anomaly_map.nii.gz")
+        brain = np.ones(score.shape, np.uint8)
+        nib.save(nib.Nifti1Image(brain, affine), folder / "brain_mask.nii.gz")
+    measure, carry = blocks("calibrate.md", "python")
+    exec(compile(measure, "calibrate.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert float(printed.split()[0]) == pytest.approx(0.9899, abs=2e-4)
+    assert "scans=3" in printed
+    assert "median_ml=0.0" in printed
+
+    exec(compile(carry, "calibrate.md", "exec"), {})
+    card, before = read_card(tmp_path / "our-scanner"), read_card(find_weights("default"))
+    assert card.thresholds == {**before.thresholds, "T1w": 0.6}
+    assert card.sha256 == before.sha256
+    assert json.loads((tmp_path / "our-scanner" / "card.json").read_text())["name"] == card.name
+    assert card.name == "our-scanner"
