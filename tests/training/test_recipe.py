@@ -67,6 +67,15 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
     assert plan_of("anatomy", plans) == plan_of("anatomy")
 
 
+def test_the_switches_of_ablations_are_on_unless_a_file_turns_them_off(tmp_path):
+    model = PseudoHealthyModel()
+    assert plan_of("edges").make(model).corrupt is True
+    assert plan_of("disentangle").make(model).one_hot is True
+    plans = read_recipe(write(tmp_path, "[edges]\ncorrupt = false\n[disentangle]\none_hot = false"))
+    assert plan_of("edges", plans).make(model).corrupt is False
+    assert plan_of("disentangle", plans).make(model).one_hot is False
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -78,6 +87,9 @@ def test_a_file_changes_what_it_names_and_nothing_else(tmp_path):
         ("[edges]\nlearning_rate = 0", "learning_rate must lie between 0 and 1, got 0"),
         ("[edges]\nlearning_rate = '1'", "learning_rate must lie"),
         ("[edges]\ndeformed_share = 1.5", "deformed_share must lie in"),
+        ("[edges]\ncorrupt = 0", r"\[edges\] corrupt must be true or false, got 0"),
+        ("[disentangle]\none_hot = 'no'", "one_hot must be true or false, got no"),
+        ("[straight]\none_hot = true", r"\[straight\] has unknown entries \['one_hot'\]"),
         ("[edges.weights]\ncode = -1", "weight of code must be >= 0, got -1"),
         ("[edges.weights]\ncode = nan", "weight of code must be >= 0"),
         ("edges = 3", "edges must be a table"),

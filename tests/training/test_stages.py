@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
+from anatomaly.model.anatomy_edges import anatomy_edges
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.stages import (
     AnatomyStage,
@@ -11,6 +12,7 @@ from anatomaly.training.stages import (
     EdgeStage,
     RestorationStage,
     StraightStage,
+    healthy_tissue_map,
     known_sequence,
     pair_context,
     swap_members,
@@ -138,6 +140,22 @@ def test_edge_stage_trains_the_restorer_alone_and_needs_no_image(model, drawn, s
         assert gradients(model) == {"anatomy_restorer"}
 
 
+def test_without_corruption_the_restorer_sees_the_edges_of_the_healthy_map(
+    model, batch, monkeypatch
+):
+    seen = []
+    answer = torch.zeros(2, 8, 32, 32, 32)
+    monkeypatch.setattr(
+        model.anatomy_restorer, "logits", lambda edges, context: seen.append(edges) or answer
+    )
+    EdgeStage(model, corrupt=False).step(batch, 2)
+    EdgeStage(model).step(batch, 2)
+    whole, corrupted = seen
+    assert torch.equal(whole, anatomy_edges(healthy_tissue_map(batch)))
+    assert not torch.equal(whole, corrupted)
+    assert corrupted.sum() < whole.sum()
+
+
 def test_edge_stage_asks_for_the_code_of_the_healthy_map(model, batch, monkeypatch):
     answer = torch.zeros(2, 8, 32, 32, 32)
     monkeypatch.setattr(model.anatomy_restorer, "logits", lambda edges, context: answer)
@@ -173,6 +191,19 @@ def test_disentangle_stage_trains_the_drm(model, batch):
     sum(losses.values()).backward()
     parts = {"anatomy_encoder", "modality_extractor", "representation_combiner"}
     assert gradients(model) == parts | {"anatomy_extractor"}
+
+
+@pytest.mark.parametrize("one_hot", [True, False])
+def test_the_encoder_reads_tissue_shares_only_without_one_hot(model, batch, monkeypatch, one_hot):
+    seen = []
+    encode = model.anatomy_encoder.forward
+    monkeypatch.setattr(
+        model.anatomy_encoder, "forward", lambda *a: seen.append(a[0].detach()) or encode(*a)
+    )
+    DisentangleStage(model, one_hot).step(batch, 1)
+    (tissue,) = seen
+    assert torch.allclose(tissue.sum(1), torch.ones(()), atol=1e-5)
+    assert bool(((tissue == 0) | (tissue == 1)).all()) is one_hot
 
 
 @pytest.mark.parametrize(

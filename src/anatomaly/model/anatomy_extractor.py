@@ -38,6 +38,11 @@ class Anatomy(NamedTuple):
     tissue_map: Tensor
     logits: Tensor
 
+    @property
+    def shares(self) -> Tensor:
+        """Tissue shares softmax(logits), (B, 4, I, J, K), before the one-hot operator."""
+        return torch.softmax(self.logits.float(), dim=1)
+
 
 def tissue_means(image: Tensor, context: Tensor) -> Tensor:
     """Estimate what CSF, grey and white matter look like, before anything is segmented.

@@ -50,7 +50,7 @@ class StagePlan:
     learning_rate: float = 0.0
     seed: int = 0
     weights: Mapping[str, float] = field(default_factory=dict)
-    options: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, float | bool] = field(default_factory=dict)
 
     def make(self, model: PseudoHealthyModel) -> Stage:
         """Build the stage around the model."""
@@ -60,6 +60,9 @@ class StagePlan:
 def _joint(model: PseudoHealthyModel, deformed_share: float) -> Stage:
     return RestorationStage(model, extractor_share=0.85, deformed_share=deformed_share)
 
+
+SWITCHES = {"corrupt", "one_hot"}
+"""Options that are true or false."""
 
 _DRM = ("anatomy", "restoration", "disentangle")
 LINES: tuple[StagePlan, ...] = (
@@ -84,7 +87,8 @@ def read_recipe(
 
     Args:
         path: TOML with what differs: stages, and in them `steps`, `learning_rate`, `seed`,
-            `deformed_share` and `weights`; None for the packaged recipe.
+            `weights` and, where the stage has them, the options `deformed_share`, `corrupt` and
+            `one_hot`; None for the packaged recipe.
         lines: stages that are wanted.
 
     Raises:
@@ -139,6 +143,9 @@ def _check_values(section: dict[str, Any], where: str) -> None:
     share = section.get("deformed_share", 0.0)
     if not _is_number(share) or not 0 <= share <= 1:
         raise TrainingError(f"{where} deformed_share must lie in [0, 1], got {share}")
+    for name in SWITCHES & set(section):
+        if not isinstance(section[name], bool):
+            raise TrainingError(f"{where} {name} must be true or false, got {section[name]}")
     for name, weight in section["weights"].items():
         if not _is_number(weight) or not 0 <= weight < float("inf"):
             raise TrainingError(f"{where} weight of {name} must be >= 0, got {weight}")
@@ -150,7 +157,7 @@ def _is_number(value: object) -> bool:
 
 def _fill(line: StagePlan, section: dict[str, Any]) -> StagePlan:
     """Return a line of the list with the numbers of its section."""
-    options = {k: float(v) for k, v in section.items() if k == "deformed_share"}
+    options = {k: v for k, v in section.items() if k == "deformed_share" or k in SWITCHES}
     return replace(
         line,
         steps=section["steps"],

@@ -107,11 +107,17 @@ class DisentangleStage(nn.Module):
     The anatomy that E_A finds in one image, with its own modality code, gives that image (`self`),
     and with the code of its partner the partner (`cross`), both without lesion. Gradients reach
     E_A through its one-hot tissue map. The code of what was rebuilt is the code put in (`cycle`).
+
+    Args:
+        model: all parts.
+        one_hot: encode the one-hot tissue map; without it E_A's tissue shares, which can carry
+            intensities (for the ablation: weights trained so must be used so).
     """
 
-    def __init__(self, model: PseudoHealthyModel) -> None:
+    def __init__(self, model: PseudoHealthyModel, one_hot: bool = True) -> None:
         super().__init__()
         self.model = model
+        self.one_hot = one_hot
         self.trained = nn.ModuleList(
             [
                 model.anatomy_extractor,
@@ -129,7 +135,9 @@ class DisentangleStage(nn.Module):
         anatomy: Anatomy = model.anatomy_extractor(
             image, context, batch["tissue_means"].flatten(0, 1)
         )
-        code = model.anatomy_encoder(anatomy.tissue_map, context)
+        code = model.anatomy_encoder(
+            anatomy.tissue_map if self.one_hot else anatomy.shares, context
+        )
         found_map = anatomy.tissue_map.detach()  # anatomy must not learn to carry the modality
         modality = model.modality_extractor(image, found_map)
         rng = torch.Generator().manual_seed(7_919 * step + 37)
@@ -156,12 +164,17 @@ class EdgeStage(nn.Module):
         model: all parts.
         deformed_share: share of the maps that are deformed at some place before their edges are
             taken, against the undeformed answer.
+        corrupt: paint lesions into the map and drop edges; without it the restorer sees what it
+            never meets in use, the whole edges of a healthy brain (for the ablation).
     """
 
-    def __init__(self, model: PseudoHealthyModel, deformed_share: float = 0.0) -> None:
+    def __init__(
+        self, model: PseudoHealthyModel, deformed_share: float = 0.0, corrupt: bool = True
+    ) -> None:
         super().__init__()
         self.model = model
         self.deformed_share = deformed_share
+        self.corrupt = corrupt
         self.trained = model.anatomy_restorer
 
     def step(self, batch: Pair, step: int = 0) -> Losses:
@@ -169,12 +182,17 @@ class EdgeStage(nn.Module):
         rng = torch.Generator().manual_seed(7_919 * step + 29)
         context = pair_context(self.model, batch)
         healthy_map = healthy_tissue_map(batch)
-        seen_map = corrupt_tissue(healthy_map, batch["lesion"], rng)
-        seen_map = deform_locally(seen_map, rng, self.deformed_share)
         with torch.no_grad():
             code = self.model.anatomy_encoder(healthy_map, context)
-        logits = self.trained.logits(drop_edges(anatomy_edges(seen_map), rng), context)
+        edges = self._edges(healthy_map, batch["lesion"], rng)
+        logits = self.trained.logits(edges, context)
         return {"code": losses.code_loss(logits, code, batch["brain"])}
+
+    def _edges(self, healthy_map: Tensor, lesion: Tensor, rng: torch.Generator) -> Tensor:
+        """Edges as the restorer will meet them: (B, 1, I, J, K)."""
+        seen_map = corrupt_tissue(healthy_map, lesion, rng) if self.corrupt else healthy_map
+        edges = anatomy_edges(deform_locally(seen_map, rng, self.deformed_share))
+        return drop_edges(edges, rng) if self.corrupt else edges
 
 
 class RestorationStage(nn.Module):
