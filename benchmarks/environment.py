@@ -22,6 +22,14 @@ def data_folder() -> Path:
     return folder
 
 
+def _load() -> str:
+    """Return how busy the machine was in the last quarter of an hour, where it says so."""
+    try:
+        return f"load {os.getloadavg()[2]:.1f}, "
+    except (AttributeError, OSError):
+        return ""
+
+
 def describe_run(command: str, seed: int | None) -> str:
     """Return command, date, machine, versions and seed as one paragraph."""
     found = []
@@ -34,7 +42,7 @@ def describe_run(command: str, seed: int | None) -> str:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
         f"`{command}`, {datetime.date.today().isoformat()}; {platform.machine()}, "
-        f"{cores} cores shared with other work, OMP_NUM_THREADS={threads}; "
+        f"{cores} cores, {_load()}OMP_NUM_THREADS={threads}; "
         f"Python {platform.python_version()}, {', '.join(found)}; "
         f"{'no random numbers' if seed is None else f'seed {seed}'}."
     )

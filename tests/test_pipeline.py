@@ -404,6 +404,13 @@ def test_a_route_or_reuse_that_the_refined_score_cannot_read_is_refused(told, na
         Detector(DetectConfig(device="cpu", **told))
 
 
+@pytest.mark.usefixtures("scorer")
+def test_a_polarity_that_the_refined_score_does_not_heed_is_refused():
+    anomaly = AnomalyConfig(score="refined", polarity="both")
+    with pytest.raises(ConfigError, match="no effect on the refined score"):
+        Detector(DetectConfig(device="cpu", anomaly=anomaly))
+
+
 def test_weights_without_a_refined_score():
     with pytest.raises(WeightsError, match="fake: brings no refined score"):
         Detector(DetectConfig(device="cpu", anomaly=AnomalyConfig(score="refined")))

@@ -23,6 +23,25 @@ FIELDS = ("number", "volume_mm3", "x_scanner_mm", "y_scanner_mm", "z_scanner_mm"
           "y_mni_mm", "z_mni_mm", "region", "mean_score", "peak_score", "polarity")  # fmt: skip
 
 
+def test_a_volume_in_another_unit_is_read_in_mm(tmp_path):
+    data = np.zeros((40, 40, 40), np.uint8)
+    image = nib.Nifti1Image(data, np.diag([0.002, 0.002, 0.002, 1]))
+    image.header.set_xyzt_units("meter")
+    nib.save(image, tmp_path / "mask.nii")
+    np.testing.assert_allclose(read_volume(tmp_path / "mask.nii").spacing_mm, 2)
+
+
+def test_a_damaged_volume_says_so(tmp_path):
+    path = tmp_path / "map.nii.gz"
+    noise = np.random.default_rng(0).integers(0, 3, (60, 60, 60)).astype(np.uint8)
+    nib.save(nib.Nifti1Image(noise, np.eye(4)), path)
+    content = bytearray(path.read_bytes())
+    content[8000:] = np.random.default_rng(1).bytes(len(content) - 8000)
+    path.write_bytes(content)
+    with pytest.raises(ScanError, match="cannot be read"):
+        read_volume(path)
+
+
 @pytest.fixture(name="folder")
 def fixture_folder(tmp_path, monkeypatch):
     """A result folder with its page; the scan lies where run.json says."""

@@ -6,10 +6,18 @@ An affine maps voxel indices (i, j, k) to scanner millimetres with +x to the pat
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from anatomaly.errors import GeometryError
 from anatomaly.types import Affine, FloatArray
+
+MIN_SPACING_MM, MAX_SPACING_MM = 0.2, 12.0
+"""Smallest and largest voxel side of a head scan."""
+
+MM_PER_UNIT = {1: 1000.0, 3: 0.001}
+"""By NIfTI's code of the unit of length: metre, micrometre."""
 
 
 def check_affine(affine: FloatArray, what: str = "affine") -> Affine:
@@ -48,6 +56,39 @@ def spacing_mm(affine: Affine) -> FloatArray:
     """
     spacing: FloatArray = np.linalg.norm(affine[:3, :3], axis=0)
     return spacing
+
+
+def mm_per_unit(code: int, spacing: FloatArray) -> float | None:
+    """Return the factor from a header's unit of length to mm.
+
+    Args:
+        code: of the unit, as NIfTI numbers them (1 metre, 2 mm, 3 micrometre, 0 unknown).
+        spacing: (3,) voxel sizes in that unit.
+
+    Returns:
+        1 where the unit is mm or unknown; None where it would make voxels that no head scan has.
+
+    >>> mm_per_unit(1, np.full(3, 0.002)), mm_per_unit(2, np.ones(3)), mm_per_unit(1, np.ones(3))
+    (1000.0, 1.0, None)
+    """
+    if code not in MM_PER_UNIT:
+        return 1.0
+    converted = spacing * MM_PER_UNIT[code]
+    plausible = converted.min() >= MIN_SPACING_MM and converted.max() <= MAX_SPACING_MM
+    return MM_PER_UNIT[code] if plausible else None
+
+
+def affine_in_mm(affine: FloatArray, header: Any) -> Affine:
+    """Return the affine of a file in mm, whatever unit its header names.
+
+    Args:
+        affine: (4, 4) voxel indices to the file's unit.
+        header: of nibabel; one without units is in mm.
+    """
+    out = np.array(affine, dtype=np.float64)
+    code = int(header["xyzt_units"]) & 7 if "xyzt_units" in header else 0
+    out[:3] *= mm_per_unit(code, spacing_mm(out)) or 1.0
+    return out
 
 
 def voxel_volume_mm3(affine: Affine) -> float:

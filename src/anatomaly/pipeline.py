@@ -233,7 +233,8 @@ class Detector:
         """Return route, reuse and score: the user's, else those of the weights.
 
         Raises:
-            ConfigError: the refined score was asked for with a route or reuse it cannot read.
+            ConfigError: the refined score was asked for with a route or reuse it cannot read, or
+                with a polarity: its network weighs both signs.
         """
         config, best = self.config, choice_for(self.card, sequence)
         score = best.score if config.anomaly.score == "auto" else config.anomaly.score
@@ -248,6 +249,11 @@ class Detector:
             raise ConfigError(
                 f"the refined score reads route and reuse {' and '.join(REFINED)}, got "
                 f"{choice.route} and {choice.reuse}: leave both at auto, or choose another score"
+            )
+        if score == "refined" and config.anomaly.polarity != "auto":
+            raise ConfigError(
+                f"polarity {config.anomaly.polarity} has no effect on the refined score, whose "
+                "network weighs both signs: leave it at auto, or choose another score"
             )
         return choice
 

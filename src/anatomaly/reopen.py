@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
 
 from anatomaly.errors import AnatomalyError, ScanError
+from anatomaly.geometry import affine_in_mm
 from anatomaly.native import template_tissue_native
 from anatomaly.report.index import read_rows
 from anatomaly.report.layers import Layers, PageVolumes, UInt8, make_layers, read_layers
@@ -87,8 +90,8 @@ def read_volume(path: Path) -> Volume | None:
         return None
     try:
         image: Any = nib.load(path)
-        return Volume(np.asanyarray(image.dataobj), image.affine)
-    except (OSError, EOFError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        return Volume(np.asanyarray(image.dataobj), affine_in_mm(image.affine, image.header))
+    except (OSError, EOFError, ValueError, zlib.error, ImageFileError) as error:
         raise ScanError(f"{path}: cannot be read ({error}); run detect again") from error
 
 
@@ -106,7 +109,7 @@ class _Kept:
             page = path.read_text("utf-8")
             found = re.search(r'id="page-data">(.*?)</script>', page, flags=re.S)
             return cls(read_layers(page), json.loads(found[1]) if found else {})
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, KeyError, zlib.error):
             return cls()
 
     @property

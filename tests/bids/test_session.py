@@ -109,6 +109,8 @@ def test_files_and_page(session, out):
     assert (out.figures(session, f"{stem}_session") / "report.html").is_file()
     assert is_fused(scans, session, out)
     assert not is_fused(scans[:1], session, out)
+    sidecar(marker).write_text("")  # damaged: fused again, and no reason to stop
+    assert not is_fused(scans, session, out)
     withdraw_session(session, out)
     assert not is_fused(scans, session, out)
 

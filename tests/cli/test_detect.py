@@ -54,12 +54,26 @@ def test_one_bad_scan_leaves_nothing_behind(run, fake, tmp_path):
 
 
 def test_files_of_an_earlier_failure_go_away(run, fake, tmp_path):
-    run("detect", "bug.nii.gz", "good.nii.gz", "-o", tmp_path)
-    assert (tmp_path / "failures.tsv").exists()
+    row = "good.nii.gz\tZeroDivisionError\tunexpected"
+    (tmp_path / "failures.tsv").write_text(f"scan\terror\treason\n{row}\n")
+    (tmp_path / "failures.log").write_text("good.nii.gz\nTraceback\n")
+    (tmp_path / "index.html").write_text("ZeroDivisionError")
     result = run("detect", "good.nii.gz", "-o", tmp_path)
     assert result.exit_code == 0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["good", "index.html"]
     assert "ZeroDivisionError" not in (tmp_path / "index.html").read_text()
+
+
+def test_a_failure_is_not_forgotten_because_the_others_are_finished(run, fake, tmp_path):
+    run("detect", "broken.nii.gz", "good.nii.gz", "-o", tmp_path)
+    again = run("detect", "broken.nii.gz", "good.nii.gz", "-o", tmp_path, "--skip-finished")
+    assert again.exit_code == 1
+    other = run("detect", "other.nii.gz", "-o", tmp_path)
+    assert other.exit_code == 0
+    assert (tmp_path / "failures.tsv").read_text().splitlines()[1:] == [
+        "broken.nii.gz\tScanError\tbroken.nii.gz: no [such] scan; check the path"
+    ]
+    assert "broken.nii.gz" in (tmp_path / "index.html").read_text()
 
 
 def test_log_without_a_terminal_is_plain_lines(run, fake, tmp_path):

@@ -56,6 +56,23 @@ def test_a_bad_result_does_not_stop_the_others(run, results):
     assert names(folder)[0] == "broken"
 
 
+def test_a_damaged_result_does_not_stop_the_others(run, results, monkeypatch):
+    folder, built = results
+    build = reopen.rebuild_page
+
+    def damaged(path):
+        if path.name == "one":
+            raise KeyError("name")
+        return build(path)
+
+    monkeypatch.setattr(reopen, "rebuild_page", damaged)
+    (folder / "two" / "report.html").write_bytes(b'<img id="key-picture" src="\xff\xfe')
+    result = run("report", folder)
+    assert result.exit_code == 1 and built == ["two"]
+    assert "is damaged (KeyError: 'name'); run detect again" in " ".join(result.stderr.split())
+    assert names(folder) == ["deep/one", "two"]
+
+
 def test_a_folder_without_results(run, tmp_path):
     result = run("report", tmp_path)
     assert result.exit_code == 1 and "holds no result" in result.stderr

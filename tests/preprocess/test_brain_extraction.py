@@ -37,6 +37,15 @@ def test_mask_file_on_another_grid_goes_through_the_affines(make_phantom, tmp_pa
     assert record.method == "file" and not record.already_stripped
 
 
+def test_the_unit_of_a_mask_file_counts(make_phantom, tmp_path):
+    volume, mask = make_phantom("T1w")
+    metres = np.diag([0.001, 0.001, 0.001, 1.0]) @ mask.affine
+    image = nib.Nifti1Image(mask.data.astype(np.uint8), metres)
+    image.header.set_xyzt_units("meter")
+    nib.save(image, tmp_path / "mask.nii.gz")
+    np.testing.assert_array_equal(read_brain_mask(tmp_path / "mask.nii.gz", volume), mask.data)
+
+
 def test_mask_of_another_place_is_refused(make_phantom, tmp_path):
     volume, mask = make_phantom("T1w")
     away = mask.affine.copy()

@@ -118,6 +118,26 @@ def test_far_too_large_mask_of_ours_is_refused_only_after_the_head_was_tried_upr
     assert prepare(Scan(volume, "phantom"), NO_BIAS).trace.quality["brain_ml"] == 1500
 
 
+def test_a_worse_second_try_does_not_cost_the_first(make_phantom, monkeypatch):
+    volume, mask = make_phantom("T1w")
+    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
+    tries = iter([1500.0, 0.0])
+
+    def extract(given, _):
+        millilitres = next(tries)
+        if not millilitres:
+            raise PreparationError("no brain found")
+        found = given.with_data(reorient(mask)[0].data)
+        return found, chain.BrainExtraction("deepbet", millilitres, False)
+
+    monkeypatch.setattr(chain, "extract_brain", extract)
+    monkeypatch.setattr(chain, "trim_to_template", lambda given, _: given)
+    monkeypatch.setattr(
+        chain, "register_to_template", lambda *_: Registration(turn, 0.95, 0.6, 2.0)
+    )
+    assert prepare(Scan(volume, "phantom"), NO_BIAS).trace.quality["brain_ml"] == 1500
+
+
 @pytest.mark.parametrize("told", ["option", "hint"])
 def test_sequence_that_contradicts_the_image_is_used_with_a_warning(
     make_phantom, monkeypatch, told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -185,6 +186,17 @@ def test_missing_slices_that_cannot_be_interpolated_are_refused(study: Study):
         data.save_as(path)
     with pytest.raises(ScanError, match="slices are missing or unevenly spaced"):
         read_scan(study.folder)
+
+
+def test_a_series_without_a_sidecar_does_not_borrow_that_of_another(tmp_path):
+    for name in ("series_2", "series_2a", "series_20", "series_20_Eq_1"):
+        nib.save(
+            nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), tmp_path / f"{name}.nii"
+        )
+    told = {"PatientID": "one", "SeriesNumber": 2}
+    (tmp_path / "series_2.json").write_text(json.dumps(told), encoding="utf-8")
+    owners = {p.stem: dicom._series(p)[1] for p in sorted(tmp_path.glob("*.nii"))}
+    assert owners == {"series_2": "one", "series_2a": "one", "series_20": "", "series_20_Eq_1": ""}
 
 
 def test_missing_slices_do_not_hide_a_ct(study: Study):

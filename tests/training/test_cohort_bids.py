@@ -1,5 +1,7 @@
 """What is taken from a BIDS folder, and what is left."""
 
+import json
+
 import pytest
 
 from anatomaly.errors import TrainingError
@@ -61,6 +63,21 @@ def test_segmentations_beside_the_scan_before_derivatives(tmp_path):
     assert first.dseg == tmp_path / "sub-01/anat/sub-01_dseg.nii.gz"
     assert second.dseg == tmp_path / "derivatives/f/sub-02/anat/sub-02_dseg.nii.gz"
     assert third.dseg is None
+
+
+def test_lesions_and_our_own_results_are_no_tissue(tmp_path):
+    touch(
+        tmp_path,
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "sub-01/anat/sub-01_label-lesion_dseg.nii.gz",
+        "derivatives/anatomaly/sub-01/anat/sub-01_seg-tissue_dseg.nii.gz",
+        "derivatives/fmriprep/sub-01/anat/sub-01_dseg.nii.gz",
+    )
+    made_by = {"GeneratedBy": [{"Name": "anatomaly", "Version": "1"}]}
+    path = tmp_path / "derivatives/anatomaly/dataset_description.json"
+    path.write_text(json.dumps(made_by), encoding="utf-8")
+    (visit,) = find_visits(tmp_path)
+    assert visit.dseg == tmp_path / "derivatives/fmriprep/sub-01/anat/sub-01_dseg.nii.gz"
 
 
 def test_a_folder_without_any(tmp_path):

@@ -19,7 +19,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import SpatialImage
 
 from anatomaly.errors import ConfigError, GeometryError
-from anatomaly.geometry import apply_affine
+from anatomaly.geometry import affine_in_mm, apply_affine
 from anatomaly.volume import Volume
 
 REACH_MM = 3.0
@@ -79,7 +79,8 @@ def load_atlas(path: Path) -> Atlas:
         raise ConfigError(f"atlas {path}: no such file; give a 3D label image in MNI152 space")
     try:
         image = cast(SpatialImage, nib.load(path))
-        volume = Volume(np.asarray(image.dataobj).squeeze(), image.affine)
+        affine = affine_in_mm(image.affine, image.header)
+        volume = Volume(np.asarray(image.dataobj).squeeze(), affine)
     except (ImageFileError, GeometryError, OSError, EOFError, ValueError, TypeError) as error:
         raise ConfigError(f"atlas {path}: not a 3D label image ({error})") from error
     values = np.nan_to_num(volume.data, nan=-1, posinf=-1, neginf=-1)

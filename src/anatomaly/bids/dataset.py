@@ -13,10 +13,9 @@ from anatomaly import __version__
 from anatomaly.errors import BidsError, OutputError
 from anatomaly.geometry import TEMPLATE_SPACE
 from anatomaly.report.manifest import plain, write_whole
-from anatomaly.scan.bids import BidsScan, BidsSession
+from anatomaly.scan.bids import GENERATOR, BidsScan, BidsSession
 
 BIDS_VERSION = "1.10.0"
-GENERATOR = "anatomaly"
 IGNORED = ("*.html", "**/figures", "logs/", "group_*.tsv", "failures.tsv", "failures.log")
 """What BIDS has no names for; `.bidsignore` takes it away from validators."""
 

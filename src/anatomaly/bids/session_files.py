@@ -21,6 +21,7 @@ from anatomaly.bids.derivatives import (
     write_outputs,
 )
 from anatomaly.bids.session import Fused
+from anatomaly.errors import BidsError
 from anatomaly.native import template_tissue_native
 from anatomaly.preprocess.resample import resample_to_template
 from anatomaly.report.layers import PageVolumes, make_layers
@@ -38,7 +39,13 @@ _MAP_END = "_label-L_probseg.json"
 def is_fused(scans: list[BidsScan], session: BidsSession, out: Derivatives) -> bool:
     """Return whether the session has a whole map that was made of exactly these scans."""
     wanted = {out.uri(scan.path) for scan in scans}
-    return any(set(read_json(m).get("Considered", ())) == wanted for m in _markers(session, out))
+    for marker in _markers(session, out):
+        try:
+            if set(read_json(marker).get("Considered", ())) == wanted:
+                return True
+        except (BidsError, TypeError):
+            continue  # a damaged marker marks nothing: the session is fused again
+    return False
 
 
 def withdraw_session(session: BidsSession, out: Derivatives) -> None:

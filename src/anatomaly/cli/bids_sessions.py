@@ -16,6 +16,7 @@ from anatomaly.cli.detect import describe
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import Failure, load_detector, run_scans
 from anatomaly.config import DetectConfig
+from anatomaly.errors import OutputError
 from anatomaly.scan.bids import BidsScan, BidsSession
 
 if TYPE_CHECKING:
@@ -113,4 +114,7 @@ class SessionWorker:
                 "reason": " ".join(why.reason.split()),
                 "trace": why.trace,
             }
-            self.out.write_log(name, record or None)
+            try:
+                self.out.write_log(name, record or None)
+            except OutputError as error:
+                self.display.line(f"{name}: no log: {error}", style="yellow")

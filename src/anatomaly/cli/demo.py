@@ -52,7 +52,7 @@ def demo(
             return f"see {output / name / 'report.html'}"
 
         failures = run_scans(scans, process, display)
-    report_failures(failures, len(scans), output)
+    report_failures(failures, scans.values(), output)
     _print_recoveries(recoveries)
     missed = [name for name, (_, recovery) in recoveries.items() if recovery is None]
     raise typer.Exit(1 if failures or missed else 0)

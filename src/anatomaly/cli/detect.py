@@ -151,7 +151,7 @@ def _detect_all(
         return f"{describe(detection)} -> {folder}"
 
     failures = run_scans(scans, process, display)
-    report_failures(failures, len(scans), output)
+    report_failures(failures, scans.values(), output)
     is_cohort = len(scans) > 1 or (output / "index.html").is_file()
     if is_cohort and (outputs is None or "report" in outputs):
         write_cohort_page(output, display)

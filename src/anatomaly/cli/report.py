@@ -63,4 +63,10 @@ def _rebuild(folder: Path, display: Display) -> bool:
     except AnatomalyError as error:
         display.line(f"{folder}: {type(error).__name__}: {error}", style="red")
         return False
+    except Exception as error:
+        display.line(
+            f"{folder}: the result is damaged ({type(error).__name__}: {error}); run detect again",
+            style="red",
+        )
+        return False
     return True

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from rich.table import Table
 from anatomaly.cli.progress import Display
 from anatomaly.config import DetectConfig
 from anatomaly.errors import AnatomalyError, OutputError
+from anatomaly.report.manifest import write_whole
 
 if TYPE_CHECKING:
     from anatomaly.pipeline import Detector
@@ -69,14 +71,17 @@ def run_scans(
     return failures
 
 
-def report_failures(failures: list[Failure], total: int, output: Path) -> None:
+def report_failures(failures: list[Failure], scans: Collection[Path], output: Path) -> None:
     """Print a table of what failed and why, and keep it beside the results of a cohort.
 
-    With more than one scan the table is also `failures.tsv`; traces of unexpected errors go to
-    `failures.log`. Files of an earlier run are removed where nothing failed.
+    Args:
+        failures: of this run.
+        scans: that this run tried.
+        output: with more than one scan the table is also `failures.tsv` there; traces of unexpected
+            errors go to `failures.log`. What an earlier run says of other scans stays.
     """
-    write_failure_files(failures, total, output)
-    show_failures(failures, total)
+    write_failure_files(failures, scans, output)
+    show_failures(failures, len(scans))
     if any(failure.trace for failure in failures):
         line = f"Details of unexpected errors: {output / LOG_FILE}"
         Console(stderr=True, highlight=False).print(line, markup=False)
@@ -97,21 +102,31 @@ def show_failures(failures: list[Failure], total: int) -> None:
     console.print(table, width=width)
 
 
-def write_failure_files(failures: list[Failure], total: int, output: Path) -> None:
-    """Write, or remove, `failures.tsv` and `failures.log`."""
-    rows = ["scan\terror\treason"]
-    rows += ["\t".join((str(f.scan), f.kind, " ".join(f.reason.split()))) for f in failures]
+def write_failure_files(failures: list[Failure], scans: Collection[Path], output: Path) -> None:
+    """Write, or remove, `failures.tsv` and `failures.log`; see `report_failures`."""
+    earlier = _earlier_failures(output / FAILURES_FILE, scans)
+    rows = ["\t".join((str(f.scan), f.kind, " ".join(f.reason.split()))) for f in failures]
     traces = [f"{failure.scan}\n{failure.trace}" for failure in failures if failure.trace]
-    wanted = {
-        FAILURES_FILE: "\n".join(rows) + "\n" if failures and total > 1 else "",
-        LOG_FILE: "\n".join(traces),
-    }
+    is_cohort = len(scans) > 1 or earlier is not None
+    rows = [*(earlier or ()), *rows] if is_cohort else []
+    table = "\n".join(["scan\terror\treason", *rows]) + "\n" if rows else ""
+    wanted = {FAILURES_FILE: table, LOG_FILE: "\n".join(traces)}
     for name, text in wanted.items():
         if text:
             output.mkdir(parents=True, exist_ok=True)
-            (output / name).write_text(text, encoding="utf-8")
-        else:
+            write_whole(output / name, text)
+        elif name == FAILURES_FILE or not earlier:
             (output / name).unlink(missing_ok=True)
+
+
+def _earlier_failures(table: Path, scans: Collection[Path]) -> list[str] | None:
+    """Return lines of an earlier table about scans that this run did not try; None without one."""
+    try:
+        lines = table.read_text("utf-8").splitlines()[1:]
+    except (OSError, ValueError):
+        return None
+    tried = {str(scan) for scan in scans}
+    return [line for line in lines if line.split("\t")[0] not in tried]
 
 
 def load_detector(config: DetectConfig, output: Path, display: Display) -> Detector | None:
@@ -145,8 +160,15 @@ def check_writable(output: Path) -> None:
     missing = [folder for folder in (output, *output.parents) if not folder.exists()]
     probe = output / f".anatomaly-{time.time_ns()}"
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe.touch()
+        for attempt in range(3):
+            output.mkdir(parents=True, exist_ok=True)
+            try:
+                probe.touch()
+            except FileNotFoundError:  # another job's test has just removed the folder
+                if attempt == 2:
+                    raise
+            else:
+                break
         probe.unlink()
     except OSError as error:
         raise OutputError(
@@ -154,5 +176,5 @@ def check_writable(output: Path) -> None:
         ) from error
     finally:
         for folder in missing:
-            if folder.is_dir():
+            with suppress(OSError):  # another job may have made it, or put something into it
                 folder.rmdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,9 @@ def check_pixels(source: SourceFrames, scan: Scan) -> None:
 
     slices = iter(source.stack(scan.volume.data))
     for image in source.images:
+        owns = list(islice(slices, int(image.get("NumberOfFrames") or 1)))
         try:
-            for pixels, own in zip(iter_pixels(image.filename), slices, strict=False):
+            for pixels, own in zip(iter_pixels(image.filename), owns, strict=False):
                 if not _agree(pixels, own):
                     raise DicomError(
                         f"{scan.source}: a slice of the converted scan does not hold the pixels of "
@@ -39,7 +41,7 @@ def check_pixels(source: SourceFrames, scan: Scan) -> None:
                         "the series with its slices in order of position, or as classic DICOM"
                     )
         except (AttributeError, NotImplementedError, RuntimeError, ValueError):
-            return
+            continue
 
 
 def _agree(pixels: np.ndarray[Any, Any], own: np.ndarray[Any, Any]) -> bool:

@@ -1,6 +1,6 @@
-"""The real cases that figures are quoted on; never used for a choice.
+"""The real cases that figures are quoted on; no weight or threshold is chosen on them.
 
-They are not part of this repository: see `shared/data` in CONTRIBUTING, or set ANATOMALY_DATA.
+They are not part of this repository: set ANATOMALY_DATA to the folder that holds `cases/`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import GeometryError, PreparationError
-from anatomaly.geometry import apply_affine
+from anatomaly.geometry import affine_in_mm, apply_affine
 from anatomaly.preprocess.register import align_head
 from anatomaly.preprocess.resample import empty_grid, resample, undo_resample
 from anatomaly.preprocess.stripped import fill_holes, find_foreground, keep_largest
@@ -158,7 +158,7 @@ def read_brain_mask(path: Path, volume: Volume) -> BoolArray:
     """Read a mask file and bring it onto the scan's grid by nearest neighbour.
 
     Args:
-        path: NIfTI (or any format nibabel reads); non-zero is brain.
+        path: NIfTI (or any format nibabel reads); above zero is brain.
         volume: the scan; only its grid is used.
 
     Raises:
@@ -170,7 +170,7 @@ def read_brain_mask(path: Path, volume: Volume) -> BoolArray:
         image: Any = nib.load(path)
         data = np.asarray(image.dataobj)
         data = data[..., 0] if data.ndim == 4 and data.shape[3] == 1 else data
-        given = Volume(np.nan_to_num(data) > 0, np.asarray(image.affine))
+        given = Volume(np.nan_to_num(data) > 0, affine_in_mm(image.affine, image.header))
     except FileNotFoundError as error:
         raise PreparationError(f"brain mask {path} does not exist") from error
     except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:

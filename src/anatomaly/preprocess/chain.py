@@ -186,7 +186,10 @@ def _find_turned_brain(
     for _ in range(MOST_TURNS):
         upright = np.eye(4)
         upright[:3, :3] = nearest_rotation(current.registration.scanner_to_template)
-        current = _find_brain(volume, config, log, upright)
+        try:
+            current = _find_brain(volume, config, log, upright)
+        except PreparationError:
+            break  # what was found before may still do
         best = max(best, current, key=lambda brain: brain.registration.score)
         if best.registration.is_good:
             break

@@ -142,11 +142,17 @@ def read_failures(folder: Path) -> list[Entry]:
 
 
 def read_thumbnail(page: Path) -> bytes | None:
-    """Return the picture of the largest finding out of a page, made small; None without one."""
-    with page.open(encoding="utf-8") as file:
-        head = file.read(HEAD_CHARACTERS)
-    found = re.search(r'id="key-picture" src="data:image/jpeg;base64,([A-Za-z0-9+/=]+)"', head)
-    return shrink(base64.b64decode(found[1]), THUMBNAIL_PIXELS) if found else None
+    """Return the picture of the largest finding out of a page, made small; None without one.
+
+    A damaged page has none either: it costs its own line a picture, not the others their index.
+    """
+    try:
+        with page.open(encoding="utf-8") as file:
+            head = file.read(HEAD_CHARACTERS)
+        found = re.search(r'id="key-picture" src="data:image/jpeg;base64,([A-Za-z0-9+/=]+)"', head)
+        return shrink(base64.b64decode(found[1]), THUMBNAIL_PIXELS) if found else None
+    except (OSError, ValueError):
+        return None
 
 
 def mark_outliers(entries: Iterable[Entry]) -> list[Entry]:

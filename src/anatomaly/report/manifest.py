@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import platform
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, is_dataclass
@@ -27,7 +27,6 @@ DISTRIBUTIONS = (
     "niimath",
     "deepbet",
     "dcm2niix",
-    "scikit-image",
     "safetensors",
     "matplotlib",
     "pydicom",
@@ -71,7 +70,7 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         OutputError: the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)

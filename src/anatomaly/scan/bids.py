@@ -6,6 +6,7 @@ pybids builds an index of everything and takes minutes for a large data set; wha
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from anatomaly.types import SEQUENCES, Sequence
 ENDINGS = (".nii.gz", ".nii")
 LEFT_OUT = ("_ce-", "_part-phase", "_part-real", "_part-imag")
 """Scans with contrast agent, for which no weights are made, and all but magnitude images."""
+
+
+GENERATOR = "anatomaly"
+"""Name of the program in the descriptions of data sets that it writes."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,30 @@ def anat_folders(folder: Path) -> Iterator[Path]:
     """Yield `sub-*/anat` and `sub-*/ses-*/anat`, by name."""
     for person in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
         yield from (p for p in [person / "anat", *sorted(person.glob("ses-*/anat"))] if p.is_dir())
+
+
+def derivatives_of(folder: Path, inside: Path) -> list[Path]:
+    """Return where other programs and people may have put something about a session.
+
+    Our own results are left out: they are neither tissue labels nor a truth to measure against.
+
+    Args:
+        folder: root of the data set.
+        inside: of the session's scans below it, for example sub-01/anat.
+
+    Returns:
+        `derivatives/*/` and `inside`, by name; they need not exist.
+    """
+    return [p / inside for p in sorted(folder.glob("derivatives/*")) if not _is_ours(p)]
+
+
+def _is_ours(derivative: Path) -> bool:
+    """Return whether a data set says that this program made it."""
+    try:
+        said = json.loads((derivative / "dataset_description.json").read_text("utf-8"))
+        return GENERATOR in {program.get("Name") for program in said.get("GeneratedBy", ())}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
 
 
 def scans_of(anat: Path, sequence: Sequence) -> list[Path]:

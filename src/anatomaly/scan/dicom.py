@@ -177,8 +177,15 @@ def _found(target: Path) -> list[tuple[Series, str]]:
 
 
 def _series(path: Path) -> tuple[Series, str]:
-    """Return a converted series and whose it is; a variant shares the sidecar of its original."""
-    beside = [file for file in path.parent.glob("*.json") if path.stem.startswith(file.stem)]
+    """Return a converted series and whose it is; a variant shares the sidecar of its original.
+
+    Variants end with a letter or with a word after `_`; `series_20` is none of `series_2`.
+    """
+    beside = [
+        file
+        for file in path.parent.glob("*.json")
+        if path.stem.startswith(file.stem) and not path.stem[len(file.stem) :][:1].isdigit()
+    ]
     sidecar = {}
     if beside:
         longest = max(beside, key=lambda file: len(file.stem))

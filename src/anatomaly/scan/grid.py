@@ -10,15 +10,20 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from anatomaly.errors import GeometryError
-from anatomaly.geometry import apply_affine, check_affine, spacing_mm
+from anatomaly.geometry import (
+    MAX_SPACING_MM,
+    MIN_SPACING_MM,
+    MM_PER_UNIT,
+    apply_affine,
+    check_affine,
+    mm_per_unit,
+    spacing_mm,
+)
 from anatomaly.types import Affine
 
-MIN_SPACING_MM = 0.2
-MAX_SPACING_MM = 12.0
 MIN_EXTENT_MM = 60.0
 """A head is 130 mm or more along every axis; thinner is a slab that cannot be registered."""
 
-_MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 _UNIT_NAMES = {1: "metre", 3: "micrometre"}
 
 
@@ -120,12 +125,12 @@ def _mm_per_file_unit(
 ) -> tuple[float, list[str]]:
     """Return the factor to mm; a unit that would make the voxels absurd is not believed."""
     code = int(header["xyzt_units"]) & 7
-    if code not in _MM_PER_UNIT:
+    if code not in MM_PER_UNIT:
         return 1.0, []
-    factor, name = _MM_PER_UNIT[code], _UNIT_NAMES[code]
-    converted = spacing * factor
-    if converted.min() >= MIN_SPACING_MM and converted.max() <= MAX_SPACING_MM:
+    factor, name = mm_per_unit(code, spacing), _UNIT_NAMES[code]
+    if factor is not None:
         return factor, [f"the header is in {name}s; converted to mm"]
+    converted = spacing * MM_PER_UNIT[code]
     return 1.0, [
         f"the header claims {name}s, which would make voxels of {_sizes(converted)} mm; read as mm"
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anatomaly.errors import TrainingError
-from anatomaly.scan.bids import anat_folders, images_of, scans_of
+from anatomaly.scan.bids import anat_folders, derivatives_of, images_of, scans_of
 from anatomaly.types import SEQUENCES, Sequence
 
 OTHER_SPACES = ("space-MNI", "space-fs")
@@ -35,7 +35,7 @@ def find_visits(folder: Path, sequences: tuple[Sequence, ...] = SEQUENCES) -> li
 
     Scans with contrast agent (`ce-`) are left out; of several runs or acquisitions the one with
     the shortest name, then the first, is taken. A `*_dseg` is looked for beside the scan and in
-    the same place below `derivatives/*/`.
+    the same place below `derivatives/*/`, but not of lesions, nor among our own results.
 
     Args:
         folder: BIDS folder.
@@ -61,12 +61,12 @@ def _visit(folder: Path, anat: Path, sequences: tuple[Sequence, ...]) -> Visit |
     if not scans:
         return None
     inside = anat.relative_to(folder)
-    places = [anat, *sorted(p / inside for p in folder.glob("derivatives/*"))]
+    places = [anat, *derivatives_of(folder, inside)]
     segmentations = [
         path
         for place in places
         for path in images_of(place, "_dseg")
-        if not any(space in path.name for space in OTHER_SPACES)
+        if not any(word in path.name for word in (*OTHER_SPACES, "lesion"))
     ]
     name = "_".join(inside.parts[:-1])
     return Visit(name, inside.parts[0], scans, segmentations[0] if segmentations else None)

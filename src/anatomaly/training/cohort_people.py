@@ -84,8 +84,10 @@ def prepare_people(visits: list[Visit], cache: Path) -> Iterator[str]:
             yield f"{visit.name}: skipped: {error}"
             continue
         folder.mkdir(parents=True, exist_ok=True)
-        for name, array in arrays.items():
-            np.save(folder / f"{name}.npy", array)
+        for stale in (folder / "subject.json", *folder.glob("*.npy")):
+            stale.unlink(missing_ok=True)
+        for name in sorted(arrays, key="labels".__eq__):  # labels last: they make it a person
+            np.save(folder / f"{name}.npy", arrays[name])
         (folder / "subject.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
         notes = "".join(f"; {note}" for note in record["notes"])
         yield f"{visit.name}: prepared {', '.join(record['prepared'])}{notes}"

@@ -45,6 +45,22 @@ def test_a_mask_that_names_a_sequence_belongs_to_it(write):
     assert {c.person for c in found.cases} == {"sub-01"}
 
 
+def test_our_own_results_are_no_truth(write):
+    drawn = "derivatives/manual/sub-01/anat/sub-01_label-lesion_mask.nii.gz"
+    folder = write({
+        "sub-01/anat/sub-01_FLAIR.nii.gz": "scan",
+        "derivatives/anatomaly/sub-01/anat/sub-01_seg-lesions_desc-FLAIR_dseg.nii.gz": "lesion",
+        drawn: "lesion",
+    })  # fmt: skip
+    (case,) = find_bids(folder).cases
+    assert case.label != folder / drawn  # a stranger's file of this name would count
+    (folder / "derivatives/anatomaly/dataset_description.json").write_text(
+        '{"GeneratedBy": [{"Name": "anatomaly"}]}', encoding="utf-8"
+    )
+    (case,) = find_bids(folder).cases
+    assert case.label == folder / drawn
+
+
 def test_healthy_people_need_no_mask(write):
     folder = write({
         "sub-01/anat/sub-01_T1w.nii.gz": "scan",

@@ -3,8 +3,9 @@
 A mask is `sub-*_mask`, `_roi` or `_dseg` (or, as many data sets have it, any file) whose name says
 `lesion`, or a `_roi`, beside the scan or in the same place below `derivatives/*/`: for example
 `sub-01_label-lesion_mask.nii.gz` (BIDS 1.9, derivatives), `sub-01_T2w_desc-lesion_mask.nii.gz` or
-`sub-01_acq-3D_FLAIR_roi.nii.gz`. A mask that names a sequence (`_T2w_`) belongs to it alone. People
-whose `group` in `participants.tsv` is control or healthy need none. Age and sex come from there.
+`sub-01_acq-3D_FLAIR_roi.nii.gz`. Our own results are no truth and are left out. A mask that names
+a sequence (`_T2w_`) belongs to it alone. People whose `group` in `participants.tsv` is control or
+healthy need none. Age and sex come from there.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.dataset import Dataset, Found
-from anatomaly.scan.bids import ENDINGS, anat_folders, images_of, scans_of
+from anatomaly.scan.bids import ENDINGS, anat_folders, derivatives_of, images_of, scans_of
 from anatomaly.types import SEQUENCES, Sequence
 
 _HEALTHY = {"control", "controls", "healthy", "healthy_control", "hc", "cn", "hv"}
@@ -37,7 +38,7 @@ def _add_visit(folder: Path, anat: Path, row: dict[str, str], found: Found) -> N
     inside = anat.relative_to(folder)
     patient, person = "_".join(inside.parts[:-1]), inside.parts[0]
     healthy = row.get("group", "").strip().lower().replace(" ", "_") in _HEALTHY
-    places = [anat, *sorted(path / inside for path in folder.glob("derivatives/*"))]
+    places = [anat, *derivatives_of(folder, inside)]
     masks = [path for place in places for path in _masks(place)]
     for sequence in SEQUENCES:
         scans = scans_of(anat, sequence)
