@@ -28,7 +28,9 @@ EVIDENCE_CHANNELS = 9
 """Scan, nearer expectation, two residuals, asymmetry, structural difference, three tissues."""
 
 ASYMMETRY_MM = 2.0
-"""σ of the blur of the difference to the other hemisphere: they mirror one another that well."""
+"""σ of the blur of the difference to the other hemisphere: they mirror one another that well. The
+grid is mirrored about its own middle, .5 mm left of the template's midplane, in training as in use:
+a scorer that is trained anew should mirror index i to 160 − i."""
 
 
 HEAD_START = (12.0, -4.0)

@@ -1,7 +1,7 @@
 """Baseline number one: the histogram-equalised intensity itself is the score.
 
 Source: Meissen et al. 2021, arXiv:2109.06023, for FLAIR. What differs: T1w is inverted, the
-score goes through a median filter, and its rim is dropped as for every other method.
+score goes through a median filter, and a rim is dropped, as for the other baselines.
 """
 
 from __future__ import annotations
