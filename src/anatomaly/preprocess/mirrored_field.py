@@ -27,8 +27,8 @@ from anatomaly.volume import Volume
 
 COARSE_LEVELS = 2
 STEP = 4
-"""Grid on which the hemispheres are compared, in template voxels. Its
-midplane lies .5 mm left of the template's, so a cell and its mirror are 1 mm off: a quarter of one."""
+"""Grid on which the hemispheres are compared, in template voxels.
+Its middle lies .5 mm left of the template's midplane: cells of 4 mm and mirrors are 1 mm off."""
 SMOOTH_MM = 6.0
 """σ of the blur that rounds off where the hemispheres stop agreeing."""
 
