@@ -18,17 +18,16 @@ if TYPE_CHECKING:
     from anatomaly.evaluation.datasets.check import Report
     from anatomaly.evaluation.datasets.dataset import Problem
 
-datasets_app = typer.Typer(
-    help="Test sets: what they hold, where to get them, whether a folder is as shipped.",
-    epilog="Start with `anatomaly datasets`, which lists them and their names.",
-)
+datasets_app = typer.Typer()
 SHOWN = 3
 """Names that are shown of each problem, unless all are asked for."""
 
 
 @datasets_app.callback(invoke_without_command=True)
 def list_datasets(context: typer.Context) -> None:
-    """List the test sets: what each holds, its licence, where to apply. Nothing is downloaded.
+    """List test sets: what each holds, its licence, where to apply; check a folder of yours.
+
+    Nothing is downloaded.
 
     - `anatomaly datasets`
     - `anatomaly datasets check brats-gli data`
