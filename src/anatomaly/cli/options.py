@@ -99,7 +99,7 @@ Threshold = Annotated[
         show_default=False,
         rich_help_panel=WHAT,
         help="Score above which a voxel is abnormal, 0 to 1: lower finds more, wrong and right. "
-        "Default: the weights' own of the sequence (`anatomaly info`).",
+        "Default: what the weights bring for the sequence (`anatomaly info`).",
     ),
 ]
 PolarityChoice = Annotated[
