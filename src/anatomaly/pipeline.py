@@ -445,7 +445,6 @@ def _manifest(
             "sha256": card.sha256,
             "healthy_sha256": card.healthy_sha256,
             "scorer_sha256": card.scorer_sha256,
-            "session_level": card.session_level,
         },
         "config": asdict(config),
         "device": device,

@@ -59,8 +59,6 @@ class WeightsCard:
         thresholds: default threshold on the anomaly map for each sequence.
         choices: route, reuse and score that did best on validation for each sequence, and that
             the thresholds belong to; the fields of `Choice` that are left out are its defaults.
-        session_level: relative score (`anomaly.fusion`) at which the map of several sequences is
-            cut, so that healthy people have no more in it than in a single scan; in [.5, 1).
         healthy_sha256: of `healthy_residual.safetensors`; empty without one.
         scorer_sha256: of `lesion_scorer.safetensors`; empty without one.
         licence: of the weights.
@@ -78,7 +76,6 @@ class WeightsCard:
     preparation: str
     thresholds: dict[str, float]
     choices: dict[str, dict[str, str]] = field(default_factory=dict)
-    session_level: float = 0.5
     healthy_sha256: str = ""
     scorer_sha256: str = ""
     licence: str = ""

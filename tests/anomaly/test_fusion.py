@@ -30,15 +30,6 @@ def test_the_fused_mask_is_the_union_of_the_masks():
     np.testing.assert_array_equal(fused > FUSED_THRESHOLD, union)
 
 
-def test_a_level_cuts_several_scores_and_leaves_one_alone():
-    rng = np.random.default_rng(4)
-    scores = [rng.random((5, 6, 7)).astype(np.float32) for _ in range(3)]
-    fused = fuse_scores(scores, 0.7)
-    np.testing.assert_array_equal(fused > FUSED_THRESHOLD, np.max(scores, axis=0) > 0.7)
-    np.testing.assert_array_equal(fuse_scores(scores[:1], 0.7), scores[0])
-    np.testing.assert_array_equal(fuse_scores(scores), np.max(scores, axis=0))
-
-
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_a_threshold_at_the_end_is_refused(threshold):
     with pytest.raises(ConfigError, match="got"):

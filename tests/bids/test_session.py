@@ -70,25 +70,6 @@ def test_both_balls_are_where_they_were_seen(session, out, fakes):
     assert len(fused.lesions) == 2
 
 
-def test_the_level_of_the_weights_cuts_the_map_of_several_scans(session, out, fakes):
-    """A score of .8 is .83 relative to a threshold of .4, and .75 relative to one of .6."""
-    for scan in session.scans:
-        path = out.figures(session, scan.name) / "run.json"
-        run = json.loads(path.read_text())
-        path.write_text(json.dumps(run | {"weights": run["weights"] | {"session_level": 0.8}}))
-    scans, fused = fuse_all(session, out)
-    grid = fused.reference.scan.volume
-    (lesion,) = fused.lesions
-    assert np.linalg.norm(lesion.centre_scanner_mm - grid_place(grid, BALL["T1w"])) < 1.5
-    write_session(fused, scans, session, out)
-    written = out.session_volume(session, fused.reference.bids.stem, "anomaly_map")
-    says = json.loads(sidecar(written).read_text())
-    assert (says["SessionLevel"], says["Threshold"]) == (0.8, 0.5)
-    own = read_own(scans[0], session, out)
-    alone = fuse([own], 20.0)
-    assert alone.level == 0.5 and len(alone.lesions) == 1
-
-
 def grid_place(grid, from_middle_mm):
     """Scanner mm of a point given from the middle of an upright grid."""
     return grid.affine[:3, 3] + grid.spacing_mm * (np.array(grid.shape) - 1) / 2 + from_middle_mm

@@ -39,27 +39,20 @@ def relative_score(score: FloatArray, threshold: float) -> NDArray[np.float32]:
     return np.asarray(bent, dtype=np.float32)
 
 
-def fuse_scores(
-    relative_scores: Many[FloatArray], level: float = FUSED_THRESHOLD
-) -> NDArray[np.float32]:
+def fuse_scores(relative_scores: Many[FloatArray]) -> NDArray[np.float32]:
     """Return the largest of the relative scores at each place.
 
-    Abnormal is what any sequence finds clearly abnormal. At a level of .5 the fused mask is the
-    union of theirs, and their false positives add up; a higher level takes that back. A sequence
+    Abnormal is what any sequence finds abnormal: the fused mask is the union of theirs. A sequence
     that does not reach a place scores 0 there, and so says nothing.
 
     Args:
         relative_scores: of one shape, each in [0, 1].
-        level: that becomes .5 where there are several; one score alone stays as it is.
 
     Raises:
         GeometryError: shapes differ.
-        ConfigError: the level is not between 0 and 1.
     """
     shapes = {score.shape for score in relative_scores}
     if len(shapes) != 1:
         raise GeometryError(f"scores to fuse must have one shape, found {sorted(shapes)}")
     largest: NDArray[np.float32] = np.max(relative_scores, axis=0).astype(np.float32)
-    if len(relative_scores) == 1 or level == FUSED_THRESHOLD:
-        return largest
-    return relative_score(largest, level)
+    return largest

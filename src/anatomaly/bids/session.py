@@ -7,7 +7,6 @@ jobs that each did one sequence are joined.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Sequence as Many
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +61,6 @@ class OwnResult:
         """That its mask was cut at."""
         return float(self.run["threshold"])
 
-    @property
-    def session_level(self) -> float:
-        """At which its weights want the maps of several sequences to be cut."""
-        return float(self.run.get("weights", {}).get("session_level", FUSED_THRESHOLD))
-
 
 @dataclass(frozen=True)
 class Fused:
@@ -91,11 +85,6 @@ class Fused:
     to_reference: Mapping[str, Affine]
     overlap: Mapping[str, float]
     warnings: tuple[str, ...]
-
-    @property
-    def level(self) -> float:
-        """Relative score at which the map is cut; it is `FUSED_THRESHOLD` in the map."""
-        return _level(self.used)
 
     @property
     def sequences(self) -> list[str]:
@@ -185,21 +174,13 @@ def fuse(owns: list[OwnResult], min_lesion_mm3: float, atlas: Atlas | None = Non
         used.append(own)
         scores.append(relative_score(score, own.threshold))
     inside = reference.brain_mask.data
-    joined = fuse_scores(scores, _level(used))
-    fused = reference.anomaly_map.with_data(np.where(inside, joined, np.float32(0)))
+    fused = reference.anomaly_map.with_data(np.where(inside, fuse_scores(scores), np.float32(0)))
     mask = threshold_map(fused, reference.brain_mask, FUSED_THRESHOLD, min_lesion_mm3)
     residual = reference.scan.volume.data - reference.pseudo_healthy.data
     lesions = tabulate_lesions(fused, mask, fused.with_data(residual), reference.to_template, atlas)
     return Fused(
         reference, tuple(used), fused, mask, lesions, to_reference, overlap, tuple(warnings)
     )
-
-
-def _level(used: Many[OwnResult]) -> float:
-    """Return where the map of these scans is cut: the strictest level of their weights."""
-    if len(used) == 1:
-        return FUSED_THRESHOLD
-    return max(own.session_level for own in used)
 
 
 def _lay_over(own: OwnResult, reference: OwnResult, to_reference: Affine) -> FloatArray:

@@ -127,10 +127,9 @@ def _says(fused: Fused) -> dict[str, Any]:
     quality = fused.reference.run.get("preparation", {}).get("quality", {})
     return {
         "Description": "Largest of the sequences' scores, each bent so that its own threshold is "
-        "0.5, then bent so that SessionLevel is 0.5; not a probability.",
+        "0.5; not a probability.",
         "Sequences": fused.sequences,
         "Threshold": FUSED_THRESHOLD,
-        "SessionLevel": fused.level,
         "OwnThresholds": {own.bids.sequence: own.threshold for own in fused.used},
         "RigidToReference": fused.to_reference,
         "BrainOverlap": fused.overlap,
@@ -198,7 +197,6 @@ def _run(fused: Fused) -> Mapping[str, Any]:
         "warnings": fused.warnings,
         "fused": {
             "thresholds": {own.bids.sequence: own.threshold for own in fused.used},
-            "level": fused.level,
             "reference": fused.reference.bids.sequence,
             "rigid_to_reference": fused.to_reference,
             "brain_overlap": fused.overlap,

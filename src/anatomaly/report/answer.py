@@ -114,7 +114,7 @@ def _headline(count: int, volume_ml: float, known: bool) -> str:
 
 def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
     """Say what healthy scans have; only where the threshold is that of the weights."""
-    if run.get("fused") and run["fused"].get("level", 0.5) <= 0.5:
+    if run.get("fused"):
         return "Joined from several sequences: the false alarms of each add up."
     if run.get("config", {}).get("anomaly", {}).get("threshold") is not None:
         return "The threshold was given by hand; what healthy scans have above it is not known."
