@@ -73,9 +73,9 @@ class Figures(NamedTuple):
     wrong_pieces: int
 
     @property
-    def rank(self) -> float:
-        """The lowest is the best of its set."""
-        return self.wrong_ml if np.isnan(self.dice) else -self.dice
+    def rank(self) -> tuple[float, float]:
+        """The lowest is the best of its set: by Dice, then by what was found where nothing is."""
+        return 0.0 if np.isnan(self.dice) else -self.dice, self.wrong_ml
 
     @property
     def set_name(self) -> str:
@@ -247,8 +247,8 @@ def write_table(
         "",
         "Masks at the thresholds of the weights. `wrong` was found where no lesion is, `missed` is",
         "lesion that is not in the mask; a lesion counts as found where a tenth of it is in the",
-        "mask, a piece as wrong where less than a tenth of it is lesion. Ranked by Dice, healthy",
-        "people by what was found in them.",
+        "mask, a piece as wrong where less than a tenth of it is lesion. Ranked by Dice, then by",
+        "what is wrong.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "|---|---|---|" + "---:|" * (len(COLUMNS) - 3),

@@ -6,7 +6,7 @@ People that training never saw: their real T1w scan as it is prepared, and a T2w
 drawn from it as for the thresholds of the weights (`training.validation.draw_validation`: the
 person's own anatomy; noise, blur and normal variants drawn). The three lie on one grid, so errors
 of registration are not in the figures. Each session is kept in FOLDER/sessions.json, and a killed
-run goes on. Writes benchmarks/results/sessions.md.
+run goes on. Writes benchmarks/results/sessions.md after each.
 """
 
 from __future__ import annotations
@@ -127,8 +127,7 @@ def main() -> None:
         rows[person.name] = describe(person.name, scores, scans[0].brain_mask)
         print(rows[person.name], flush=True)
         kept.write_text(json.dumps(content | {card.scorer_sha256: rows}, indent=1) + "\n")
-    found = [rows[person.name] for person in people]
-    (RESULTS / "sessions.md").write_text(write_table(found, card), encoding="utf-8")
+        (RESULTS / "sessions.md").write_text(write_table(list(rows.values()), card), "utf-8")
 
 
 def write_table(rows: list[Row], card: WeightsCard) -> str:
