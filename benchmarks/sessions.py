@@ -120,13 +120,12 @@ def main() -> None:
     content = json.loads(kept.read_text()) if kept.is_file() else {}
     rows: dict[str, Row] = content.get(card.scorer_sha256, {})
     for number, person in enumerate(people):
-        if person.name in rows:
-            continue
-        scans = draw_session(person, number)
-        scores = score_session(scans, model, card, refine)
-        rows[person.name] = describe(person.name, scores, scans[0].brain_mask)
-        print(rows[person.name], flush=True)
-        kept.write_text(json.dumps(content | {card.scorer_sha256: rows}, indent=1) + "\n")
+        if person.name not in rows:
+            scans = draw_session(person, number)
+            scores = score_session(scans, model, card, refine)
+            rows[person.name] = describe(person.name, scores, scans[0].brain_mask)
+            print(rows[person.name], flush=True)
+            kept.write_text(json.dumps(content | {card.scorer_sha256: rows}, indent=1) + "\n")
         (RESULTS / "sessions.md").write_text(write_table(list(rows.values()), card), "utf-8")
 
 
