@@ -113,7 +113,7 @@ class Detection:
             known = OUTPUTS + ASKED_OUTPUTS
             raise ConfigError(f"unknown outputs {sorted(unknown)}; choose among {known}")
         folder = Path(folder)
-        name = page_name(folder.name, self.scan.name)
+        title = page_name(folder.name, self.scan.name)
         with output_folder(folder) as temporary:
             for name in wanted - {"lesions", "overview", "report", "dicom"}:
                 volume: Volume = getattr(self, name)
@@ -121,9 +121,9 @@ class Detection:
             if "lesions" in wanted:
                 write_lesions_tsv(temporary / "lesions.tsv", self.lesions)
             if "overview" in wanted:
-                self._write_overview(temporary / "overview.png", name)
+                self._write_overview(temporary / "overview.png", title)
             if "report" in wanted:
-                self._write_page(temporary, name)
+                self._write_page(temporary, title)
             if "dicom" in wanted:
                 write_dicom_results(
                     temporary,
@@ -136,7 +136,7 @@ class Detection:
             write_manifest(temporary / "run.json", self.run)
         return folder
 
-    def _write_overview(self, path: Path, name: str) -> None:
+    def _write_overview(self, path: Path, title: str) -> None:
         write_overview(
             path,
             self.scan.volume,
@@ -144,15 +144,15 @@ class Detection:
             self.anomaly_map,
             self.anomaly_mask,
             self.brain_mask,
-            f"{name} · {self.sequence}",
+            f"{title} · {self.sequence}",
             self.threshold,
             self.warnings,
         )
 
-    def _write_page(self, folder: Path, name: str) -> None:
+    def _write_page(self, folder: Path, title: str) -> None:
         overview = folder / "overview.png"
         content = PageContent(
-            name=name,
+            name=title,
             run=plain(self.run),
             lesions=lesion_rows(self.lesions),
             spots=find_spots(self.anomaly_mask, self.brain_mask),
