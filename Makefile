@@ -44,10 +44,11 @@ docs: $(STAMP)
 	$(BIN)/pytest -q --doctest-modules src
 	$(BIN)/mkdocs build --strict
 
-# The committed picture, of a generated brain.
+# The committed pictures, of generated brains alone.
 pictures: $(STAMP)
 	$(BIN)/anatomaly demo --sequence FLAIR -o runs/pictures
 	cp runs/pictures/phantom_FLAIR/overview.png docs/images/demo_overview.png
+	$(BIN)/python benchmarks/gallery.py --phantoms --results runs/pictures/gallery
 
 bench: $(STAMP)
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

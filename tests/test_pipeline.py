@@ -234,8 +234,9 @@ def names(folder):
 
 
 def test_save_writes_the_named_files_and_they_read_back(found, tmp_path):
-    folder = found.save(tmp_path / "deep" / "result")
+    folder = found.save(tmp_path / "deep" / "site-a_sub-01_FLAIR")
     assert names(folder) == {*FILES.values(), "run.json"}
+    assert "<h1>site-a_sub-01_FLAIR</h1>" in (folder / "report.html").read_text()
     assert set(FILES) == set(OUTPUTS)
     for name in VOLUMES:
         file = nib.load(folder / FILES[name])

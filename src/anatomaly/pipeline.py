@@ -42,7 +42,7 @@ from anatomaly.preprocess.trace import Trace
 from anatomaly.report.layers import PageVolumes, make_layers
 from anatomaly.report.manifest import plain, software_versions, write_manifest
 from anatomaly.report.overview import write_overview
-from anatomaly.report.page import PageContent, write_page
+from anatomaly.report.page import PageContent, page_name, write_page
 from anatomaly.report.spots import find_spots
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
@@ -113,6 +113,7 @@ class Detection:
             known = OUTPUTS + ASKED_OUTPUTS
             raise ConfigError(f"unknown outputs {sorted(unknown)}; choose among {known}")
         folder = Path(folder)
+        title = page_name(folder.name, self.scan.name)
         with output_folder(folder) as temporary:
             for name in wanted - {"lesions", "overview", "report", "dicom"}:
                 volume: Volume = getattr(self, name)
@@ -120,9 +121,9 @@ class Detection:
             if "lesions" in wanted:
                 write_lesions_tsv(temporary / "lesions.tsv", self.lesions)
             if "overview" in wanted:
-                self._write_overview(temporary / "overview.png")
+                self._write_overview(temporary / "overview.png", title)
             if "report" in wanted:
-                self._write_page(temporary)
+                self._write_page(temporary, title)
             if "dicom" in wanted:
                 write_dicom_results(
                     temporary,
@@ -135,7 +136,7 @@ class Detection:
             write_manifest(temporary / "run.json", self.run)
         return folder
 
-    def _write_overview(self, path: Path) -> None:
+    def _write_overview(self, path: Path, title: str) -> None:
         write_overview(
             path,
             self.scan.volume,
@@ -143,15 +144,15 @@ class Detection:
             self.anomaly_map,
             self.anomaly_mask,
             self.brain_mask,
-            f"{self.scan.name} · {self.sequence}",
+            f"{title} · {self.sequence}",
             self.threshold,
             self.warnings,
         )
 
-    def _write_page(self, folder: Path) -> None:
+    def _write_page(self, folder: Path, title: str) -> None:
         overview = folder / "overview.png"
         content = PageContent(
-            name=self.scan.name,
+            name=title,
             run=plain(self.run),
             lesions=lesion_rows(self.lesions),
             spots=find_spots(self.anomaly_mask, self.brain_mask),
@@ -438,9 +439,10 @@ def _manifest(
     device: str,
 ) -> dict[str, Any]:
     """Everything that a reader of the result needs to make it again."""
+    source = None if scan.source is None else scan.source.absolute()  # pages are rebuilt elsewhere
     return {
         "not_a_medical_device": "research software: not for diagnosis or treatment",
-        "scan": {"name": scan.name, "source": scan.source, **scan.metadata},
+        "scan": {"name": scan.name, "source": source, **scan.metadata},
         "sequence": prepared.sequence,
         "polarity": resolve_polarity(config.anomaly.polarity, prepared.sequence),
         "weights": {

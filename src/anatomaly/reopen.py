@@ -19,7 +19,7 @@ from anatomaly.geometry import affine_in_mm
 from anatomaly.native import template_tissue_native
 from anatomaly.report.index import read_rows
 from anatomaly.report.layers import Layers, PageVolumes, UInt8, make_layers, read_layers
-from anatomaly.report.page import PageContent, write_page
+from anatomaly.report.page import PageContent, page_name, write_page
 from anatomaly.report.spots import Spot, find_spots
 from anatomaly.scan.read import read_scan
 from anatomaly.types import Affine
@@ -49,7 +49,7 @@ def rebuild_page(folder: Path) -> Path:
     overview = folder / "overview.png"
     lesions = read_rows(folder / "lesions.tsv")
     content = PageContent(
-        name=str(run["scan"]["name"]),
+        name=page_name(folder.resolve().name, str(run["scan"]["name"])),
         run=run,
         lesions=lesions,
         spots=find_spots(mask, read_volume(folder / "brain_mask.nii.gz")) if mask else kept.spots,

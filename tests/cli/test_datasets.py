@@ -1,5 +1,7 @@
 """`anatomaly datasets`."""
 
+import shutil
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -38,6 +40,19 @@ def test_check_says_what_is_there_and_what_is_missing(run, folder):
     assert "no T2w" in result.stdout and "patient01, patient02, patient03, …" in result.stdout
     assert "Looks wrong" not in result.stdout
     assert "patient05" in run("datasets", "check", "mslub", folder, "--all").stdout
+
+
+def test_the_median_of_an_even_number_lies_between_the_middle_two(run, folder):
+    """Voxels of 1 mL."""
+    affine = np.diag([10.0, 10, 10, 1])
+    for file in folder.rglob("*.nii.gz"):
+        nib.save(nib.Nifti1Image(np.asarray(nib.load(file).dataobj), affine), file)
+    for number in (3, 4, 5):
+        shutil.rmtree(folder / f"patient{number:02d}")
+    lesion = np.zeros((6, 6, 6), np.int16)
+    lesion[2:5, 2:4, 2:4] = 1
+    nib.save(nib.Nifti1Image(lesion, affine), folder / "patient01" / "consensus_gt.nii.gz")
+    assert "8.0 to 12.0 mL, median 10.0 mL" in run("datasets", "check", "mslub", folder).stdout
 
 
 def test_check_fails_where_something_looks_wrong(run, folder):

@@ -1,5 +1,6 @@
 """`anatomaly detect`: exit status, failures, names, what is left behind."""
 
+import json
 import os
 import sys
 
@@ -106,6 +107,21 @@ def test_skip_finished_and_overwrite(run, fake, tmp_path):
     assert [path.name for path, _ in fake.seen] == ["one.nii.gz", "two.nii.gz"]
     run("detect", "one.nii.gz", "-o", tmp_path)
     assert fake.seen[-1][0].name == "one.nii.gz"
+
+
+def test_the_result_of_another_scan_is_not_taken_for_this_ones(run, fake, tmp_path):
+    scan, other = tmp_path / "a" / "T1w.nii.gz", tmp_path / "b" / "T1w.nii.gz"
+    folder = tmp_path / "out" / "T1w"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps({"scan": {"source": str(scan)}}))
+    skipped = run("detect", other, "-o", tmp_path / "out", "--skip-finished")
+    assert f"the result there is of {scan}, not of {other}" in skipped.stderr
+    assert (
+        "has a result already" in run("detect", scan, "-o", folder.parent, "--skip-finished").stderr
+    )
+    assert fake.seen == []
+    assert f"replaces the result of {scan}" in run("detect", other, "-o", folder.parent).stderr
+    assert len(fake.seen) == 1
 
 
 def test_half_a_result_counts_as_unfinished(run, fake, tmp_path):

@@ -18,3 +18,16 @@ def test_help_of_every_command(run, command):
 
 def test_unknown_command_is_wrong_usage(run):
     assert run("detekt").exit_code == 2
+
+
+def test_completion_knows_commands_options_and_values(run, monkeypatch):
+    """As a shell asks: what could stand where the cursor is."""
+    monkeypatch.setenv("_ANATOMALY_COMPLETE", "complete_bash")
+    for words, said in {
+        "anatomaly de": ["detect", "demo"],
+        "anatomaly detect --pol": ["--polarity"],
+        "anatomaly detect --polarity dark": ["darker"],
+    }.items():
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+        assert run().stdout.split() == said

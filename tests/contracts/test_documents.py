@@ -80,6 +80,32 @@ def parse(group, words: list[str]) -> None:
         command.make_context(command.name, words)
 
 
+def every_command(command, name="anatomaly"):
+    """Yield each command that can be called, by its whole name."""
+    children = getattr(command, "commands", {})
+    if not children or command.invoke_without_command:
+        yield name, command
+    for word, child in children.items():
+        yield from every_command(child, f"{name} {word}")
+
+
+def test_the_help_of_every_command_has_an_example_that_parses(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    group = typer.main.get_command(app)
+    for name, command in every_command(group):
+        examples = re.findall(rf"`({name}\b[^`]*)`", command.help)
+        assert examples, name
+        for example in examples:
+            parse(group, shlex.split(example)[1:])
+
+
+def test_every_option_has_a_help_text():
+    for name, command in every_command(typer.main.get_command(app)):
+        assert [p.name for p in command.params if not getattr(p, "help", "")] == [], name
+    parser = make_parser()
+    assert [action.dest for action in parser._actions if not action.help] == []
+
+
 @documents
 def test_python_examples_compile_and_use_public_names(document):
     for block in blocks(document, "python"):

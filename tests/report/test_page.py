@@ -97,16 +97,34 @@ def test_numbers_are_those_of_the_table(page, made):
     body = re.search(r"<tbody>(.*?)</tbody>", page, flags=re.S)[1]
     lines = re.findall(r"<tr.*?</tr>", body, flags=re.S)
     assert len(lines) == len(made.rows) == 2
+    head = re.search(r'class="lesions">\s*<thead>(.*?)</thead>', page, flags=re.S)[1]
+    columns = re.findall(r"<th>(.*?)</th>", head)
     for line, row in zip(lines, made.rows, strict=True):
-        cells = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td>(.*?)</td>", line)]
-        assert cells[0] == row["number"] and cells[3].split(",")[0] == row["polarity"]
-        assert float(cells[1]) == pytest.approx(float(row["volume_mm3"]) / 1000, abs=5e-4)
-        assert cells[4:6] == [row["peak_score"], row["mean_score"]]
-        assert cells[6] == ", ".join(row[f"{axis}_mni_mm"] for axis in "xyz")
-        assert cells[7] == ", ".join(row[f"{axis}_scanner_mm"] for axis in "xyz")
+        cells = [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?>(.*?)</td>", line)]
+        shown = dict(zip(columns, cells, strict=True))
+        assert shown["No."] == row["number"]
+        assert shown["Compared with expected"].split(",")[0] == row["polarity"]
+        assert float(shown["Volume, mL"]) == pytest.approx(
+            float(row["volume_mm3"]) / 1000, abs=0.005
+        )
+        for name in ("peak", "mean"):
+            score = float(shown[f"{name.title()} score"])
+            assert score == pytest.approx(float(row[f"{name}_score"]), abs=0.00501)
+        for name, digits in (("MNI", 0.501), ("Scanner", 0.0501)):
+            place = [float(number) for number in shown[f"{name} x, y, z, mm"].split(",")]
+            exact = [float(row[f"{axis}_{name.lower()}_mm"]) for axis in "xyz"]
+            assert place == pytest.approx(exact, abs=digits)
     data = data_of(page)
     assert data["threshold"] == 0.4 and data["volume_ml"] == pytest.approx(total)
     assert data["spots"] == [list(spot.mm) for spot in made.spots]
+
+
+def test_the_column_of_regions_is_there_where_regions_are(content, made):
+    named = [{**row, "region": "Insula"} for row in made.rows]
+    bare = [{**row, "region": ""} for row in made.rows]
+    assert '<td class="region">Insula</td>' in render_page(content(lesions=named))
+    page = render_page(content(lesions=bare))
+    assert "<th>Region</th>" not in page and "Regions need an atlas" in page
 
 
 def data_of(page):

@@ -25,7 +25,12 @@ USAGE, BAD_DATA, NO_INPUT, CANNOT_CREATE, IO_ERROR = 64, 65, 66, 73, 74
 """Exit statuses of the BIDS execution specification, and of BSD's sysexits."""
 
 BAD_SCAN = {"ScanError", "GeometryError", "PreparationError"}
-_EXIT_HELP = """\
+_EPILOG = """\
+examples:
+  anatomaly-bids raw raw/derivatives/anatomaly participant
+  anatomaly-bids raw raw/derivatives/anatomaly participant --participant-label 01 02
+  anatomaly-bids raw raw/derivatives/anatomaly group
+
 exit status: 0 all succeeded, 1 something failed, 16 no BIDS data set, 17 unknown level,
 18 the filters select nothing, 64 wrong usage, 65 every failure is a bad scan, 66 no input,
 73 the output cannot be created, 74 it cannot be written.
@@ -73,7 +78,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="anatomaly-bids",
         description="Find what is abnormal in the T1w, T2w and FLAIR scans of a BIDS data set.",
-        epilog=_EXIT_HELP,
+        epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -83,9 +88,18 @@ def make_parser() -> argparse.ArgumentParser:
     add("--version", action="version", version=f"anatomaly {__version__}")
     chosen = parser.add_argument_group("which scans (all without these)")
     add = chosen.add_argument
-    add("--participant-label", "--participant_label", nargs="+", default=[], metavar="LABEL")
-    add("--session-label", "--session_label", nargs="+", default=[], metavar="LABEL")
-    add("--sequence", nargs="+", choices=SEQUENCES, default=list(SEQUENCES))
+    add(
+        "--participant-label", "--participant_label", nargs="+", default=[], metavar="LABEL",
+        help="these people; with or without sub-, several after a space",
+    )  # fmt: skip
+    add(
+        "--session-label", "--session_label", nargs="+", default=[], metavar="LABEL",
+        help="these sessions; with or without ses-",
+    )  # fmt: skip
+    add(
+        "--sequence", nargs="+", choices=SEQUENCES, default=list(SEQUENCES),
+        help="scans of these sequences",
+    )  # fmt: skip
     how = parser.add_argument_group("how")
     add = how.add_argument
     add("--redo", action="store_true", help="compute again what is finished")
@@ -93,13 +107,19 @@ def make_parser() -> argparse.ArgumentParser:
         "--n-cpus", "--n_cpus", "--nprocs", type=_count, default=0, metavar="N",
         help="threads of the one process; scans are done one after the other (default: all)",
     )  # fmt: skip
-    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
+    add(
+        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto",
+        help="where the networks run (default: a GPU if there is one)",
+    )  # fmt: skip
     add("--weights", default="default", help="bundled weights by name, or a folder")
     add("--atlas", type=Path, help="label image in MNI152 space that names regions")
-    add("--min-lesion-mm3", type=float, default=AnomalyConfig.min_lesion_mm3, metavar="MM3")
+    add(
+        "--min-lesion-mm3", type=float, default=AnomalyConfig.min_lesion_mm3, metavar="MM3",
+        help="drop pieces of the mask that are smaller (default: %(default)s)",
+    )  # fmt: skip
     add("--force", action="store_true", help="go on where the checks would refuse a scan")
-    add("--verbose", action="store_true")
-    add("--quiet", action="store_true")
+    add("--verbose", action="store_true", help="say more while working")
+    add("--quiet", action="store_true", help="only warnings and errors")
     return parser
 
 

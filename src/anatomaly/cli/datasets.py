@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
     from anatomaly.evaluation.datasets.check import Report
     from anatomaly.evaluation.datasets.dataset import Problem
 
-datasets_app = typer.Typer(
-    help="Test sets: what they hold, where to get them, whether a folder is as shipped."
-)
+datasets_app = typer.Typer()
 SHOWN = 3
 """Names that are shown of each problem, unless all are asked for."""
 
 
 @datasets_app.callback(invoke_without_command=True)
 def list_datasets(context: typer.Context) -> None:
-    """List the test sets: what each holds, its licence, where to apply. Nothing is downloaded.
+    """List test sets: what each holds, its licence, where to apply; check a folder of yours.
+
+    Nothing is downloaded.
 
     - `anatomaly datasets`
     - `anatomaly datasets check brats-gli data`
@@ -47,7 +48,10 @@ def list_datasets(context: typer.Context) -> None:
 
 def check(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", show_default=False, help="As `anatomaly datasets`.")
+        str,
+        typer.Argument(
+            metavar="NAME", show_default=False, help="One of those that `anatomaly datasets` lists."
+        ),
     ],
     folder: Annotated[
         Path,
@@ -108,9 +112,10 @@ def _summary(title: str, report: Report) -> Table:
         "healthy": str(report.healthy),
     }
     if report.lesion_ml:
-        volumes = sorted(report.lesion_ml.values())
-        middle = volumes[len(volumes) // 2]
-        rows["lesions"] = f"{volumes[0]:.1f} to {volumes[-1]:.1f} mL, median {middle:.1f} mL"
+        volumes = list(report.lesion_ml.values())
+        rows["lesions"] = (
+            f"{min(volumes):.1f} to {max(volumes):.1f} mL, median {median(volumes):.1f} mL"
+        )
     table = Table(title=escape(title), title_justify="left", show_header=False)
     for name, value in rows.items():
         table.add_row(name, value)

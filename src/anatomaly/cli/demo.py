@@ -34,10 +34,8 @@ def demo(
 
     Exit status: 0 if the lesion was found in every sequence, 1 otherwise.
 
-    Examples:
-        anatomaly demo
-
-        anatomaly demo --sequence FLAIR --seed 3 -o elsewhere
+    - `anatomaly demo`
+    - `anatomaly demo --sequence FLAIR --seed 3 -o elsewhere`
     """
     chosen = [name for name in SEQUENCES if sequence in ("all", name)]
     scans = {f"phantom_{name}": output / f"phantom_{name}.nii.gz" for name in chosen}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +128,15 @@ def _unfinished(scans: dict[str, Path], output: Path, display: Display) -> dict[
     """Leave out scans that have a result; a result folder is whole if it holds `run.json`."""
     finished = {name for name in scans if (output / name / "run.json").is_file()}
     for name in sorted(finished):
-        display.note(f"{name}: has a result already, skipped")
+        other = scan_of_result(output / name, scans[name])
+        if other:
+            display.line(
+                f"{name}: skipped, but the result there is of {other}, not of {scans[name]}: "
+                "give another -o, or rename one of the scans",
+                style="yellow",
+            )
+        else:
+            display.note(f"{name}: has a result already, skipped")
     return {name: scan for name, scan in scans.items() if name not in finished}
 
 
@@ -144,11 +153,15 @@ def _detect_all(
         return False
 
     def process(name: str, scan: Path) -> str:
+        other = scan_of_result(output / name, scan)
+        if other:
+            display.line(f"{name}: warning: replaces the result of {other}", style="yellow")
         detection = detector.detect(scan)
         for warning in detection.warnings:
             display.line(f"{name}: warning: {warning}", style="yellow")
         folder = detection.save(output / name, outputs)
-        return f"{describe(detection)} -> {folder}"
+        page = folder / "report.html"
+        return f"{describe(detection)} -> {page if page.is_file() else folder}"
 
     failures = run_scans(scans, process, display)
     report_failures(failures, scans.values(), output)
@@ -156,6 +169,16 @@ def _detect_all(
     if is_cohort and (outputs is None or "report" in outputs):
         write_cohort_page(output, display)
     return not failures
+
+
+def scan_of_result(folder: Path, scan: Path) -> str:
+    """Return which other scan a result folder is of; empty if it is this one's, or none."""
+    try:
+        source = json.loads((folder / "run.json").read_text("utf-8"))["scan"]["source"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    same = not source or Path(source).absolute() == scan.absolute()
+    return "" if same else str(source)
 
 
 def write_cohort_page(output: Path, display: Display) -> None:

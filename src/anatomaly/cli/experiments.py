@@ -24,6 +24,7 @@ EXPERIMENTS = {
 experiments_app = typer.Typer(
     no_args_is_help=True,
     help="Measure what the method claims, on drawn healthy brains; minutes each, on one core.",
+    epilog="Start with `anatomaly experiments edges -o edges`; a picture and a JSON file come out.",
 )
 
 Output = Annotated[
@@ -65,7 +66,8 @@ def _make_command(name: str) -> Callable[..., None]:
 
 
 for _name, _help in EXPERIMENTS.items():
-    experiments_app.command(_name, help=_help)(_make_command(_name))
+    _text = f"{_help}\n\n- `anatomaly experiments {_name} -o {_name}`"
+    experiments_app.command(_name, help=_text)(_make_command(_name))
 
 
 def _run(name: str, output: Path, what: tuple[str, int, int | None], data: Path | None) -> None:

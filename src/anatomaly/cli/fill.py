@@ -106,9 +106,12 @@ def _read_result(scan: Path, result: Path) -> Parts:
     from anatomaly.scan.read import read_scan
 
     told = read_scan(scan)
-    of_result = read_run(result)["scan"].get("sha256")
-    if of_result not in (None, told.metadata.get("sha256")):
-        raise ScanError(f"{result}: is the result of another scan (their SHA-256 differ)")
+    searched = read_run(result)["scan"]
+    if searched.get("sha256") not in (None, told.metadata.get("sha256")):
+        raise ScanError(
+            f"{result}: is the result of another scan, {searched.get('source')} (their SHA-256 "
+            f"differ); give the result of {scan}, or leave --result out and it is searched now"
+        )
     names = ("pseudo_healthy", "anomaly_mask", "brain_mask")
     healthy, mask, brain = (read_volume(result / f"{name}.nii.gz") for name in names)
     if healthy is None or mask is None:

@@ -19,10 +19,8 @@ def info(
 ) -> None:
     """Show the bundled weights, the versions of what computes, and the devices.
 
-    Examples:
-        anatomaly info
-
-        anatomaly info --devices
+    - `anatomaly info`
+    - `anatomaly info --devices`
     """
     from anatomaly.report.manifest import software_versions
     from anatomaly.weights import list_weights

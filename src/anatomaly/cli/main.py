@@ -20,7 +20,6 @@ from anatomaly.cli.train import train_app
 app = typer.Typer(
     name="anatomaly",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},

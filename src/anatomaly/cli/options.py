@@ -15,9 +15,9 @@ INPUT, HOW, WHAT, RUN = "Input and output", "Preparation", "Detection", "Run"
 Scans = Annotated[
     list[Path],
     typer.Argument(
-        metavar="SCAN...",
+        metavar="SCAN",
         show_default=False,
-        help="NIfTI files (.nii, .nii.gz, .mgz) or folders with one DICOM series each.",
+        help="One or more NIfTI files (.nii, .nii.gz, .mgz) or folders with one DICOM series each.",
     ),
 ]
 Output = Annotated[
@@ -36,7 +36,7 @@ SequenceChoice = Annotated[
     SequenceOption,
     typer.Option(
         rich_help_panel=INPUT,
-        help="What the scans are; auto asks the file name, then the image.",
+        help="What the scans are; `auto`: by the file name (`_T1w`, `_T2w`, `_FLAIR`) or image.",
     ),
 ]
 OutputList = Annotated[
@@ -64,14 +64,16 @@ BrainMask = Annotated[
         dir_okay=False,
         show_default=False,
         rich_help_panel=HOW,
-        help="Your own brain mask, in the space of the scan; for one scan.",
+        help="Your own brain mask, an image in the space of the scan, above 0 inside; one scan.",
     ),
 ]
 BrainExtraction = Annotated[
     BrainExtractionMethod,
     typer.Option(
         rich_help_panel=HOW,
-        help="How the brain is found; auto keeps a stripped brain as it is.",
+        help="How the brain is found. `deepbet`: by a network; `atlas`: from the template, "
+        "coarser; `stripped`: the skull is gone already; `auto`: what is stripped stays as it is, "
+        "else deepbet, else the template.",
     ),
 ]
 BiasField = Annotated[
@@ -96,7 +98,8 @@ Threshold = Annotated[
         metavar="SCORE",
         show_default=False,
         rich_help_panel=WHAT,
-        help="Score above which a voxel is abnormal, 0 to 1; default: the weights' own.",
+        help="Score above which a voxel is abnormal, 0 to 1: lower finds more, wrong and right. "
+        "Default: what the weights bring for the sequence (`anatomaly info`).",
     ),
 ]
 PolarityChoice = Annotated[
@@ -110,25 +113,26 @@ ScoreChoice = Annotated[
     Literal["auto", "hybrid", "residual", "structure", "normalised", "refined"],
     typer.Option(
         rich_help_panel=WHAT,
-        help="The paper's score, either of its factors alone, the residual by what healthy people "
-        "have there, a network trained on synthetic lesions, or what the weights were "
-        "validated with.",
+        help="`refined`: a network trained on synthetic lesions; `hybrid`: the paper's score; "
+        "`residual`, `structure`: one of its two factors; `normalised`: the residual by what "
+        "healthy people have there; `auto`: what the weights were validated with.",
     ),
 ]
 RouteChoice = Annotated[
     Literal["auto", "edges", "tissue_map", "both"],
     typer.Option(
         rich_help_panel=WHAT,
-        help="Rebuild from edges (the method), the tissue map (its ablation), both, or by what the "
-        "weights were validated with.",
+        help="What the brain is rebuilt from. `edges`: the method; `tissue_map`: its ablation; "
+        "`both`; `auto`: what the weights were validated with.",
     ),
 ]
 ReuseChoice = Annotated[
     Literal["auto", "learned", "refined", "fitted"],
     typer.Option(
         rich_help_panel=WHAT,
-        help="How the scan's contrast is put back: by the network (the method), by it and then a "
-        "robust fit to the scan, by that fit alone, or by what the weights were validated with.",
+        help="How the scan's contrast is put back. `learned`: by the network, the method; "
+        "`fitted`: by a robust fit to the scan; `refined`: by both, in this order; `auto`: what "
+        "the weights were validated with.",
     ),
 ]
 MinLesion = Annotated[
@@ -137,7 +141,7 @@ MinLesion = Annotated[
         "--min-lesion-mm3",
         metavar="MM3",
         rich_help_panel=WHAT,
-        help="Drop smaller lesions.",
+        help="Drop pieces of the mask that are smaller.",
     ),
 ]
 AtlasFile = Annotated[
@@ -146,7 +150,8 @@ AtlasFile = Annotated[
         metavar="FILE",
         show_default=False,
         rich_help_panel=WHAT,
-        help="Label image in MNI152 space that names regions; a name table may lie beside it.",
+        help="Label image in MNI152 space that names regions; the names from a .tsv, .csv, .txt "
+        "or .lut of the same name beside it.",
     ),
 ]
 Weights = Annotated[
@@ -157,7 +162,10 @@ Weights = Annotated[
         help="Bundled weights, or a folder of your own.",
     ),
 ]
-Device = Annotated[DeviceOption, typer.Option(rich_help_panel=RUN, help="Where the networks run.")]
+Device = Annotated[
+    DeviceOption,
+    typer.Option(rich_help_panel=RUN, help="Where the networks run; `auto`: a GPU if any."),
+]
 Threads = Annotated[
     int,
     typer.Option(

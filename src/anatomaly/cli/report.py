@@ -41,7 +41,11 @@ def report(
     failed = 0
     with Display(len(folders), quiet=quiet) as display:
         if not folders:
-            display.line(f"{output}: holds no result (no run.json below it)", style="red")
+            display.line(
+                f"{output}: holds no result (no run.json below it); give the folder that "
+                "`anatomaly detect -o` wrote to",
+                style="red",
+            )
             raise typer.Exit(1)
         for folder in folders if pages else ():
             display.start_scan(folder.name)

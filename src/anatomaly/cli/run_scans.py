@@ -88,8 +88,8 @@ def report_failures(failures: list[Failure], scans: Collection[Path], output: Pa
 
 
 def show_failures(failures: list[Failure], total: int) -> None:
-    """Print a table of what failed and why; nothing where nothing failed."""
-    if not failures:
+    """Print a table of what failed and why; one scan alone has been told of already."""
+    if not failures or total == 1:
         return
     console = Console(stderr=True, highlight=False)
     width = None if console.is_terminal else 160

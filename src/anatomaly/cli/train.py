@@ -15,7 +15,12 @@ from anatomaly.cli.option_groups import expand_groups
 from anatomaly.cli.train_cohort import cohort as cohort_command
 from anatomaly.cli.train_cohort import finetune
 
-train_app = typer.Typer(no_args_is_help=True, help="Make weights of your own.")
+train_app = typer.Typer(
+    no_args_is_help=True,
+    help="Make weights of your own.",
+    epilog="In this order: `anatomaly train cohort bids -o runs/own` (or `synthetic`), `export`, "
+    "`scorer`, `calibrate`, then `anatomaly detect --weights FOLDER`.",
+)
 
 
 @train_app.command()

@@ -6,8 +6,8 @@ hemisphere, over a neighbourhood, and answers with the logit of a lesion. It nev
 lesion: it is trained on drawn ones (outlines of real ones among them) in healthy scans.
 
 Source: the combination of pseudo-healthy restoration with a segmentation of synthetic lesions
-follows the idea of Baugh et al. 2021 and later work on synthetic anomalies,
-doi:10.48550/arXiv.2011.04197; the network is ours.
+follows the idea of Tan et al. 2020 (foreign patch interpolation) and later work on synthetic
+anomalies, doi:10.48550/arXiv.2011.04197; the network is ours.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Find the brain: keep a stripped one, else deepbet, else the template's mask; or the user's file.
 
-deepbet (Fisch et al., NeuroImage 293:120609 (2024), doi:10.1016/j.neuroimage.2024.120609) carries
-its weights in its wheel, so nothing is fetched at run time.
+deepbet (Fisch et al., Computers in Biology and Medicine 179:108845 (2024),
+doi:10.1016/j.compbiomed.2024.108845) carries its weights in its wheel, so nothing is fetched at
+run time.
 """
 
 from __future__ import annotations

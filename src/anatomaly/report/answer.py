@@ -63,6 +63,15 @@ class Answer:
         return bool(self.warnings) or not all(line.is_usual for line in self.quality)
 
 
+def say_ml(volume_ml: float) -> str:
+    """Return a volume in words, so exact that no piece becomes 0.0 mL.
+
+    >>> say_ml(18.84), say_ml(0.031), say_ml(0.0)
+    ('18.8 mL', '0.03 mL', '0.0 mL')
+    """
+    return f"{volume_ml:.2f} mL" if 0 < volume_ml < 0.095 else f"{volume_ml:.1f} mL"
+
+
 def total_ml(lesions: Sequence[Row]) -> float:
     """Return the volume of all lines of the table in mL.
 
@@ -100,7 +109,7 @@ def _headline(count: int, volume_ml: float, known: bool) -> str:
     places = "1 place" if count == 1 else f"{count} places"
     if not known:
         return f"{places} above the threshold"
-    return f"{volume_ml:.1f} mL in {places}"
+    return f"{say_ml(volume_ml)} in {places}"
 
 
 def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
@@ -110,7 +119,10 @@ def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
     if run.get("config", {}).get("anomaly", {}).get("threshold") is not None:
         return "The threshold was given by hand; what healthy scans have above it is not known."
     if volume_ml < USUAL_HEALTHY_ML:
-        verdict = "As little as many healthy scans have."
+        verdict = (
+            "As little as many healthy scans have; lesions are missed too: move the threshold "
+            "below to see what lies just under it."
+        )
     elif volume_ml < MOST_HEALTHY_ML:
         verdict = "Some healthy scans have as much: this may be a false alarm."
     else:

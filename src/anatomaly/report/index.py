@@ -9,6 +9,7 @@ import base64
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +88,20 @@ def render_index(entries: Sequence[Entry], title: str) -> str:
         entry.name: data_uri(entry.thumbnail, "jpeg") for entry in entries if entry.thumbnail
     }
     template = environment().get_template("index.html.j2")
-    return template.render(entries=entries, title=title, counts=counts, pictures=pictures)
+    names = short_names([entry.name for entry in entries])
+    return template.render(
+        entries=entries, title=title, counts=counts, pictures=pictures, names=names
+    )
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the last part of each name, where no other ends in the same.
+
+    >>> short_names(["sub-01/figures/sub-01_T1w", "a/T1w", "b/T1w"])
+    {'sub-01/figures/sub-01_T1w': 'sub-01_T1w', 'a/T1w': 'a/T1w', 'b/T1w': 'b/T1w'}
+    """
+    ends = Counter(Path(name).name for name in names)
+    return {name: name if ends[Path(name).name] > 1 else Path(name).name for name in names}
 
 
 def result_folders(folder: Path) -> list[Path]:

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from anatomaly.report.answer import Row, answer
+from anatomaly.report.answer import Row, answer, say_ml
 from anatomaly.report.command import command_of
 from anatomaly.report.layers import Layers, encode_layer
 from anatomaly.report.manifest import write_whole
@@ -43,7 +43,7 @@ class PageContent:
     """Everything that a page says and shows.
 
     Attributes:
-        name: of the scan.
+        name: of the scan, see `page_name`.
         run: what `run.json` holds.
         lesions: lines of `lesions.tsv`; None where it was not written.
         spots: where each lesion is clicked to; as many as lesions, or none.
@@ -59,6 +59,15 @@ class PageContent:
     layers: Layers | None = None
     overview: bytes | None = None
     left_out: Sequence[str] = field(default=())
+
+
+def page_name(folder: str, scan: str) -> str:
+    """Return what a page calls its scan: its folder's name where that says more.
+
+    >>> page_name("sub-01_T1w", "T1w"), page_name("results", "sub-01_T1w")
+    ('sub-01_T1w', 'sub-01_T1w')
+    """
+    return folder if scan in folder else scan
 
 
 def write_page(path: Path, content: PageContent) -> None:
@@ -116,6 +125,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["script"] = load_script
+    environment.filters["ml"] = say_ml
     environment.globals["style"] = lambda name: Markup((ASSETS / name).read_text("utf-8"))
     return environment
 

@@ -25,7 +25,7 @@ class Spot:
     Attributes:
         mm: its voxel nearest to its centre of mass (which may lie outside a bent piece), scanner
             RAS+ mm.
-        is_at_rim: more than half of it lies within `RIM_MM` of the outside of the brain mask.
+        is_at_rim: more than half of it lies within `RIM_MM` of the border of the brain mask.
     """
 
     mm: Point
@@ -61,12 +61,16 @@ def find_spots(anomaly_mask: Volume, brain_mask: Volume | None) -> list[Spot]:
 
 
 def _depth_mm(brain_mask: Volume) -> NDArray[np.float32]:
-    """Return how far each voxel lies from the outside of the brain, mm; 0 outside."""
+    """Return how far each voxel lies from the border of the brain, mm; 0 outside.
+
+    The transform measures to the first voxel outside; the border lies half a voxel before it.
+    """
     inside = brain_mask.data > 0
     out = np.zeros(inside.shape, dtype=np.float32)
     boxes = ndimage.find_objects(inside.astype(np.uint8))
     if boxes:
         framed = np.pad(inside[boxes[0]], 1)
         depth = ndimage.distance_transform_edt(framed, sampling=brain_mask.spacing_mm)
-        out[boxes[0]] = depth[1:-1, 1:-1, 1:-1]
+        border = min(brain_mask.spacing_mm) / 2
+        out[boxes[0]] = np.maximum(depth[1:-1, 1:-1, 1:-1] - border, 0)
     return out

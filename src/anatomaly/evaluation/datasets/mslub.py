@@ -46,7 +46,7 @@ MSLUB = Dataset(
     title="MSLUB (3D-MR-MS)",
     holds="multiple sclerosis: 30 with label; T1w, T2w, FLAIR on the FLAIR grid; defaced",
     licence="CC BY",
-    apply="https://lit.fe.uni-lj.si/tools",
+    apply="https://lit.fe.uni-lj.si/en/research/resources/3D-MR-MS/",
     layout="patient01/patient01_T1W.nii.gz or patient01/T1W.nii.gz (T2W, FLAIR, consensus_gt, "
     "brainmask)",
     find=find_mslub,

@@ -87,7 +87,7 @@
     shown.mask = outlineOf(found.mask, dims(), 1);
     shown.colour = found.mask.map((inside, i) => inside ? volumes.anomaly_map.img[i] : 0);
     at("threshold-value").textContent = (above * page.map_step).toPrecision(3);
-    at("live-volume").textContent = `${ml.toFixed(1)} mL`;
+    at("live-volume").textContent = `${ml.toFixed(ml > 0 && ml < 0.095 ? 2 : 1)} mL`;
     at("live-volume").dataset.ml = ml;
     at("live-count").textContent = `in ${found.count} place${found.count === 1 ? "" : "s"}`;
     at("reset").hidden = isOwn;
