@@ -1,6 +1,7 @@
 """Maps of a session come together on the reference's grid, and stay up to date."""
 
 import json
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -68,6 +69,28 @@ def test_both_balls_are_where_they_were_seen(session, out, fakes):
     centres = {tuple(lesion.centre_scanner_mm) for lesion in fused.lesions}
     assert all(min(np.linalg.norm(np.subtract(c, m)) for c in centres) < 1.5 for m in middle)
     assert len(fused.lesions) == 2
+
+
+def test_a_lesion_is_as_bright_or_dark_as_the_scan_that_shows_it(session, out):
+    owns = [read_own(scan, session, out) for scan in scans_to_fuse(session, out)]
+    shifts = {"T1w": 10.0, "FLAIR": -10.0}  # of the expectation: T1w darker, FLAIR brighter
+    owns = [
+        replace(
+            own,
+            pseudo_healthy=own.scan.volume.with_data(
+                own.scan.volume.data + shifts[own.bids.sequence]
+            ),
+        )
+        for own in owns
+    ]
+    fused = fuse(owns, 20.0)
+    grid = fused.reference.scan.volume
+    in_flair = np.array(grid_place(grid, BALL["FLAIR"]))
+    found = {
+        np.linalg.norm(np.subtract(lesion.centre_scanner_mm, in_flair)) < 2: lesion.polarity
+        for lesion in fused.lesions
+    }
+    assert found == {True: "brighter", False: "darker"}
 
 
 def grid_place(grid, from_middle_mm):

@@ -36,7 +36,7 @@ _COLUMNS = {
     "region": ("label of the atlas there", None),
     "mean_score": ("mean of the probseg over the piece, 0 to 1", None),
     "peak_score": ("its maximum", None),
-    "polarity": ("darker or brighter than expected", None),
+    "polarity": ("darker or brighter than expected, in the scan whose score is highest", None),
 }
 
 

@@ -147,11 +147,12 @@ def fuse(owns: list[OwnResult], min_lesion_mm3: float, atlas: Atlas | None = Non
         ConfigError: a map has no threshold between 0 and 1.
     """
     reference = choose_reference(owns)
-    used, scores, warnings = [], [], []
+    used, scores, signs, warnings = [], [], [], []
     to_reference: dict[str, Affine] = {}
     overlap: dict[str, float] = {}
     for own in owns:
         score: FloatArray = own.anomaly_map.data
+        sign = own.scan.volume.with_data(_residual_sign(own))
         sequence = own.bids.sequence
         if own is not reference:
             found = register_rigid(
@@ -170,17 +171,26 @@ def fuse(owns: list[OwnResult], min_lesion_mm3: float, atlas: Atlas | None = Non
                 continue
             to_reference[sequence] = found.moving_to_fixed
             score = _lay_over(own, reference, found.moving_to_fixed)
+            sign = resample(sign, reference.brain_mask, found.moving_to_fixed)
         warnings += [f"{sequence}: {warning}" for warning in own.run.get("warnings", ())]
         used.append(own)
         scores.append(relative_score(score, own.threshold))
+        signs.append(sign.data)
     inside = reference.brain_mask.data
     fused = reference.anomaly_map.with_data(np.where(inside, fuse_scores(scores), np.float32(0)))
     mask = threshold_map(fused, reference.brain_mask, FUSED_THRESHOLD, min_lesion_mm3)
-    residual = reference.scan.volume.data - reference.pseudo_healthy.data
-    lesions = tabulate_lesions(fused, mask, fused.with_data(residual), reference.to_template, atlas)
+    leading = np.stack(scores).argmax(0)  # which sequence a voxel's score is of
+    sign = np.take_along_axis(np.stack(signs), leading[None], 0)[0]
+    lesions = tabulate_lesions(fused, mask, fused.with_data(sign), reference.to_template, atlas)
     return Fused(
         reference, tuple(used), fused, mask, lesions, to_reference, overlap, tuple(warnings)
     )
+
+
+def _residual_sign(own: OwnResult) -> FloatArray:
+    """Return 1 where a scan is brighter than expected, −1 where it is darker, on its own grid."""
+    sign: FloatArray = np.sign(own.scan.volume.data - own.pseudo_healthy.data).astype(np.float32)
+    return sign
 
 
 def _lay_over(own: OwnResult, reference: OwnResult, to_reference: Affine) -> FloatArray:
