@@ -1,5 +1,6 @@
 """Healthy people from label maps and from scans: parts never share a person."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,18 +40,16 @@ def test_label_maps_are_shared_out(monkeypatch):
     people = [Subject(f"p{n}", np.zeros((1, 1, 1), np.uint8), None) for n in range(8)]
     monkeypatch.setattr(healthy_people, "load_cohort", lambda path: people)
     monkeypatch.setattr(healthy_people, "draw_validation", draw)
-    found = list(draw_people(plan("label_maps"), ("T1w", "T2w"), seed=4))
+    found = list(draw_people(plan("label_maps"), ("T1w", "T2w"), 4, Path()))
     assert [number for number, sequence, _ in found if sequence == "T2w"] == list(range(7))
     groups = [names for names, _ in drawn[:3]]
     assert set.union(*groups) == {person.name for person in people}
     assert sum(map(len, groups)) == 8
     assert len({seed for _, seed in drawn[:3]}) == 3
-    person = found[0][2]
-    assert person.white[15, 15, 15] == 1
-    assert person.white[4, 15, 15] == 0  # too near the rim for a lesion's centre
+    assert found[0][2]().brain_mask.sum() == BRAIN.sum()
     monkeypatch.setattr(healthy_people, "load_cohort", lambda path: people[:2])
     with pytest.raises(EvaluationError, match="three or more"):
-        list(draw_people(plan("label_maps"), ("T1w",), seed=4))
+        list(draw_people(plan("label_maps"), ("T1w",), 4, Path()))
 
 
 def test_scans_are_one_a_person(monkeypatch, tmp_path):
@@ -66,11 +65,13 @@ def test_scans_are_one_a_person(monkeypatch, tmp_path):
     monkeypatch.setattr(healthy_people, "find_cases", lambda *_: SimpleNamespace(cases=cases))
     monkeypatch.setattr(healthy_people, "read_scan", read.append)
     monkeypatch.setattr(healthy_people, "prepare", lambda *_: prepared)
-    found = list(draw_people(plan("scans"), ("T1w",), seed=4))
-    assert len(found) == len(set(read)) == 7
+    found = list(draw_people(plan("scans"), ("T1w",), 4, Path()))
+    assert read == []  # nobody is prepared before somebody asks
+    assert [make().name for *_, make in found][:1] == [found[0][2]().name]
+    assert len(found) == len(set(read)) == len({make().name for *_, make in found}) == 7
     del cases[-2:]
     with pytest.raises(EvaluationError, match="6 healthy people with T1w; 7 are needed"):
-        list(draw_people(plan("scans"), ("T1w",), seed=4))
+        list(draw_people(plan("scans"), ("T1w",), 4, Path()))
     cases.clear()
     with pytest.raises(EvaluationError, match="no healthy T1w of ixi"):
-        list(draw_people(plan("scans"), ("T1w",), seed=4))
+        list(draw_people(plan("scans"), ("T1w",), 4, Path()))

@@ -7,7 +7,8 @@ import pytest
 from anatomaly.errors import EvaluationError, PreparationError
 from anatomaly.evaluation.benchmark import patients
 from anatomaly.evaluation.benchmark.config import DatasetPlan
-from anatomaly.evaluation.benchmark.patients import list_parts, prepare_set, split_set
+from anatomaly.evaluation.benchmark.patients import list_parts, parts_of_set, prepare_set
+from anatomaly.evaluation.benchmark.scans import Split
 from anatomaly.preprocess.brain_extraction import BrainExtraction
 from anatomaly.preprocess.chain import Prepared
 from anatomaly.preprocess.normalise import normalise_intensity
@@ -119,7 +120,8 @@ def test_scored_on_the_grid_of_the_scan(plan, prepared):
 
 def test_too_few_people_is_said(plan, prepared):
     many = DatasetPlan(**(plan.__dict__ | {"train": 3}))
+    parts = parts_of_set(many, "FLAIR", prepared[0], 0)
     with pytest.raises(EvaluationError, match="no scan for validation"):
-        split_set(many, "FLAIR", prepared[0], 0)
+        Split(parts.train, parts.validation, parts.lesions)
     with pytest.raises(EvaluationError, match="no T1w with a label in mslub"):
         list_parts(plan, "T1w", 0)

@@ -16,6 +16,7 @@ from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.benchmark.cell import Cell
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig
 from anatomaly.evaluation.benchmark.method import find_method
+from anatomaly.evaluation.benchmark.overview import overview_lines
 from anatomaly.evaluation.benchmark.table import SIZE_NAMES, Row, scan_rows
 
 _PACKAGES = ("anatomaly", "torch", "monai", "lightning", "numpy", "scipy", "nilearn")
@@ -52,6 +53,7 @@ def write_table(config: BenchmarkConfig, rows: list[Row], folder: Path, command:
 def as_markdown(config: BenchmarkConfig, rows: list[Row], command: str) -> str:
     """Return the table for people: one part for each data set and sequence, then methods."""
     lines = [f"# Benchmark {config.name}", "", *_how_to_read(config), ""]
+    lines += overview_lines(config, rows)
     places = dict.fromkeys((row["dataset"], row["sequence"]) for row in rows)
     for dataset, sequence in places:
         own = [r for r in rows if (r["dataset"], r["sequence"]) == (dataset, sequence)]
@@ -110,6 +112,7 @@ def _how_to_read(config: BenchmarkConfig) -> list[str]:
         f"Every network was trained for {budget.steps} steps of {budget.batch} slices on the same",
         "prepared healthy scans (one network a sequence); `ours*` use shipped weights, trained for",
         "hours on other data.",
+        *(["", config.notes.strip()] if config.notes else ()),
         *(_PHANTOMS if any(plan.kind == "phantoms" for plan in config.datasets) else ()),
     ]
 
