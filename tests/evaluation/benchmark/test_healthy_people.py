@@ -12,6 +12,7 @@ from anatomaly.evaluation.benchmark.config import DatasetPlan
 from anatomaly.evaluation.benchmark.healthy_people import draw_people
 from anatomaly.evaluation.cases import Case
 from anatomaly.training.cohort import Subject
+from anatomaly.training.synthesis.label_maps import RIM
 
 BRAIN = np.pad(np.ones((26, 26, 26), bool), 2)
 
@@ -75,3 +76,70 @@ def test_scans_are_one_a_person(monkeypatch, tmp_path):
     cases.clear()
     with pytest.raises(EvaluationError, match="no healthy T1w of ixi"):
         list(draw_people(plan("scans"), ("T1w",), 4, Path()))
+
+
+@pytest.fixture(name="cohort")
+def fixture_cohort(tmp_path, monkeypatch):
+    """Heads with parcellations in two folders, whose preparation writes a tiny cache."""
+    names = {"train": ("IXI1", "IXI2", "IXI3", "IXI4"), "validation": ("IXI5", "IXI6", "IXI7")}
+    for part, people in names.items():
+        (tmp_path / part).mkdir()
+        for name in people:
+            (tmp_path / part / f"{name}_T1w.nii.gz").touch()
+            (tmp_path / part / f"{name}_dlmuse.nii.gz").touch()
+    (tmp_path / "validation" / "IXI9_T1w.nii.gz").touch()  # has no parcellation
+
+    def prepare(pairs, cache):
+        for scan, _ in pairs:
+            folder = cache / scan.name.split("_")[0]
+            folder.mkdir(parents=True, exist_ok=True)
+            labels = np.pad(np.full((26, 26, 26), 3, np.uint8), 2)
+            labels[2] = RIM
+            np.save(folder / "labels.npy", labels)
+            image = np.random.default_rng(0).integers(20, 200, labels.shape)
+            np.save(folder / "image.npy", image.astype(np.uint8))
+            (folder / "subject.json").write_text('{"volume_ml": 1500}')
+            yield f"{scan.name}: prepared"
+
+    def draw(group, shapes, sequence, count, *, healthy, seed):
+        assert (len(group), shapes, count, healthy) == (1, [], 1, True)
+        yield SimpleNamespace(image=image(seed % 89 / 100), brain_mask=BRAIN)
+
+    monkeypatch.setattr(healthy_people, "prepare_scans", prepare)
+    monkeypatch.setattr(healthy_people, "draw_validation", draw)
+    return tmp_path
+
+
+def test_a_cohort_keeps_its_two_folders_apart(cohort):
+    wanted = DatasetPlan(
+        "x", anatomy="cohort", folder=str(cohort), train=3, validation=1, lesions=1, healthy=1
+    )
+    found = list(draw_people(wanted, ("T1w", "T2w"), 4, cohort / "out"))
+    assert [(number, sequence) for number, sequence, _ in found[:3]] == [
+        (0, "T1w"), (0, "T2w"), (1, "T1w"),
+    ]  # fmt: skip
+    people = {(number, sequence): make() for number, sequence, make in found}
+    names = [people[number, "T1w"].name for number in range(6)]
+    assert set(names[:3]) < {"IXI1", "IXI2", "IXI3", "IXI4"}
+    assert set(names[3:]) == {"IXI5", "IXI6", "IXI7"}
+    assert names == [people[number, "T2w"].name for number in range(6)]
+    again = list(draw_people(wanted, ("T1w",), 4, cohort / "out"))
+    assert [make().name for *_, make in again] == names
+    too_many = DatasetPlan("x", anatomy="cohort", folder=str(cohort), train=1, lesions=9)
+    with pytest.raises(EvaluationError, match="3 people could be prepared, 17 needed"):
+        list(draw_people(too_many, ("T1w",), 4, cohort / "out"))
+
+
+def test_t1w_of_a_cohort_is_the_real_one(cohort):
+    """As `normalise` makes it: percentiles of the brain to 0 and 1, nothing in the rim."""
+    wanted = DatasetPlan(
+        "x", anatomy="cohort", folder=str(cohort), train=1, validation=1, lesions=0, healthy=0
+    )
+    person = next(draw_people(wanted, ("T1w",), 4, cohort / "out"))[2]()
+    grey = np.random.default_rng(0).integers(20, 200, (30, 30, 30)).astype(np.float32)
+    brain = BRAIN.copy()
+    brain[2] = False
+    assert (person.brain_mask == brain).all()
+    low, high = np.percentile(grey[brain], (0.5, 99.5))
+    wanted_image = np.clip((grey - low) / (high - low), 0, 1) * brain
+    np.testing.assert_allclose(person.image, wanted_image, atol=1e-6)

@@ -81,9 +81,9 @@ class DatasetPlan:
         if self.kind == "folder":
             people = self.train + self.validation + self.healthy
             return ("set", "folder", *(("healthy_set", "healthy_folder") if people else ()))
-        needed = {"scans": ("healthy_set", "healthy_folder")}
-        needed |= dict.fromkeys(("label_maps", "cohort"), ("folder",))
-        return needed.get(self.anatomy, ())
+        if self.anatomy == "scans":
+            return "healthy_set", "healthy_folder"
+        return () if self.anatomy == "template" else ("folder",)
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ def parts_of_phantoms(plan: DatasetPlan, sequence: Sequence, folder: Path) -> Pa
 def _closed(name: str, sequence: Sequence, folder: Path) -> BenchmarkScan:
     ill = name.startswith("lesions")
     with np.load(folder / f"{name}.image.npz") as file:
-        person = f"{folder.parent.name}/{file['person']}"
+        person = str(file["person"])
     return BenchmarkScan(
         name=name,
         person=person,
@@ -144,7 +144,7 @@ def _finish(drawing: DrawPlan, number: int, sequence: Sequence, person: HealthyP
         path.with_name(f"{name}.image.npz"),
         image=image.astype(np.float16),
         brain=person.brain_mask,
-        person=person.name or name,
+        person=person.name or f"{plan.name}/{name}",
     )
 
 
