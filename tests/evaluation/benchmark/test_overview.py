@@ -51,7 +51,9 @@ def test_lines(config):
     assert "- AP: +10.00 points (0.400, `twice` 0.300)" in text
     assert "| d | T1w | 2 | 0.600 | broken | 0.900 | -30.00 |" in text
     assert "| d | T2w | 1 | 0.200 | twice | 0.100 | +10.00 |" in text
-    assert "Not there (1 cells): broken (d T2w)." in text
+    assert "Not measured: `broken` (d T2w)." in text
+    order = [line.split()[1] for line in text.splitlines() if " of 2 |" in line]
+    assert order == ["bright", "twice", "broken"]
     assert overview_lines(config, ROWS[:1]) == []
 
 

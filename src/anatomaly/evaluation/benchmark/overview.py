@@ -92,7 +92,7 @@ def overview_lines(config: BenchmarkConfig, rows: Sequence[Row]) -> list[str]:
         "| method | finished | " + " | ".join(MEASURES.values()) + " |",
         "|---|---:|" + "---:|" * len(MEASURES),
     ]
-    for method in config.methods:
+    for method in _best_first(config.methods, rows):
         means = [mean_of(rows, method, measure) for measure in MEASURES]
         done = f"{means[0][1]} of {len(places)}"
         cells = ["" if math.isnan(mean) else f"{mean:.3f}" for mean, _ in means]
@@ -144,9 +144,22 @@ def _place_lines(config: BenchmarkConfig, rows: Sequence[Row]) -> list[str]:
     return lines
 
 
+def _best_first(methods: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Return methods by their number of finished parts, then by mean AP."""
+    known = {method: mean_of(rows, method, "ap") for method in methods}
+    return sorted(methods, key=lambda m: (-known[m][1], -known[m][0] if known[m][1] else 0.0))
+
+
 def _missing_lines(rows: Sequence[Row]) -> list[str]:
-    missing = [row for row in rows if row["stratum"] == "all" and row["status"] != "ok"]
+    """Say which methods lack which parts; a reason stands in the part's own table."""
+    places, missing = len(places_of(rows)), dict[str, list[str]]()
+    for row in rows:
+        if row["stratum"] == "all" and row["status"] != "ok":
+            missing.setdefault(row["method"], []).append(f"{row['dataset']} {row['sequence']}")
     if not missing:
         return []
-    names = ", ".join(f"{r['method']} ({r['dataset']} {r['sequence']})" for r in missing)
-    return [f"Not there ({len(missing)} cells): {names}.", ""]
+    found = [
+        f"`{method}` ({'all' if len(where) == places else ', '.join(where)})"
+        for method, where in missing.items()
+    ]
+    return [f"Not measured: {'; '.join(found)}. The same command goes on with them.", ""]

@@ -58,6 +58,21 @@ def run_benchmark(
             for cell in waiting[done]:
                 failed = cell.ledger.read(FAILED)
                 say(f"{cell.name}: {failed['error'] if failed else FINISHED}")
+    return write_tables(config, folder, command)
+
+
+def write_tables(config: BenchmarkConfig, folder: Path, command: str = "") -> list[Row]:
+    """Write tables and figure of what is finished, and measure nothing.
+
+    Args:
+        config: of the run.
+        folder: of the results.
+        command: that is written below the table.
+
+    Returns:
+        The rows of `table.csv`.
+    """
+    cells = list_cells(config, folder)
     rows = summarise(config, cells)
     write_scans(cells, folder / "scans.csv")
     write_table(config, rows, folder, command)
