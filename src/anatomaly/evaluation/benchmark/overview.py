@@ -94,6 +94,8 @@ def overview_lines(config: BenchmarkConfig, rows: Sequence[Row]) -> list[str]:
     ]
     for method in _best_first(config.methods, rows):
         means = [mean_of(rows, method, measure) for measure in MEASURES]
+        if not means[0][1]:
+            continue
         done = f"{means[0][1]} of {len(places)}"
         cells = ["" if math.isnan(mean) else f"{mean:.3f}" for mean, _ in means]
         lines.append(f"| {method} | {done} | " + " | ".join(cells) + " |")
