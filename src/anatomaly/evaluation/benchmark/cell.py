@@ -1,4 +1,4 @@
-"""One cell of the table: one method on one data set and sequence, in a process of its own."""
+"""One cell of the table: one method on one data set and sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole benchmark: scans, then cells in processes of their own, then tables and a figure.
+"""The whole benchmark: scans, then cells that share networks in a process each, then tables.
 
 Killed half-way, the same call goes on: scans that lie there are not drawn again, a training goes on
 at its last checkpoint, and no validation or test scan is scored twice. A method that fails leaves
