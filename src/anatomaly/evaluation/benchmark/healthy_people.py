@@ -133,17 +133,16 @@ def _prepared_cohort(folder: Path, cache: Path, count: int, seed: int) -> list[S
     pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in scans]
     pairs = [pair for pair in pairs if pair[1].is_file()]
     order = np.random.default_rng([seed, 29]).permutation(len(pairs))
-    found: list[Subject] = []
+    names: list[str] = []
     for scan, parcellation in (pairs[n] for n in order):
-        name, *_ = scan.name.split("_")
-        if len(found) < count:
+        name = scan.name.split("_")[0]  # as `prepare_scans` calls its people
+        if len(names) < count:
             list(prepare_scans([(scan, parcellation)], cache))
-            found += [
-                s for s in (load_cohort(cache) if is_cached(cache / name) else ()) if s.name == name
-            ]
-    if len(found) < count:
-        raise EvaluationError(f"{folder}: {len(found)} people could be prepared, {count} needed")
-    return found
+            names += [name] if is_cached(cache / name) else []
+    if len(names) < count:
+        raise EvaluationError(f"{folder}: {len(names)} people could be prepared, {count} needed")
+    people = {subject.name: subject for subject in load_cohort(cache)} if names else {}
+    return [people[name] for name in names]
 
 
 def _as_person(subject: Subject, sequence: Sequence, seed: int) -> HealthyPerson:
