@@ -1,12 +1,15 @@
 """Labels stay closed until the threshold is fixed, and it comes from healthy scans alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from anatomaly.errors import EvaluationError, SealedError
 from anatomaly.evaluation.benchmark.blind import BlindTest, check_score
 from anatomaly.evaluation.benchmark.ledger import Ledger
-from anatomaly.evaluation.benchmark.scans import BenchmarkScan, Split
+from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Split, Truth
+from anatomaly.volume import Volume
 
 
 def score(prepared):
@@ -128,3 +131,47 @@ def test_a_split_must_be_one(split, make_scan):
         Split(split.train, (make_scan("y", ill=True),), split.test)
     with pytest.raises(EvaluationError, match="no scan for train"):
         Split((), split.validation, split.test)
+
+
+def test_the_threshold_is_measured_on_the_grid_of_the_scan(split, tmp_path):
+    """Half the voxel size along each axis: 1 mL is 1000 voxels there, each value eight times."""
+
+    def finer(scan):
+        opened = scan.open()
+        brain = Volume(opened.brain.data.repeat(2, 0).repeat(2, 1).repeat(2, 2), np.eye(4))
+        native = OpenedScan(
+            opened.prepared, brain, lambda s: (2 * s).repeat(2, 0).repeat(2, 1).repeat(2, 2)
+        )
+        return replace(scan, open=lambda: native)
+
+    fine = Split(split.train, tuple(map(finer, split.validation)), split.test)
+    coarse = BlindTest(split).fix_threshold(score, Ledger(tmp_path / "a"))
+    found = BlindTest(fine).fix_threshold(score, Ledger(tmp_path / "b"))
+    assert found == pytest.approx(2 * coarse, abs=1e-6)
+
+
+def test_what_the_label_leaves_open_is_not_measured(split, tmp_path):
+    """Bright voxels beside the lesion: wrong where the label says healthy, nothing where open."""
+    scan = split.test[0]
+    lesion = scan.label().lesion
+    beside = np.zeros_like(lesion)
+    beside[12:16, 12:16, 9:13] = True
+    rows = []
+    for still_open in (np.zeros_like(lesion), beside):
+        test = (replace(scan, label=lambda o=still_open: Truth(lesion, o)),)
+        blind = BlindTest(Split(split.train, split.validation, test))
+        blind.fix_threshold(score, Ledger(tmp_path))
+        opened = blind.open_test(scan.name)
+        shown = np.where(lesion | beside, 2, 0.01).astype(np.float32)
+        rows.append(blind.measure(scan.name, opened, shown))
+    assert [row["dice"] for row in rows] == [pytest.approx(2 / 3), 1]
+    assert [row["ap"] for row in rows] == [pytest.approx(0.5), 1]
+    assert [row["dice_oracle"] for row in rows] == [pytest.approx(2 / 3), 1]
+    assert [row["match"]["correct"] for row in rows] == [(True, False), (True,)]
+
+
+def test_outside_the_brain_there_is_no_score(split):
+    prepared = split.test[0].open().prepared
+    checked = check_score(prepared.image + 1, prepared)
+    assert not checked[~prepared.brain_mask].any()
+    assert (checked[prepared.brain_mask] >= 1).all()

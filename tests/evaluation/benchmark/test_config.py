@@ -48,7 +48,9 @@ def test_a_file_of_ones_own(tmp_path):
         ({"datasets": [{"name": "a", "train": 0}]}, "train must be 1 or more"),
         ({"datasets": [{"name": "a", "anatomy": "mars"}]}, "anatomy must be one of"),
         ({"datasets": [{"name": "a", "anatomy": "label_maps"}]}, "folder is needed"),
+        ({"datasets": [{"name": "a", "anatomy": "cohort"}]}, "folder is needed"),
         ({"datasets": [SET]}, "healthy_set is needed"),
+        ({"datasets": [SET | {"folder": "$NOT_SET_ANYWHERE/f"}]}, "set this environment variable"),
         ({"datasets": [{"name": "a", "planted": {"volume_ml": [3, 2]}}]}, "rising"),
         ({"datasets": [{"name": "a", "planted": {"size": [3, 2]}}]}, "there are count"),
     ],
@@ -57,6 +59,13 @@ def test_what_is_refused(change, message):
     assert parse_config(GOOD, "good").name == "good"
     with pytest.raises(ConfigError, match=message):
         parse_config(GOOD | change, "bad")
+
+
+def test_folders_of_the_environment(monkeypatch):
+    monkeypatch.setenv("SOME_DATA", "/there")
+    own = {"name": "a", "anatomy": "cohort", "folder": "$SOME_DATA/c", "shapes": "${SOME_DATA}"}
+    plan = parse_config(GOOD | {"datasets": [own]}, "x").datasets[0]
+    assert (plan.folder, plan.shapes) == ("/there/c", "/there")
 
 
 def test_no_such_file():

@@ -1,5 +1,6 @@
 """Healthy people from label maps and from scans: parts never share a person."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from anatomaly.evaluation.benchmark.config import DatasetPlan
 from anatomaly.evaluation.benchmark.healthy_people import draw_people
 from anatomaly.evaluation.cases import Case
 from anatomaly.training.cohort import Subject
+from anatomaly.training.synthesis.label_maps import RIM
 
 BRAIN = np.pad(np.ones((26, 26, 26), bool), 2)
 
@@ -39,18 +41,16 @@ def test_label_maps_are_shared_out(monkeypatch):
     people = [Subject(f"p{n}", np.zeros((1, 1, 1), np.uint8), None) for n in range(8)]
     monkeypatch.setattr(healthy_people, "load_cohort", lambda path: people)
     monkeypatch.setattr(healthy_people, "draw_validation", draw)
-    found = list(draw_people(plan("label_maps"), ("T1w", "T2w"), seed=4))
+    found = list(draw_people(plan("label_maps"), ("T1w", "T2w"), 4, Path()))
     assert [number for number, sequence, _ in found if sequence == "T2w"] == list(range(7))
     groups = [names for names, _ in drawn[:3]]
     assert set.union(*groups) == {person.name for person in people}
     assert sum(map(len, groups)) == 8
     assert len({seed for _, seed in drawn[:3]}) == 3
-    person = found[0][2]
-    assert person.white[15, 15, 15] == 1
-    assert person.white[4, 15, 15] == 0  # too near the rim for a lesion's centre
+    assert found[0][2]().brain_mask.sum() == BRAIN.sum()
     monkeypatch.setattr(healthy_people, "load_cohort", lambda path: people[:2])
     with pytest.raises(EvaluationError, match="three or more"):
-        list(draw_people(plan("label_maps"), ("T1w",), seed=4))
+        list(draw_people(plan("label_maps"), ("T1w",), 4, Path()))
 
 
 def test_scans_are_one_a_person(monkeypatch, tmp_path):
@@ -66,11 +66,80 @@ def test_scans_are_one_a_person(monkeypatch, tmp_path):
     monkeypatch.setattr(healthy_people, "find_cases", lambda *_: SimpleNamespace(cases=cases))
     monkeypatch.setattr(healthy_people, "read_scan", read.append)
     monkeypatch.setattr(healthy_people, "prepare", lambda *_: prepared)
-    found = list(draw_people(plan("scans"), ("T1w",), seed=4))
-    assert len(found) == len(set(read)) == 7
+    found = list(draw_people(plan("scans"), ("T1w",), 4, Path()))
+    assert read == []  # nobody is prepared before somebody asks
+    assert [make().name for *_, make in found][:1] == [found[0][2]().name]
+    assert len(found) == len(set(read)) == len({make().name for *_, make in found}) == 7
     del cases[-2:]
     with pytest.raises(EvaluationError, match="6 healthy people with T1w; 7 are needed"):
-        list(draw_people(plan("scans"), ("T1w",), seed=4))
+        list(draw_people(plan("scans"), ("T1w",), 4, Path()))
     cases.clear()
     with pytest.raises(EvaluationError, match="no healthy T1w of ixi"):
-        list(draw_people(plan("scans"), ("T1w",), seed=4))
+        list(draw_people(plan("scans"), ("T1w",), 4, Path()))
+
+
+@pytest.fixture(name="cohort")
+def fixture_cohort(tmp_path, monkeypatch):
+    """Heads with parcellations in two folders, whose preparation writes a tiny cache."""
+    names = {"train": ("IXI1", "IXI2", "IXI3", "IXI4"), "validation": ("IXI5", "IXI6", "IXI7")}
+    for part, people in names.items():
+        (tmp_path / part).mkdir()
+        for name in people:
+            (tmp_path / part / f"{name}_T1w.nii.gz").touch()
+            (tmp_path / part / f"{name}_dlmuse.nii.gz").touch()
+    (tmp_path / "validation" / "IXI9_T1w.nii.gz").touch()  # has no parcellation
+
+    def prepare(pairs, cache):
+        for scan, _ in pairs:
+            folder = cache / scan.name.split("_")[0]
+            folder.mkdir(parents=True, exist_ok=True)
+            labels = np.pad(np.full((26, 26, 26), 3, np.uint8), 2)
+            labels[2] = RIM
+            np.save(folder / "labels.npy", labels)
+            image = np.random.default_rng(0).integers(20, 200, labels.shape)
+            np.save(folder / "image.npy", image.astype(np.uint8))
+            (folder / "subject.json").write_text('{"volume_ml": 1500}')
+            yield f"{scan.name}: prepared"
+
+    def draw(group, shapes, sequence, count, *, healthy, seed):
+        assert (len(group), shapes, count, healthy) == (1, [], 1, True)
+        yield SimpleNamespace(image=image(seed % 89 / 100), brain_mask=BRAIN)
+
+    monkeypatch.setattr(healthy_people, "prepare_scans", prepare)
+    monkeypatch.setattr(healthy_people, "draw_validation", draw)
+    return tmp_path
+
+
+def test_a_cohort_keeps_its_two_folders_apart(cohort):
+    wanted = DatasetPlan(
+        "x", anatomy="cohort", folder=str(cohort), train=3, validation=1, lesions=1, healthy=1
+    )
+    found = list(draw_people(wanted, ("T1w", "T2w"), 4, cohort / "out"))
+    assert [(number, sequence) for number, sequence, _ in found[:3]] == [
+        (0, "T1w"), (0, "T2w"), (1, "T1w"),
+    ]  # fmt: skip
+    people = {(number, sequence): make() for number, sequence, make in found}
+    names = [people[number, "T1w"].name for number in range(6)]
+    assert set(names[:3]) < {"IXI1", "IXI2", "IXI3", "IXI4"}
+    assert set(names[3:]) == {"IXI5", "IXI6", "IXI7"}
+    assert names == [people[number, "T2w"].name for number in range(6)]
+    again = list(draw_people(wanted, ("T1w",), 4, cohort / "out"))
+    assert [make().name for *_, make in again] == names
+    too_many = DatasetPlan("x", anatomy="cohort", folder=str(cohort), train=1, lesions=9)
+    with pytest.raises(EvaluationError, match="3 people could be prepared, 17 needed"):
+        list(draw_people(too_many, ("T1w",), 4, cohort / "out"))
+
+
+def test_t1w_of_a_cohort_is_the_real_one(cohort):
+    """As `normalise` makes it: percentiles of the brain to 0 and 1, nothing in the rim."""
+    wanted = DatasetPlan(
+        "x", anatomy="cohort", folder=str(cohort), train=1, validation=1, lesions=0, healthy=0
+    )
+    person = next(draw_people(wanted, ("T1w",), 4, cohort / "out"))[2]()
+    grey = np.random.default_rng(0).integers(20, 200, (30, 30, 30)).astype(np.float32)
+    brain = BRAIN.copy()
+    brain[2] = False
+    assert (person.brain_mask == brain).all()
+    low, high = np.percentile(grey[brain], (0.5, 99.5))
+    wanted_image = np.clip((grey - low) / (high - low), 0, 1) * brain
+    np.testing.assert_allclose(person.image, wanted_image, atol=1e-6)

@@ -1,5 +1,7 @@
 """Test sets of a user: parts by person, prepared once, scored on the scan's own grid."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ import pytest
 from anatomaly.errors import EvaluationError, PreparationError
 from anatomaly.evaluation.benchmark import patients
 from anatomaly.evaluation.benchmark.config import DatasetPlan
-from anatomaly.evaluation.benchmark.patients import list_parts, prepare_set, split_set
+from anatomaly.evaluation.benchmark.patients import list_parts, parts_of_set, prepare_set
+from anatomaly.evaluation.benchmark.scans import Split
 from anatomaly.preprocess.brain_extraction import BrainExtraction
 from anatomaly.preprocess.chain import Prepared
 from anatomaly.preprocess.normalise import normalise_intensity
@@ -119,7 +122,24 @@ def test_scored_on_the_grid_of_the_scan(plan, prepared):
 
 def test_too_few_people_is_said(plan, prepared):
     many = DatasetPlan(**(plan.__dict__ | {"train": 3}))
+    parts = parts_of_set(many, "FLAIR", prepared[0], 0)
     with pytest.raises(EvaluationError, match="no scan for validation"):
-        split_set(many, "FLAIR", prepared[0], 0)
+        Split(parts.train, parts.validation, parts.lesions)
     with pytest.raises(EvaluationError, match="no T1w with a label in mslub"):
         list_parts(plan, "T1w", 0)
+
+
+def test_a_patient_is_no_healthy_person(plan, monkeypatch):
+    """Who is in both sets, under the name of the patient, is left out of the healthy ones."""
+    ill = list_parts(plan, "FLAIR", 0)["lesions"][0]
+    well = [replace(ill, person=name, label=None) for name in ("w1", ill.person, "w2", "w3")]
+    monkeypatch.setattr(patients, "healthy_cases", lambda *_: well)
+    parts = list_parts(plan, "FLAIR", 0)
+    people = [parts[part][0].person for part in ("train", "validation", "healthy")]
+    assert people == ["w1", "w2", "w3"]
+
+
+def test_without_healthy_people_nobody_is_looked_for(plan):
+    none = {"train": 0, "validation": 0, "healthy": 0, "learn_from": "x", "healthy_folder": ""}
+    parts = list_parts(DatasetPlan(**(plan.__dict__ | none)), "FLAIR", 0)
+    assert [len(cases) for cases in parts.values()] == [0, 0, 1, 0]

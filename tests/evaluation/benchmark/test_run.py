@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from anatomaly.evaluation.benchmark import phantoms, run
-from anatomaly.evaluation.benchmark.cell import run_cell
+from anatomaly.evaluation.benchmark.cell import run_cells
 from anatomaly.evaluation.benchmark.config import parse_config
-from anatomaly.evaluation.benchmark.phantoms import DrawPlan, draw_phantoms, split_phantoms
+from anatomaly.evaluation.benchmark.phantoms import DrawPlan, draw_phantoms, parts_of_phantoms
 from anatomaly.evaluation.benchmark.planting import HealthyPerson
 
 SHAPE, CENTRE = (72, 72, 128), (36, 36, 92)
@@ -31,15 +31,16 @@ def fixture_balls(monkeypatch):
     brain = away < 34
     drawn = []
 
-    def people(plan, sequences, seed):
+    def people(plan, sequences, seed, folder):
         for number in range(5):
             drawn.append(number)
             rng = np.random.default_rng([seed, number])
             image = (brain * (0.5 + rng.normal(0, 0.02, brain.shape))).astype(np.float32)
-            yield number, sequences[0], HealthyPerson(image, brain, (away < 26).astype(np.float32))
+            person = HealthyPerson(image, brain, (away < 26).astype(np.float32))
+            yield number, sequences[0], lambda person=person: person
 
     monkeypatch.setattr(phantoms, "draw_people", people)
-    monkeypatch.setattr(run, "_in_own_process", run_cell)
+    monkeypatch.setattr(run, "_in_own_process", run_cells)
     return drawn
 
 
@@ -95,7 +96,8 @@ def test_the_same_seed_the_same_voxels(tmp_path):
         with np.load(path) as one, np.load(twin) as other:
             for name in one.files:
                 np.testing.assert_array_equal(one[name], other[name])
-    split = split_phantoms(plan, "T1w", tmp_path / "a" / "T1w")
-    assert [scan.label is None for scan in split.test] == [False, False, True]
-    truth = split.test[0].label()
+    parts = parts_of_phantoms(plan, "T1w", tmp_path / "a" / "T1w")
+    assert [len(part) for part in parts] == [1, 1, 2, 1]
+    assert [scan.label is None for scan in (*parts.lesions, *parts.healthy)] == [False, False, True]
+    truth = parts.lesions[0].label()
     assert truth.lesion.sum() > 7000

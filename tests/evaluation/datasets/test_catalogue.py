@@ -14,10 +14,10 @@ from anatomaly.evaluation.datasets.catalogue import (
 )
 
 
-def test_nine_test_sets_ixi_and_bids():
+def test_nine_test_sets_ixi_bids_and_our_cases():
     assert list(DATASETS) == [
         "brats-gli", "brats-men", "brats-met", "brats-ped", "brats-ssa",
-        "atlas", "mslub", "msseg", "wmh", "ixi", "bids",
+        "atlas", "mslub", "msseg", "wmh", "ixi", "bids", "cases",
     ]  # fmt: skip
 
 
@@ -34,14 +34,14 @@ def test_the_layout_that_is_shown_is_the_one_that_is_found(name, write):
 
 
 def test_a_file_is_all_that_a_set_needs(tmp_path, monkeypatch):
-    (tmp_path / "toy_set.py").write_text(
+    (tmp_path / "set_of_a_test.py").write_text(
         "from anatomaly.evaluation.datasets.dataset import Dataset, Found\n"
-        "TOY = Dataset('toy', 'Toy set', 'nobody', 'none', 'nowhere', 'a.nii', lambda f: Found())\n"
+        "TOY = Dataset('of-a-test', 'Toy set', 'nobody', 'none', 'none', 'a', lambda _: Found())\n"
     )
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
     assert list(all_datasets())[: len(DATASETS)] == list(DATASETS)
-    assert "toy" in all_datasets()
-    assert find_dataset("toy").title == "Toy set"
+    assert "of-a-test" in all_datasets()
+    assert find_dataset("of-a-test").title == "Toy set"
 
 
 def test_what_is_refused(tmp_path):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
+from zlib import crc32
 
 import numpy as np
-from scipy import ndimage
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import EvaluationError
@@ -14,25 +16,39 @@ from anatomaly.evaluation.benchmark.config import DatasetPlan
 from anatomaly.evaluation.benchmark.planting import HealthyPerson
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.catalogue import find_cases
+from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.preprocess.chain import prepare
+from anatomaly.preprocess.normalise import normalise_intensity
 from anatomaly.scan.read import read_scan
-from anatomaly.training.cohort import Subject, load_cohort
+from anatomaly.training.cohort import Subject, is_cached, load_cohort, prepare_scans
+from anatomaly.training.synthesis.label_maps import RIM
 from anatomaly.training.validation import draw_validation
 from anatomaly.types import BoolArray, FloatArray, Sequence
+from anatomaly.volume import Volume
 
-DEEP_MM = 10.0
-"""Where tissues are not known, lesions are centred this deep in the brain."""
+MakePerson: TypeAlias = Callable[[], HealthyPerson]
 
 
 def draw_people(
-    plan: DatasetPlan, sequences: tuple[Sequence, ...], seed: int
-) -> Iterator[tuple[int, Sequence, HealthyPerson]]:
-    """Yield number, sequence and image of each person of a plan whose anatomy is not the template.
+    plan: DatasetPlan, sequences: tuple[Sequence, ...], seed: int, folder: Path
+) -> Iterator[tuple[int, Sequence, MakePerson]]:
+    """Yield number and sequence of each image of a plan whose anatomy is not the template.
+
+    With them what makes the image, so that one which is there already need not be made again.
+
+    Args:
+        plan: of the data set.
+        sequences: of the images.
+        seed: of the benchmark.
+        folder: of the data set; people of a cohort are prepared once, in `people` below it.
 
     Raises:
         EvaluationError: there are too few people.
         AnatomalyError: label maps or scans cannot be used.
     """
+    if plan.anatomy == "cohort":
+        yield from _from_cohort(plan, sequences, seed, folder / "people")
+        return
     source = _from_label_maps if plan.anatomy == "label_maps" else _from_scans
     for sequence in sequences:
         for number, person in source(plan, sequence, seed):
@@ -57,7 +73,7 @@ def healthy_cases(plan: DatasetPlan, sequence: Sequence, seed: int) -> list[Case
 
 def _from_label_maps(
     plan: DatasetPlan, sequence: Sequence, seed: int
-) -> Iterator[tuple[int, HealthyPerson]]:
+) -> Iterator[tuple[int, MakePerson]]:
     """Draw healthy scans from cached people, those of each part from people of its own."""
     people = load_cohort(Path(plan.folder))
     counts = (plan.train, plan.validation, plan.lesions + plan.healthy)
@@ -69,7 +85,7 @@ def _from_label_maps(
             else iter(())
         )
         for scan in drawn:
-            yield number, _person(scan.image, scan.brain_mask)
+            yield number, partial(_person, scan.image, scan.brain_mask)
             number += 1
 
 
@@ -83,18 +99,64 @@ def _in_three(people: list[Subject]) -> tuple[list[Subject], list[Subject], list
 
 def _from_scans(
     plan: DatasetPlan, sequence: Sequence, seed: int
-) -> Iterator[tuple[int, HealthyPerson]]:
+) -> Iterator[tuple[int, MakePerson]]:
     """Prepare healthy scans, one a person."""
     cases = healthy_cases(plan, sequence, seed)
     needed = plan.train + plan.validation + plan.lesions + plan.healthy
     if len(cases) < needed:
         raise EvaluationError(f"{len(cases)} healthy people with {sequence}; {needed} are needed")
     for number, case in enumerate(cases[:needed]):
-        prepared = prepare(read_scan(case.scan), PreprocessConfig(), sequence)
-        yield number, _person(prepared.image.data, prepared.brain_mask.data)
+        yield number, partial(_prepared_person, case)
 
 
-def _person(image: FloatArray, brain_mask: BoolArray) -> HealthyPerson:
-    depth = ndimage.distance_transform_edt(brain_mask)
-    deep = np.asarray(depth > DEEP_MM).astype(np.float32)
-    return HealthyPerson(image.astype(np.float32), brain_mask > 0, deep)
+def _prepared_person(case: Case) -> HealthyPerson:
+    prepared = prepare(read_scan(case.scan), PreprocessConfig(), case.sequence)
+    return _person(prepared.image.data, prepared.brain_mask.data, case.person)
+
+
+def _from_cohort(
+    plan: DatasetPlan, sequences: tuple[Sequence, ...], seed: int, people: Path
+) -> Iterator[tuple[int, Sequence, MakePerson]]:
+    """Yield people with their T1w as it is and other sequences drawn; each is there once."""
+    number = 0
+    tested = plan.validation + plan.lesions + plan.healthy
+    for part, count in (("train", plan.train), ("validation", tested)):
+        for subject in _prepared_cohort(Path(plan.folder) / part, people / part, count, seed):
+            for sequence in sequences:
+                yield number, sequence, partial(_as_person, subject, sequence, seed)
+            number += 1
+
+
+def _prepared_cohort(folder: Path, cache: Path, count: int, seed: int) -> list[Subject]:
+    """Prepare so many people of a folder, in a seeded order."""
+    scans = sorted(folder.glob("*_T1w.nii.gz"))
+    pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in scans]
+    pairs = [pair for pair in pairs if pair[1].is_file()]
+    order = np.random.default_rng([seed, 29]).permutation(len(pairs))
+    names: list[str] = []
+    for scan, parcellation in (pairs[n] for n in order):
+        name = scan.name.split("_")[0]  # as `prepare_scans` calls its people
+        if len(names) < count:
+            list(prepare_scans([(scan, parcellation)], cache))
+            names += [name] if is_cached(cache / name) else []
+    if len(names) < count:
+        raise EvaluationError(f"{folder}: {len(names)} people could be prepared, {count} needed")
+    people = {subject.name: subject for subject in load_cohort(cache)} if names else {}
+    return [people[name] for name in names]
+
+
+def _as_person(subject: Subject, sequence: Sequence, seed: int) -> HealthyPerson:
+    """Return a real T1w, normalised as scans are, or the person drawn in another sequence."""
+    if sequence == "T1w" and subject.image is not None:
+        inside = (subject.labels > 0) & (subject.labels != RIM)
+        brain = Volume(inside, TEMPLATE_AFFINE)
+        image, _ = normalise_intensity(brain.with_data(subject.image.astype(np.float32)), brain)
+        return _person(image.data, inside, subject.name)
+    own_seed = seed + crc32(subject.name.encode())
+    drawn = draw_validation([subject], [], sequence, 1, healthy=True, seed=own_seed)
+    scan = next(drawn)
+    return _person(scan.image, scan.brain_mask, subject.name)
+
+
+def _person(image: FloatArray, brain_mask: BoolArray, name: str = "") -> HealthyPerson:
+    return HealthyPerson(image.astype(np.float32), brain_mask > 0, name=name)

@@ -13,7 +13,7 @@ from anatomaly.errors import AnatomalyError, EvaluationError
 from anatomaly.evaluation.benchmark.config import DatasetPlan
 from anatomaly.evaluation.benchmark.healthy_people import healthy_cases
 from anatomaly.evaluation.benchmark.method import PreparedImage
-from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Split, Truth
+from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Parts, Truth
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.catalogue import find_cases
 from anatomaly.evaluation.labels import read_label
@@ -60,18 +60,17 @@ def prepare_set(
             say(f"{plan.name} {sequence} {case.patient}")
 
 
-def split_set(plan: DatasetPlan, sequence: Sequence, folder: Path, seed: int) -> Split:
-    """Return the split of a test set whose scans were prepared.
+def parts_of_set(plan: DatasetPlan, sequence: Sequence, folder: Path, seed: int) -> Parts:
+    """Return the parts of a test set whose scans were prepared.
 
     Raises:
-        EvaluationError: a part is empty, or a person is in two.
+        EvaluationError: a folder is not there or holds nothing of its set.
     """
     parts = {
-        part: [_closed(case, folder) for case in cases if _prepared_path(folder, case).is_file()]
+        part: tuple(_closed(c, folder) for c in cases if _prepared_path(folder, c).is_file())
         for part, cases in list_parts(plan, sequence, seed).items()
     }
-    test = (*parts["lesions"], *parts["healthy"])
-    return Split(tuple(parts["train"]), tuple(parts["validation"]), test)
+    return Parts(**parts)
 
 
 def list_parts(plan: DatasetPlan, sequence: Sequence, seed: int) -> dict[str, list[Case]]:
@@ -86,8 +85,9 @@ def list_parts(plan: DatasetPlan, sequence: Sequence, seed: int) -> dict[str, li
         raise EvaluationError(f"{plan.folder}: no {sequence} with a label in {plan.set}")
     ill = ill[: plan.lesions or None]
     patients = {case.person for case in ill}
-    well = [c for c in healthy_cases(plan, sequence, seed) if c.person not in patients]
     ends = np.cumsum([plan.train, plan.validation, plan.healthy])
+    people = healthy_cases(plan, sequence, seed) if ends[-1] else []
+    well = [case for case in people if case.person not in patients]
     return {
         "train": well[: ends[0]],
         "validation": well[ends[0] : ends[1]],

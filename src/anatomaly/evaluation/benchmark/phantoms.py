@@ -19,7 +19,7 @@ from anatomaly.evaluation.benchmark.config import DatasetPlan
 from anatomaly.evaluation.benchmark.healthy_people import draw_people
 from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.evaluation.benchmark.planting import HealthyPerson, plant_lesions
-from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Split, Truth
+from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Parts, Truth
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
@@ -65,10 +65,13 @@ def draw_phantoms(
     for sequence in drawing.sequences:
         (drawing.folder / sequence).mkdir(parents=True, exist_ok=True)
     if plan.shapes:
-        load_shapes(Path(plan.shapes), drawing.folder)  # cached for the processes
+        list(_shapes(drawing))  # cached for the processes
     if plan.anatomy != "template":
-        for number, sequence, person in draw_people(plan, drawing.sequences, drawing.seed):
-            _finish(drawing, number, sequence, person)
+        people = draw_people(plan, drawing.sequences, drawing.seed, drawing.folder)
+        for number, sequence, make in people:
+            if (drawing.folder / sequence / f"{names[number]}.image.npz").is_file():
+                continue
+            _finish(drawing, number, sequence, make())
             say(f"{plan.name} {sequence} {names[number]}")
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
@@ -82,8 +85,8 @@ def names_of(plan: DatasetPlan) -> list[str]:
     return [f"{part}-{number:03d}" for part in PARTS for number in range(getattr(plan, part))]
 
 
-def split_phantoms(plan: DatasetPlan, sequence: Sequence, folder: Path) -> Split:
-    """Return the split of people who were drawn.
+def parts_of_phantoms(plan: DatasetPlan, sequence: Sequence, folder: Path) -> Parts:
+    """Return the parts of people who were drawn.
 
     Raises:
         EvaluationError: they were not.
@@ -94,15 +97,16 @@ def split_phantoms(plan: DatasetPlan, sequence: Sequence, folder: Path) -> Split
         if not image.is_file():
             raise EvaluationError(f"{image}: not drawn yet; run the benchmark again")
         parts[name.split("-")[0]].append(_closed(name, sequence, folder))
-    test = (*parts["lesions"], *parts["healthy"])
-    return Split(tuple(parts["train"]), tuple(parts["validation"]), test)
+    return Parts(**{part: tuple(scans) for part, scans in parts.items()})
 
 
 def _closed(name: str, sequence: Sequence, folder: Path) -> BenchmarkScan:
     ill = name.startswith("lesions")
+    with np.load(folder / f"{name}.image.npz") as file:
+        person = str(file["person"])
     return BenchmarkScan(
         name=name,
-        person=name,
+        person=person,
         sequence=sequence,
         open=lambda: _open(folder / f"{name}.image.npz", sequence),
         label=(lambda: _truth(folder / f"{name}.label.npz")) if ill else None,
@@ -140,12 +144,14 @@ def _finish(drawing: DrawPlan, number: int, sequence: Sequence, person: HealthyP
         path.with_name(f"{name}.image.npz"),
         image=image.astype(np.float16),
         brain=person.brain_mask,
+        person=person.name or f"{plan.name}/{name}",
     )
 
 
 def _shapes(drawing: DrawPlan) -> Iterator[BoolArray]:
+    """Shapes of real lesions that the shipped weights never learnt from."""
     if drawing.plan.shapes:
-        for shape in load_shapes(Path(drawing.plan.shapes), drawing.folder):
+        for shape in load_shapes(Path(drawing.plan.shapes), drawing.folder, held_out=True):
             yield shape.mask.numpy() > 0
 
 

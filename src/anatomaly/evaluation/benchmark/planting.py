@@ -32,6 +32,9 @@ SMOOTH_VOXELS = 2.0
 MARGIN_VOXELS = 10
 """Beyond a lesion, more than the Gaussian of the noise reaches."""
 
+DEEP_MM = 10.0
+"""Where tissues are not known, lesions are centred this deep in the brain."""
+
 PLACE_RADIUS_MM = 4.0
 """Of the ball in which a lesion that was told its place starts to grow."""
 
@@ -72,12 +75,15 @@ class HealthyPerson(NamedTuple):
     Attributes:
         image: (160, 192, 160) float32 in [0, 1], 0 outside the brain.
         brain_mask: bool.
-        white: share of white matter, or the deep brain where tissues are not known.
+        white: share of white matter, where lesions are centred; None for the deep brain, where
+            tissues are not known.
+        name: who it is, where that is known; empty for somebody who was drawn.
     """
 
     image: FloatArray
     brain_mask: BoolArray
-    white: FloatArray
+    white: FloatArray | None = None
+    name: str = ""
 
 
 class Planted(NamedTuple):
@@ -114,11 +120,12 @@ def plant_lesions(
     """
     out, brain = person.image.astype(np.float32), person.brain_mask
     lesion = np.zeros(brain.shape, dtype=np.bool_)
+    places = deep_brain(brain) if person.white is None else person.white
     for number in range(int(rng.integers(ranges.count[0], ranges.count[1] + 1))):
         volume_ml = float(np.exp(rng.uniform(*np.log(ranges.volume_ml))))
         contrast = SIGNS[sequence] * rng.uniform(*ranges.contrast)
         push_mm = rng.uniform(*ranges.push_mm)
-        white = person.white
+        white = places
         if number == 0 and ranges.place_mm:
             white = _only_at(white.shape, ranges.place_mm)
         share = _grow(white, brain, volume_ml, rng)
@@ -129,6 +136,12 @@ def plant_lesions(
         out = _blend(out, brain, share, contrast)
         lesion |= share >= 0.5
     return Planted((np.clip(out, 0, 1) * brain).astype(np.float32), lesion & brain)
+
+
+def deep_brain(brain_mask: BoolArray) -> NDArray[np.float32]:
+    """Return 1 deeper than `DEEP_MM` below the surface of the brain, 0 elsewhere, (I, J, K)."""
+    depth = ndimage.distance_transform_edt(brain_mask)
+    return np.asarray(depth > DEEP_MM).astype(np.float32)
 
 
 def _grow(

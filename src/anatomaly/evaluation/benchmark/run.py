@@ -1,4 +1,4 @@
-"""The whole benchmark: scans, then cells in processes of their own, then tables and a figure.
+"""The whole benchmark: scans, then cells that share networks in a process each, then tables.
 
 Killed half-way, the same call goes on: scans that lie there are not drawn again, a training goes on
 at its last checkpoint, and no validation or test scan is scored twice. A method that fails leaves
@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from anatomaly.errors import ConfigError
-from anatomaly.evaluation.benchmark.cell import FAILED, FINISHED, Cell, run_cell
+from anatomaly.evaluation.benchmark.cell import FAILED, FINISHED, Cell, run_cells
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig
 from anatomaly.evaluation.benchmark.figure import draw_figure
 from anatomaly.evaluation.benchmark.ledger import Ledger
@@ -52,11 +52,27 @@ def run_benchmark(
     prepare_scans(config, folder / "data", workers, say)
     cells = list_cells(config, folder)
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        waiting = {pool.submit(_in_own_process, cell): cell for cell in cells}
+        waiting = {pool.submit(_in_own_process, group): group for group in group_cells(cells)}
         for done in as_completed(waiting):
             done.result()
-            failed = waiting[done].ledger.read(FAILED)
-            say(f"{waiting[done].name}: {failed['error'] if failed else FINISHED}")
+            for cell in waiting[done]:
+                failed = cell.ledger.read(FAILED)
+                say(f"{cell.name}: {failed['error'] if failed else FINISHED}")
+    return write_tables(config, folder, command)
+
+
+def write_tables(config: BenchmarkConfig, folder: Path, command: str = "") -> list[Row]:
+    """Write tables and figure of what is finished, and measure nothing.
+
+    Args:
+        config: of the run.
+        folder: of the results.
+        command: that is written below the table.
+
+    Returns:
+        The rows of `table.csv`.
+    """
+    cells = list_cells(config, folder)
     rows = summarise(config, cells)
     write_scans(cells, folder / "scans.csv")
     write_table(config, rows, folder, command)
@@ -74,6 +90,15 @@ def list_cells(config: BenchmarkConfig, folder: Path) -> list[Cell]:
     ]
 
 
+def group_cells(cells: list[Cell]) -> list[list[Cell]]:
+    """Return the cells of each method and sequence that share networks, that with them first."""
+    groups: dict[tuple[str, str, str], list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: cell.config.methods.index(cell.method)):
+        source = cell.source.plan.name
+        groups.setdefault((cell.method, cell.sequence, source), []).append(cell)
+    return list(groups.values())
+
+
 def claim_folder(config: BenchmarkConfig, folder: Path) -> None:
     """Write the configuration into an empty folder, or check that it is the same.
 
@@ -85,7 +110,7 @@ def claim_folder(config: BenchmarkConfig, folder: Path) -> None:
     ledger = Ledger(folder)
     wanted = json.loads(json.dumps(config.as_record()))
     there = ledger.read(CONFIG)
-    free = ("methods", "against", "tolerance_ap")
+    free = ("methods", "against", "tolerance_ap", "leader", "rivals", "notes")
     if there is not None:
         differ = sorted(k for k in wanted if k not in free and wanted[k] != there.get(k))
         if differ:
@@ -95,13 +120,16 @@ def claim_folder(config: BenchmarkConfig, folder: Path) -> None:
     ledger.write(CONFIG, wanted)
 
 
-def _in_own_process(cell: Cell) -> None:
-    """Run a cell where its memory can be measured and its death harms no other."""
-    if cell.ledger.read(FINISHED):
+def _in_own_process(group: list[Cell]) -> None:
+    """Run cells where their memory can be measured and their death harms no other."""
+    if all(cell.ledger.read(FINISHED) for cell in group):
         return
-    process = get_context("spawn").Process(target=run_cell, args=(cell,))
+    process = get_context("spawn").Process(target=run_cells, args=(group,))
     process.start()
     process.join()
-    if process.exitcode and not cell.ledger.read(FAILED):
-        reason = f"the process ended with {process.exitcode} (out of memory, or killed)"
-        cell.ledger.write(FAILED, {"error": reason, "trace": ""})
+    if not process.exitcode:
+        return
+    reason = f"the process ended with {process.exitcode} (out of memory, or killed)"
+    for cell in group:
+        if not (cell.ledger.read(FINISHED) or cell.ledger.read(FAILED)):
+            cell.ledger.write(FAILED, {"error": reason, "trace": ""})

@@ -66,6 +66,22 @@ class BenchmarkScan:
     sex: str = ""
 
 
+class Parts(NamedTuple):
+    """The scans of one data set, by what they are for.
+
+    Attributes:
+        train: healthy, to learn from.
+        validation: healthy, for thresholds.
+        lesions: of the test.
+        healthy: of the test.
+    """
+
+    train: tuple[BenchmarkScan, ...]
+    validation: tuple[BenchmarkScan, ...]
+    lesions: tuple[BenchmarkScan, ...]
+    healthy: tuple[BenchmarkScan, ...]
+
+
 @dataclass(frozen=True)
 class Split:
     """Who is for what.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig, DatasetPlan
-from anatomaly.evaluation.benchmark.patients import prepare_set, split_set
-from anatomaly.evaluation.benchmark.phantoms import DrawPlan, draw_phantoms, split_phantoms
-from anatomaly.evaluation.benchmark.scans import Split
+from anatomaly.evaluation.benchmark.patients import parts_of_set, prepare_set
+from anatomaly.evaluation.benchmark.phantoms import DrawPlan, draw_phantoms, parts_of_phantoms
+from anatomaly.evaluation.benchmark.scans import Parts, Split
 from anatomaly.types import Sequence
 
 
@@ -39,13 +39,26 @@ def prepare_scans(
             prepare_set(plan, sequence, folder / sequence, config.seed, say)
 
 
-def split_scans(plan: DatasetPlan, sequence: Sequence, data: Path, seed: int) -> Split:
+def split_scans(
+    config: BenchmarkConfig, plan: DatasetPlan, sequence: Sequence, data: Path
+) -> Split:
     """Return the split of a data set that was prepared.
 
+    One that learns from another has that one's scans to learn from, and for thresholds where it
+    has none of its own.
+
     Raises:
-        EvaluationError: parts are missing.
+        EvaluationError: a part is empty, or a person is in two.
     """
+    own = _parts(plan, sequence, data, config.seed)
+    source = config.source_of(plan)
+    other = own if source is plan else _parts(source, sequence, data, config.seed)
+    validation = own.validation or other.validation
+    return Split(other.train, validation, (*own.lesions, *own.healthy))
+
+
+def _parts(plan: DatasetPlan, sequence: Sequence, data: Path, seed: int) -> Parts:
     folder = data / plan.name / sequence
     if plan.kind == "phantoms":
-        return split_phantoms(plan, sequence, folder)
-    return split_set(plan, sequence, folder, seed)
+        return parts_of_phantoms(plan, sequence, folder)
+    return parts_of_set(plan, sequence, folder, seed)

@@ -19,6 +19,9 @@ Row: TypeAlias = dict[str, Any]
 
 SIZE_EDGES_MM3 = (0.0, 100.0, 1_000.0, 10_000.0, math.inf)
 SIZE_NAMES = ("f1_to_0.1ml", "f1_to_1ml", "f1_to_10ml", "f1_above_10ml")
+UNFINISHED = "not finished"
+"""Status of a cell that has neither been measured nor failed yet."""
+
 FIGURES = ("ap", "dice", "dice_oracle")
 """Means over people with intervals; `dice_oracle` is an upper bound, never a result."""
 
@@ -48,7 +51,7 @@ def summarise(config: BenchmarkConfig, cells: list[Cell]) -> list[Row]:
         who = {"dataset": cell.plan.name, "sequence": cell.sequence, "method": cell.method}
         if cell.name not in scans:
             failed = cell.ledger.read(FAILED)
-            reason = failed["error"] if failed else "not finished"
+            reason = failed["error"] if failed else UNFINISHED
             rows.append(who | {"stratum": "all", "status": reason})
             continue
         other = scans.get(f"{cell.plan.name} {cell.sequence} {config.against}")

@@ -16,7 +16,8 @@ from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.benchmark.cell import Cell
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig
 from anatomaly.evaluation.benchmark.method import find_method
-from anatomaly.evaluation.benchmark.table import SIZE_NAMES, Row, scan_rows
+from anatomaly.evaluation.benchmark.overview import overview_lines
+from anatomaly.evaluation.benchmark.table import SIZE_NAMES, UNFINISHED, Row, scan_rows
 
 _PACKAGES = ("anatomaly", "torch", "monai", "lightning", "numpy", "scipy", "nilearn")
 _GAINS = ("ap_gain", "dice_gain")
@@ -52,6 +53,7 @@ def write_table(config: BenchmarkConfig, rows: list[Row], folder: Path, command:
 def as_markdown(config: BenchmarkConfig, rows: list[Row], command: str) -> str:
     """Return the table for people: one part for each data set and sequence, then methods."""
     lines = [f"# Benchmark {config.name}", "", *_how_to_read(config), ""]
+    lines += overview_lines(config, rows)
     places = dict.fromkeys((row["dataset"], row["sequence"]) for row in rows)
     for dataset, sequence in places:
         own = [r for r in rows if (r["dataset"], r["sequence"]) == (dataset, sequence)]
@@ -108,8 +110,9 @@ def _how_to_read(config: BenchmarkConfig) -> list[str]:
         f"AP minus that of `{config.against}`, same scans.",
         "",
         f"Every network was trained for {budget.steps} steps of {budget.batch} slices on the same",
-        "prepared healthy scans (one network a sequence); `ours*` use shipped weights, trained for",
-        "hours on other data.",
+        "prepared healthy scans (one network a sequence); `ours*` use shipped weights, trained",
+        "beforehand, for hours and on more data.",
+        *(["", config.notes.strip()] if config.notes else ()),
         *(_PHANTOMS if any(plan.kind == "phantoms" for plan in config.datasets) else ()),
     ]
 
@@ -130,7 +133,8 @@ def _main_table(rows: list[Row], config: BenchmarkConfig) -> list[str]:
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for row in (row for row in rows if row["stratum"] == "all"):
         if row["status"] != "ok":
-            lines.append(f"| {row['method']} | failed: {row['status']} |" + " |" * (len(head) - 2))
+            reason = row["status"] if row["status"] == UNFINISHED else f"failed: {row['status']}"
+            lines.append(f"| {row['method']} | {reason} |" + " |" * (len(head) - 2))
             continue
         cells = [row["method"], *(_interval(row, n) for n in ("ap", "dice", "dice_oracle"))]
         cells.append("" if row["method"] == config.against else _interval(row, "ap_gain"))

@@ -13,12 +13,14 @@ from anatomaly.evaluation.datasets.bids import BIDS
 from anatomaly.evaluation.datasets.brats import BRATS
 from anatomaly.evaluation.datasets.dataset import Dataset, Found
 from anatomaly.evaluation.datasets.ixi import IXI
+from anatomaly.evaluation.datasets.measured_cases import MEASURED_CASES
 from anatomaly.evaluation.datasets.mslub import MSLUB
 from anatomaly.evaluation.datasets.msseg import MSSEG
 from anatomaly.evaluation.datasets.wmh import WMH
 
 DATASETS: dict[str, Dataset] = {
-    dataset.name: dataset for dataset in (*BRATS, ATLAS, MSLUB, MSSEG, WMH, IXI, BIDS)
+    dataset.name: dataset
+    for dataset in (*BRATS, ATLAS, MSLUB, MSSEG, WMH, IXI, BIDS, MEASURED_CASES)
 }
 """The sets of this package, in their order; `find_dataset` also knows those of further files."""
 

@@ -1,0 +1,36 @@
+"""The cases that this project's figures are quoted on, in a folder for each patient.
+
+Source of the layout: ours (`evaluation/cases.py`): `<patient>/T1w.nii.gz`, `T2w`, `FLAIR`, and
+beside them the label as `lesion`, `tumour_labels` or `tumour_automatic`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from anatomaly.evaluation.cases import list_cases
+from anatomaly.evaluation.datasets.dataset import Dataset, Found
+from anatomaly.types import SEQUENCES
+
+
+def find_measured_cases(folder: Path) -> Found:
+    """Find patients directly below the folder."""
+    found = Found([replace(case, dataset="cases") for case in list_cases(folder)])
+    labelled = {case.patient for case in found.cases}
+    for patient in sorted(path for path in folder.iterdir() if path.is_dir()):
+        scans = [name for name in SEQUENCES if (patient / f"{name}.nii.gz").is_file()]
+        if scans and patient.name not in labelled:
+            found.missing("no label", patient.name)
+    return found
+
+
+MEASURED_CASES = Dataset(
+    name="cases",
+    title="the cases of this project's figures",
+    holds="multiple sclerosis: 2, glioma: 5; T1w, T2w, FLAIR (15 scans), skull-stripped",
+    licence="CC BY (MSLUB), CC BY-NC-SA 3.0 CH (BraTS 2013), CC BY 3.0 (TCGA)",
+    apply="the providers of MSLUB, BraTS 2013 and TCGA (du_7294, fg_6692)",
+    layout="mslub_patient19/FLAIR.nii.gz and mslub_patient19/lesion.nii.gz",
+    find=find_measured_cases,
+)
