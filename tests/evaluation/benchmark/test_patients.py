@@ -9,8 +9,7 @@ import pytest
 from anatomaly.errors import EvaluationError, PreparationError
 from anatomaly.evaluation.benchmark import patients
 from anatomaly.evaluation.benchmark.config import DatasetPlan
-from anatomaly.evaluation.benchmark.patients import list_parts, parts_of_set, prepare_set
-from anatomaly.evaluation.benchmark.scans import Split
+from anatomaly.evaluation.benchmark.patients import list_parts, prepare_set
 from anatomaly.preprocess.brain_extraction import BrainExtraction
 from anatomaly.preprocess.chain import Prepared
 from anatomaly.preprocess.normalise import normalise_intensity
@@ -120,11 +119,10 @@ def test_scored_on_the_grid_of_the_scan(plan, prepared):
     assert bright[inside & ~truth.lesion].mean() < 0.1
 
 
-def test_too_few_people_is_said(plan, prepared):
+def test_too_few_people_is_said(plan):
     many = DatasetPlan(**(plan.__dict__ | {"train": 3}))
-    parts = parts_of_set(many, "FLAIR", prepared[0], 0)
-    with pytest.raises(EvaluationError, match="no scan for validation"):
-        Split(parts.train, parts.validation, parts.lesions)
+    with pytest.raises(EvaluationError, match="3 healthy people for 5 that are asked for"):
+        list_parts(many, "FLAIR", 0)
     with pytest.raises(EvaluationError, match="no T1w with a label in mslub"):
         list_parts(plan, "T1w", 0)
 

@@ -77,7 +77,7 @@ def list_parts(plan: DatasetPlan, sequence: Sequence, seed: int) -> dict[str, li
     """Return the cases of each part; healthy people who are also patients are left out.
 
     Raises:
-        EvaluationError: a folder is not there or holds nothing of its set.
+        EvaluationError: a folder is not there or holds nothing of its set, or too few are healthy.
     """
     found = find_cases(plan.set, Path(plan.folder)).cases
     ill = [case for case in found if case.sequence == sequence and case.label is not None]
@@ -88,6 +88,12 @@ def list_parts(plan: DatasetPlan, sequence: Sequence, seed: int) -> dict[str, li
     ends = np.cumsum([plan.train, plan.validation, plan.healthy])
     people = healthy_cases(plan, sequence, seed) if ends[-1] else []
     well = [case for case in people if case.person not in patients]
+    if len(well) < ends[-1]:
+        raise EvaluationError(
+            f"{plan.healthy_folder}: {len(well)} healthy people for {ends[-1]} that are asked for "
+            f"(train {plan.train}, validation {plan.validation}, healthy {plan.healthy}); "
+            f"{len(people) - len(well)} more have the name of a patient; ask for fewer"
+        )
     return {
         "train": well[: ends[0]],
         "validation": well[ends[0] : ends[1]],
