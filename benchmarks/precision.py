@@ -1,4 +1,4 @@
-"""Does half precision change what is found? Maps of the real cases in both, and their times.
+"""Does half precision change what is found? Maps of the real cases in both.
 
     ANATOMALY_DATA=/path/to/data python benchmarks/precision.py
 
@@ -22,16 +22,14 @@ from anatomaly.engine import half_precision, keep_freed_memory
 from anatomaly.evaluation.cases import Case, list_cases
 from anatomaly.evaluation.labels import read_label
 from anatomaly.evaluation.metrics import average_precision, dice
-from anatomaly.pipeline import Detection, Detector
+from anatomaly.pipeline import Detector
 from anatomaly.preprocess.chain import prepare
 from anatomaly.scan.read import read_scan
 from anatomaly.types import FloatArray
 
-THREADS = 2
-
 
 class Row(NamedTuple):
-    """One case; seconds are those of networks and score."""
+    """One case."""
 
     sequence: str
     patient: str
@@ -40,8 +38,6 @@ class Row(NamedTuple):
     largest: float
     common: float
     agreement: float
-    seconds_half: float
-    seconds_full: float
 
 
 def measure(case: Case, detector: Detector) -> Row:
@@ -63,14 +59,7 @@ def measure(case: Case, detector: Detector) -> Row:
         float(change.max()),
         float(np.quantile(change, 0.999)),
         dice(*masks) if any(m.any() for m in masks) else 1.0,
-        network_seconds(half),
-        network_seconds(full),
     )
-
-
-def network_seconds(detection: Detection) -> float:
-    """Seconds of rebuilding and scoring."""
-    return detection.seconds["rebuild"] + detection.seconds["score"]
 
 
 def main() -> None:
@@ -79,7 +68,7 @@ def main() -> None:
     if half is None:
         raise SystemExit("this processor has no bfloat16: detect runs in float32 here")
     keep_freed_memory()
-    detector = Detector(DetectConfig(device="cpu", threads=THREADS))
+    detector = Detector(DetectConfig(device="cpu"))
     rows = []
     for case in list_cases(data_folder() / "cases"):
         rows.append(measure(case, detector))
@@ -90,24 +79,21 @@ def main() -> None:
 def as_markdown(rows: list[Row], half: str) -> str:
     """Return the page."""
     worst = max(abs(r.ap_half - r.ap_full) for r in rows)
-    ratio = sum(r.seconds_full for r in rows) / sum(r.seconds_half for r in rows)
     lines = [
         "# Half precision",
         "",
         f"Maps of the real cases in {half} and in float32, each case prepared once. `largest`: the",
         "largest difference of the maps (range 0 to 1) inside the brain; `99.9 %`: what 99.9 % of",
-        "the voxels stay below; `masks`: Dice of the two masks; seconds: networks and score on",
-        f"{THREADS} threads.",
+        "the voxels stay below; `masks`: Dice of the two masks.",
         "",
-        f"AP differs by at most {worst:.4f}; float32 takes {ratio:.1f} times as long.",
+        f"AP differs by at most {worst:.4f}.",
         "",
-        "| sequence | patient | AP half | AP float32 | largest | 99.9 % | masks | s half "
-        "| s float32 |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| sequence | patient | AP half | AP float32 | largest | 99.9 % | masks |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     lines += [
         f"| {r.sequence} | {r.patient} | {r.ap_half:.4f} | {r.ap_full:.4f} | {r.largest:.3f} "
-        f"| {r.common:.4f} | {r.agreement:.4f} | {r.seconds_half:.1f} | {r.seconds_full:.1f} |"
+        f"| {r.common:.4f} | {r.agreement:.4f} |"
         for r in rows
     ]
     return "\n".join([*lines, "", describe_run("python benchmarks/precision.py", None), ""])
