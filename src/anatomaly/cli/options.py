@@ -106,8 +106,8 @@ PolarityChoice = Annotated[
     Polarity,
     typer.Option(
         rich_help_panel=WHAT,
-        help="Which differences count. `auto`: darker in T1w, brighter in T2w and FLAIR. The refined "
-        "score weighs both signs and takes `auto` only.",
+        help="Which differences count. `auto`: darker in T1w, brighter in T2w and FLAIR. The "
+        "refined score weighs both signs and takes `auto` only.",
     ),
 ]
 ScoreChoice = Annotated[
