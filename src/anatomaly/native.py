@@ -11,7 +11,7 @@ from anatomaly.errors import GeometryError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.preprocess.bias_field import undo_bias_field
 from anatomaly.preprocess.normalise import undo_normalise
-from anatomaly.preprocess.reorient import undo_reorient
+from anatomaly.preprocess.reorient import Reorientation, undo_reorient
 from anatomaly.preprocess.resample import undo_resample
 from anatomaly.preprocess.template import load_template
 from anatomaly.preprocess.trace import Trace
@@ -33,13 +33,33 @@ def to_native(data: NDArray[Any], trace: Trace, order: int = 1) -> Volume:
     Raises:
         GeometryError: data is not on the working grid.
     """
+    affine = trace.registration.scanner_to_template
+    return bring_back(data, affine, trace.brain_mask_ras, trace.reorientation, order)
+
+
+def bring_back(
+    data: NDArray[Any],
+    scanner_to_template: Affine,
+    grid: Volume,
+    reorientation: Reorientation,
+    order: int = 1,
+) -> Volume:
+    """Do what `to_native` does, from the three records that it needs of a trace.
+
+    Args:
+        data: (160, 192, 160), working grid.
+        scanner_to_template: (4, 4), scanner mm to template mm.
+        grid: the scan's, turned to RAS+; only its shape and affine are used.
+        reorientation: that turned it.
+        order: see `to_native`.
+
+    Raises:
+        GeometryError: data is not on the working grid.
+    """
     if data.shape != TEMPLATE_SHAPE:
         raise GeometryError(f"expected the working grid {TEMPLATE_SHAPE}, found {data.shape}")
     template = Volume(data, TEMPLATE_AFFINE.copy())
-    affine = trace.registration.scanner_to_template
-    return undo_reorient(
-        undo_resample(template, trace.brain_mask_ras, affine, order), trace.reorientation
-    )
+    return undo_reorient(undo_resample(template, grid, scanner_to_template, order), reorientation)
 
 
 def pseudo_healthy_to_native(data: FloatArray, trace: Trace, scan: Scan) -> Volume:

@@ -102,7 +102,7 @@ def test_parts_and_what_is_left_out(plan, prepared):
     again = []
     prepare_set(plan, "FLAIR", folder, 0, again.append)
     assert again == []  # nothing was prepared again
-    assert len(list(folder.glob("*.prepared"))) == 3
+    assert len(list(folder.glob("*.npz"))) == 3
     assert not list(folder.glob("*.partial"))
 
 
@@ -117,6 +117,13 @@ def test_scored_on_the_grid_of_the_scan(plan, prepared):
     bright = (native > 0.9) & inside
     assert bright[truth.lesion].mean() > 0.5
     assert bright[inside & ~truth.lesion].mean() < 0.1
+
+
+def test_a_damaged_cache_says_what_to_do(plan, prepared, tmp_path):
+    case = list_parts(plan, "FLAIR", 0)["lesions"][0]
+    (tmp_path / patients._prepared_path(prepared[0], case).name).write_bytes(b"PK no archive")
+    with pytest.raises(EvaluationError, match="remove it, and it is prepared again"):
+        patients._closed(case, tmp_path).open()
 
 
 def test_too_few_people_is_said(plan):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from zipfile import BadZipFile
 
-import joblib
 import numpy as np
 
 from anatomaly.config import PreprocessConfig
@@ -17,10 +17,13 @@ from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Part
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.catalogue import find_cases
 from anatomaly.evaluation.labels import read_label
-from anatomaly.native import brain_mask_native, to_native
+from anatomaly.native import brain_mask_native, bring_back
 from anatomaly.preprocess.chain import Prepared, prepare
+from anatomaly.preprocess.reorient import Reorientation
+from anatomaly.preprocess.resample import empty_grid
 from anatomaly.scan.read import read_scan
-from anatomaly.types import Sequence
+from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.volume import Volume
 
 
 def prepare_set(
@@ -54,9 +57,7 @@ def prepare_set(
                 refused.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
                 say(f"{plan.name} {sequence} {case.patient}: left out: {error}")
                 continue
-            temporary = path.with_suffix(".partial")
-            joblib.dump(prepared, temporary, compress=1)
-            temporary.replace(path)
+            _write_prepared(path, prepared)
             say(f"{plan.name} {sequence} {case.patient}")
 
 
@@ -103,7 +104,7 @@ def list_parts(plan: DatasetPlan, sequence: Sequence, seed: int) -> dict[str, li
 
 
 def _prepared_path(folder: Path, case: Case) -> Path:
-    return folder / f"{case.dataset or 'scans'}-{case.patient}.prepared"
+    return folder / f"{case.dataset or 'scans'}-{case.patient}.npz"
 
 
 def _closed(case: Case, folder: Path) -> BenchmarkScan:
@@ -112,7 +113,7 @@ def _closed(case: Case, folder: Path) -> BenchmarkScan:
         name=path.stem,
         person=case.person,
         sequence=case.sequence,
-        open=lambda: open_prepared(joblib.load(path)),
+        open=lambda: open_prepared(path),
         label=None if case.label is None else lambda: _truth(case),
         disease=case.disease or "healthy",
         site=case.site,
@@ -121,15 +122,49 @@ def _closed(case: Case, folder: Path) -> BenchmarkScan:
     )
 
 
-def open_prepared(prepared: Prepared) -> OpenedScan:
-    """Return what is scored of a prepared scan, and the way back to its own grid."""
-    image = prepared.image.data.astype(np.float32)
-    mask = prepared.brain_mask.data > 0
-    brain = brain_mask_native(prepared.trace)
+def _write_prepared(path: Path, prepared: Prepared) -> None:
+    """Keep what scoring needs of a prepared scan, as plain arrays."""
+    trace = prepared.trace
+    temporary = path.with_suffix(".partial")
+    with temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            sequence=prepared.sequence,
+            image=prepared.image.data.astype(np.float32),
+            brain_mask=prepared.brain_mask.data > 0,
+            own_brain=brain_mask_native(trace).data > 0,
+            grid_shape=trace.brain_mask_ras.shape,
+            grid_affine=trace.brain_mask_ras.affine,
+            scanner_to_template=trace.registration.scanner_to_template,
+            own_axes=trace.reorientation.axes,
+            own_affine=trace.reorientation.affine,
+        )
+    temporary.replace(path)
+
+
+def open_prepared(path: Path) -> OpenedScan:
+    """Return what is scored of a prepared scan, and the way back to its own grid.
+
+    Raises:
+        EvaluationError: the file is damaged.
+    """
+    try:
+        with np.load(path) as file:
+            kept = {name: file[name] for name in file.files}
+        brain = Volume(kept["own_brain"], kept["own_affine"])
+        i, j, k = (int(n) for n in kept["grid_shape"])
+        grid = empty_grid((i, j, k), kept["grid_affine"])
+        first, second, third = (str(axis) for axis in kept["own_axes"])
+        sequence = next(name for name in SEQUENCES if name == str(kept["sequence"]))
+    except (OSError, ValueError, KeyError, StopIteration, BadZipFile) as error:
+        raise EvaluationError(
+            f"{path}: cannot be read ({error}); remove it, and it is prepared again"
+        ) from error
+    turn = Reorientation((first, second, third), brain.shape, brain.affine)
     return OpenedScan(
-        PreparedImage(image, mask, prepared.sequence),
-        brain.with_data(brain.data > 0),
-        lambda score: to_native(score, prepared.trace).data,
+        PreparedImage(kept["image"], kept["brain_mask"], sequence),
+        brain,
+        lambda score: bring_back(score, kept["scanner_to_template"], grid, turn).data,
     )
 
 
