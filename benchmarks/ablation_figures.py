@@ -30,11 +30,13 @@ from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import load_cohort
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
-from anatomaly.training.validation import LESION_SHARE, VALIDATION_KINDS, VALIDATION_SEED
+from anatomaly.training.validation import (
+    LESION_SHARE,
+    SMALLEST_LESION,
+    VALIDATION_KINDS,
+    VALIDATION_SEED,
+)
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray
-
-SMALLEST_LESION = 50
-"""Voxels (.05 mL): a drawn pair with less has no lesion."""
 
 Figures = dict[str, float]
 

@@ -38,6 +38,7 @@ from anatomaly.evaluation.comparison import paired_difference
 from anatomaly.model.anatomy_extractor import AnatomyExtractor
 from anatomaly.model.anatomy_restorer import AnatomyRestorer
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.report.manifest import write_whole
 from anatomaly.training.cohort import load_cohort
 from anatomaly.training.loop import LoopConfig
 from anatomaly.training.recipe import StagePlan
@@ -195,15 +196,8 @@ def main() -> None:
         }
         with limit_threads(1):
             known[name] = measure(models, ablation, cache_folder, arguments.count)
-        write(record, json.dumps(known, indent=1) + "\n")
-        write(arguments.output / "ablations.md", describe_all(known, card))
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+        write_whole(record, json.dumps(known, indent=1) + "\n")
+        write_whole(arguments.output / "ablations.md", describe_all(known, card))
 
 
 def describe_all(known: dict[str, Any], card: WeightsCard) -> str:

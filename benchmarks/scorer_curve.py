@@ -108,7 +108,8 @@ def as_markdown(curve: Curve, card: WeightsCard) -> str:
         means = [f"{np.mean(v):.3f} ({_interval(v)})" for v in values]
         lines.append(f"| {steps} | " + " | ".join(means) + f" | {np.mean(values):.3f} |")
     lines += ["", "![AP against steps](scorer_curve.png)", ""]
-    return "\n".join([*lines, describe_run(COMMAND, VALIDATION_SEED), ""])
+    told = f"{COMMAND} --run RUN --count {count} STEPS=CHECKPOINT …"
+    return "\n".join([*lines, describe_run(told, VALIDATION_SEED), ""])
 
 
 def _interval(values: list[float]) -> str:

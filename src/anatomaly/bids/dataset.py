@@ -13,7 +13,7 @@ from anatomaly import __version__
 from anatomaly.errors import BidsError, OutputError
 from anatomaly.geometry import TEMPLATE_SPACE
 from anatomaly.report.manifest import plain, write_whole
-from anatomaly.scan.bids import GENERATOR, BidsScan, BidsSession
+from anatomaly.scan.bids import GENERATOR, BidsScan, BidsSession, generators_of
 
 BIDS_VERSION = "1.10.0"
 IGNORED = ("*.html", "**/figures", "logs/", "group_*.tsv", "failures.tsv", "failures.log")
@@ -58,7 +58,7 @@ class Derivatives:
                 f"{self.source / 'derivatives' / GENERATOR}"
             )
         path = self.root / "dataset_description.json"
-        if path.exists() and _generator_of(path) != GENERATOR:
+        if path.exists() and generators_of(self.root)[:1] != [GENERATOR]:
             raise OutputError(
                 f"{path} belongs to another data set; choose another output folder, or an empty one"
             )
@@ -205,11 +205,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise BidsError(f"{path}: expected a JSON object; repair or remove it")
     return content
-
-
-def _generator_of(path: Path) -> str:
-    """Return the name of the program that made a data set; empty where it does not say."""
-    try:
-        return str(read_json(path)["GeneratedBy"][0]["Name"])
-    except (BidsError, LookupError, TypeError):
-        return ""

@@ -19,7 +19,6 @@ ENDINGS = (".nii.gz", ".nii")
 LEFT_OUT = ("_ce-", "_part-phase", "_part-real", "_part-imag")
 """Scans with contrast agent, for which no weights are made, and all but magnitude images."""
 
-
 GENERATOR = "anatomaly"
 """Name of the program in the descriptions of data sets that it writes."""
 
@@ -128,16 +127,20 @@ def derivatives_of(folder: Path, inside: Path) -> list[Path]:
     Returns:
         `derivatives/*/` and `inside`, by name; they need not exist.
     """
-    return [p / inside for p in sorted(folder.glob("derivatives/*")) if not _is_ours(p)]
+    return [
+        p / inside
+        for p in sorted(folder.glob("derivatives/*"))
+        if GENERATOR not in generators_of(p)
+    ]
 
 
-def _is_ours(derivative: Path) -> bool:
-    """Return whether a data set says that this program made it."""
+def generators_of(dataset: Path) -> list[str]:
+    """Return the programs that made a data set, the first one first; none where it does not say."""
     try:
-        said = json.loads((derivative / "dataset_description.json").read_text("utf-8"))
-        return GENERATOR in {program.get("Name") for program in said.get("GeneratedBy", ())}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return False
+        said = json.loads((dataset / "dataset_description.json").read_text("utf-8"))
+        return [str(program.get("Name", "")) for program in said["GeneratedBy"]]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return []
 
 
 def scans_of(anat: Path, sequence: Sequence) -> list[Path]:

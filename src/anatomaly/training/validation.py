@@ -40,6 +40,8 @@ from anatomaly.weights import WeightsCard, load_scorer
 VALIDATION_SEED = 990_101
 LESION_SHARE = 0.3
 """Voxels with at least this share of lesion count as lesion."""
+SMALLEST_LESION = 50
+"""Voxels (.05 mL): where fewer count, no lesion was drawn."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def draw_validation(
     )
     for index, pair in enumerate(pairs):
         lesion = pair["lesion"][0].numpy() >= LESION_SHARE
-        if not healthy and lesion.sum() < 50:  # 0.05 mL: no lesion was drawn
+        if not healthy and lesion.sum() < SMALLEST_LESION:
             continue
         drawn += 1
         brain_mask = pair["brain"][0].numpy() > 0
