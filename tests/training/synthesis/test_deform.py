@@ -7,7 +7,9 @@ from scipy import ndimage
 
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.training.synthesis.deform import (
+    Push,
     patch_grid,
+    push_coordinates,
     random_affine,
     random_deformation,
     read_linear,
@@ -84,3 +86,78 @@ def test_deformation_is_reproducible_smooth_and_moderate():
     assert 0.1 < away.max() < 45
     step = torch.stack([(first.diff(dim=a + 1)[a] - 1).abs().max() for a in range(3)])
     assert step.max() < 0.9  # never folds over
+
+
+# --- mass effect -----------------------------------------------------------------------------
+
+SIZE = (41, 37, 45)
+CENTRE = torch.tensor([20.0, 18.0, 22.0])
+
+
+def pushed(reach, shift, size=SIZE, centre=CENTRE):
+    """Where each voxel reads, without any other deformation."""
+    return push_coordinates(patch_grid((0, 0, 0), size), Push(centre, reach, shift))
+
+
+def test_a_push_by_its_formula():
+    found = pushed(9.0, 3.0).numpy()
+    places = np.indices(SIZE).astype(float)
+    away = (places - CENTRE.numpy().reshape(3, 1, 1, 1)) / 9.0
+    u = np.sqrt((away**2).sum(0))
+    # direction times f(u) = u e^((1 − u²) / 2), of which away is u times the direction
+    expected = places - 3.0 * away * np.exp((1 - u**2) / 2)
+    clipped = np.clip(expected, 0, (np.array(SIZE) - 1).reshape(3, 1, 1, 1))
+    np.testing.assert_allclose(found, clipped, atol=2e-4)
+
+
+def test_nothing_moves_at_the_centre_and_most_at_the_reach():
+    found = pushed(9.0, 3.0)
+    centre = tuple(int(n) for n in CENTRE)
+    np.testing.assert_allclose(found[(slice(None), *centre)], CENTRE, atol=1e-4)
+    moved = (found - patch_grid((0, 0, 0), SIZE)).norm(dim=0)
+    distance = (patch_grid((0, 0, 0), SIZE) - CENTRE.view(3, 1, 1, 1)).norm(dim=0)
+    assert moved.max().item() == pytest.approx(3.0, abs=1e-3)
+    furthest = distance.flatten()[moved.flatten().argmax()]
+    assert furthest.item() == pytest.approx(9.0, abs=0.01)
+    # three reaches away: 3 e^(−4) of the shift is left
+    assert moved[20, 18, 22 + 18].item() == pytest.approx(3 * 2 * np.exp(-1.5), abs=0.01)
+    assert moved[distance > 26].max() < 0.5
+
+
+def test_tissue_moves_outwards():
+    """A voxel reads from nearer to the centre, and a thin shell lands further out."""
+    places = patch_grid((0, 0, 0), SIZE)
+    away = places - CENTRE.view(3, 1, 1, 1)
+    shift = places - pushed(9.0, 3.0)
+    distance = away.norm(dim=0)
+    near = (distance > 0) & (distance < 16)
+    along = (shift * away).sum(0) / (distance.clamp(min=1e-6) * shift.norm(dim=0).clamp(min=1e-9))
+    assert along[near].min() > 0.999
+    ball = (distance < 6).float()
+    read = pushed(9.0, 3.0).round().long()
+    grown = ball[read[0], read[1], read[2]]
+    # what was within 6 voxels ends where d − 3 (d / 9) e^((1 − (d/9)²) / 2) = 6: at 9 voxels,
+    # and reading the nearest voxel adds up to half a diagonal
+    assert 8.5 < float(distance[grown > 0].max()) < 9.9
+    assert grown.sum() > 2.5 * ball.sum()
+
+
+def folds(reach, shift):
+    """Voxels where the order of neighbours is turned round along some axis."""
+    found = pushed(reach, shift, (61, 61, 61), torch.tensor([30.0, 30.0, 30.0]))
+    inner = found[:, 10:-10, 10:-10, 10:-10]
+    return sum(int((inner[axis].diff(dim=axis) <= 0).sum()) for axis in range(3))
+
+
+def test_no_fold_below_six_tenths_of_the_reach():
+    """1 − (shift / reach) √e is the slope at the centre: it turns at .6065."""
+    assert folds(10.0, 4.0) == folds(10.0, 5.9) == 0
+    assert folds(10.0, 7.0) > 0
+
+
+def test_a_push_reads_through_what_was_deformed_before():
+    """Coordinates that were already shifted are read at the pushed place."""
+    before = patch_grid((10, 20, 30), SIZE)
+    found = push_coordinates(before, Push(CENTRE, 9.0, 3.0))
+    expected = pushed(9.0, 3.0) + torch.tensor([10.0, 20.0, 30.0]).view(3, 1, 1, 1)
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)

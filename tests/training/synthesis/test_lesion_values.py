@@ -1,5 +1,7 @@
 """How bright a lesion is: ranges and shares of each sequence, and how it is blended in."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,12 @@ import torch
 from anatomaly.training.synthesis import lesion_values
 from anatomaly.training.synthesis.contrast import CORTEX, CSF, WHITE, Contrast, draw_contrast
 from anatomaly.training.synthesis.label_maps import CLASS_NAMES
-from anatomaly.training.synthesis.lesion_values import PartValues, draw_values, paint_lesion
+from anatomaly.training.synthesis.lesion_values import (
+    PartValues,
+    draw_fluid,
+    draw_values,
+    paint_lesion,
+)
 from anatomaly.training.synthesis.lesions import Lesion
 
 COUNT = 3000
@@ -102,6 +109,21 @@ def test_four_in_ten_flair_tumours_with_oedema_are_as_grey_matter():
     check_share(solid < 0.68, 0.4 * 0.18 / 0.21)
     check_uniform(solid[solid < 0.68], 0.5, 0.68)
     assert (next(draws(FLAIR, "ms", oedema=True)) > 0.67).all()
+
+
+@pytest.mark.parametrize("contrast", [T1W, T2W, FLAIR], ids=lambda contrast: contrast.sequence)
+def test_fluid_is_nearly_csf(contrast):
+    source, csf, white = rng(), float(contrast.means[CSF]), float(contrast.means[WHITE])
+    drawn = np.array([draw_fluid(source, contrast) for _ in range(COUNT)])
+    check_uniform((drawn - csf) / (white - csf), 0.0, 0.35)
+
+
+@pytest.mark.usefixtures("plain")
+def test_a_hole_has_the_value_of_fluid_in_the_place_of_a_core():
+    lesion = replace(box_lesion(core=True), fluid=True)
+    image = torch.full((40, 40, 40), 0.2)
+    found = paint_lesion(rng(), image, lesion, FLAIR)[20, 20, 20]
+    assert 0.1 <= float(found) <= 0.1 + 0.35 * 0.4  # plain: a core of .9
 
 
 def test_a_random_contrast_keeps_away_from_white_matter():

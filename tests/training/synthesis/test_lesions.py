@@ -1,4 +1,4 @@
-"""Lesions: where they lie, what they are made of, and how they push the brain aside."""
+"""Lesions: where they lie, and what they are made of."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,7 @@ from scipy import ndimage
 from anatomaly.training.synthesis import lesions
 from anatomaly.training.synthesis.contrast import CORTEX, CSF, WHITE
 from anatomaly.training.synthesis.deform import patch_grid
-from anatomaly.training.synthesis.lesions import (
-    KIND_SHARES,
-    Lesion,
-    Push,
-    confine,
-    draw_lesion,
-    push_coordinates,
-)
+from anatomaly.training.synthesis.lesions import KIND_SHARES, Lesion, confine, draw_lesion
 
 START = (40, 60, 50)
 VENTRICLE = 1
@@ -70,7 +63,7 @@ def test_lesions_stay_in_the_brain(drawn):
 def test_only_some_masses_have_a_core_an_oedema_and_a_push(drawn):
     masses = [lesion for lesion in drawn if lesion.kind in ("tumour", "haemorrhage")]
     for has in (
-        lambda lesion: bool(lesion.core.any()),
+        lambda lesion: bool(lesion.core.any()) and lesion.kind != "stroke",
         lambda lesion: lesion.oedema is not None,
         lambda lesion: lesion.push is not None,
     ):
@@ -155,14 +148,37 @@ def test_a_mass_has_the_volume_of_its_radius(masses):
 def test_a_core_lies_within_its_mass(masses):
     cores = [m for kind in masses.values() for m in kind if m.core.any() and m.oedema is None]
     assert len(cores) >= 10
-    shares = []
+    shares = {False: [], True: []}
     for mass in cores:
         assert mass.core.max() > 0.2 and mass.core.max() <= 1
-        # the outline at .3 to .75 of the radius, softened by σ .8 cut at two voxels
+        # up to .95 of the radius, softened by σ .8, which is cut at two voxels along each axis
         outside = ndimage.distance_transform_edt(mass.alpha.numpy() == 0)
-        assert not mass.core[torch.from_numpy(outside > 2)].any()
-        shares.append(float(mass.core.sum() / mass.alpha.sum()))
-    assert 0.03 < np.median(shares) < 0.45  # .3³ to .75³
+        assert not mass.core[torch.from_numpy(outside > 3.5)].any()
+        shares[mass.fluid].append(float(mass.core.sum() / mass.alpha.sum()))
+    assert 0.03 < np.median(shares[False]) < 0.45  # .3³ to .75³
+    assert len(shares[True]) >= 2 and 0.35 < np.median(shares[True]) < 0.9  # .7³ to .95³
+
+
+def test_only_tumours_and_old_infarcts_hold_fluid(drawn, masses):
+    fluid = [lesion for lesion in drawn if lesion.fluid]
+    assert {lesion.kind for lesion in fluid} == {"tumour", "stroke"}
+    assert not any(mass.fluid for mass in masses["haemorrhage"])
+    strokes = [lesion for lesion in drawn if lesion.kind == "stroke"]
+    holes = sum(lesion.fluid for lesion in strokes)
+    assert abs(holes - 0.3 * len(strokes)) < 3.5 * (0.21 * len(strokes)) ** 0.5
+    for lesion in (lesion for lesion in drawn if lesion.core.any()):
+        assert lesion.core.min() >= 0 and lesion.core.max() <= 1
+
+
+def test_the_fluid_of_an_infarct_leaves_a_rim():
+    """A ball of radius 9: the hole is a ball within it, whole in the middle."""
+    distance = (patch_grid((0, 0, 0), (30, 30, 30)) - 14.5).norm(dim=0)
+    alpha = (distance < 9).float()
+    for seed in range(20):
+        core = lesions._draw_hole(rng(seed), alpha)
+        assert core[distance < 3].min() > 0.9
+        assert core[distance > 9 + 3].max() == 0
+        assert core.sum() < alpha.sum()
 
 
 def test_an_oedema_surrounds_its_mass(masses):
@@ -268,78 +284,3 @@ def test_classes_that_a_lesion_may_cover(index, allowed):
     classes = torch.full((9, 9, 9), index, dtype=torch.uint8)
     whole = Lesion(torch.ones(9, 9, 9), torch.zeros(9, 9, 9), "ms")
     np.testing.assert_allclose(confine(whole, classes).alpha, allowed, atol=1e-6)
-
-
-# --- mass effect -----------------------------------------------------------------------------
-
-SIZE = (41, 37, 45)
-CENTRE = torch.tensor([20.0, 18.0, 22.0])
-
-
-def pushed(reach, shift, size=SIZE, centre=CENTRE):
-    """Where each voxel reads, without any other deformation."""
-    return push_coordinates(patch_grid((0, 0, 0), size), Push(centre, reach, shift))
-
-
-def test_a_push_by_its_formula():
-    found = pushed(9.0, 3.0).numpy()
-    places = np.indices(SIZE).astype(float)
-    away = (places - CENTRE.numpy().reshape(3, 1, 1, 1)) / 9.0
-    u = np.sqrt((away**2).sum(0))
-    # direction times f(u) = u e^((1 − u²) / 2), of which away is u times the direction
-    expected = places - 3.0 * away * np.exp((1 - u**2) / 2)
-    clipped = np.clip(expected, 0, (np.array(SIZE) - 1).reshape(3, 1, 1, 1))
-    np.testing.assert_allclose(found, clipped, atol=2e-4)
-
-
-def test_nothing_moves_at_the_centre_and_most_at_the_reach():
-    found = pushed(9.0, 3.0)
-    centre = tuple(int(n) for n in CENTRE)
-    np.testing.assert_allclose(found[(slice(None), *centre)], CENTRE, atol=1e-4)
-    moved = (found - patch_grid((0, 0, 0), SIZE)).norm(dim=0)
-    distance = (patch_grid((0, 0, 0), SIZE) - CENTRE.view(3, 1, 1, 1)).norm(dim=0)
-    assert moved.max().item() == pytest.approx(3.0, abs=1e-3)
-    furthest = distance.flatten()[moved.flatten().argmax()]
-    assert furthest.item() == pytest.approx(9.0, abs=0.01)
-    # three reaches away: 3 e^(−4) of the shift is left
-    assert moved[20, 18, 22 + 18].item() == pytest.approx(3 * 2 * np.exp(-1.5), abs=0.01)
-    assert moved[distance > 26].max() < 0.5
-
-
-def test_tissue_moves_outwards():
-    """A voxel reads from nearer to the centre, and a thin shell lands further out."""
-    places = patch_grid((0, 0, 0), SIZE)
-    away = places - CENTRE.view(3, 1, 1, 1)
-    shift = places - pushed(9.0, 3.0)
-    distance = away.norm(dim=0)
-    near = (distance > 0) & (distance < 16)
-    along = (shift * away).sum(0) / (distance.clamp(min=1e-6) * shift.norm(dim=0).clamp(min=1e-9))
-    assert along[near].min() > 0.999
-    ball = (distance < 6).float()
-    read = pushed(9.0, 3.0).round().long()
-    grown = ball[read[0], read[1], read[2]]
-    # what was within 6 voxels ends where d − 3 (d / 9) e^((1 − (d/9)²) / 2) = 6: at 9 voxels,
-    # and reading the nearest voxel adds up to half a diagonal
-    assert 8.5 < float(distance[grown > 0].max()) < 9.9
-    assert grown.sum() > 2.5 * ball.sum()
-
-
-def folds(reach, shift):
-    """Voxels where the order of neighbours is turned round along some axis."""
-    found = pushed(reach, shift, (61, 61, 61), torch.tensor([30.0, 30.0, 30.0]))
-    inner = found[:, 10:-10, 10:-10, 10:-10]
-    return sum(int((inner[axis].diff(dim=axis) <= 0).sum()) for axis in range(3))
-
-
-def test_no_fold_below_six_tenths_of_the_reach():
-    """1 − (shift / reach) √e is the slope at the centre: it turns at .6065."""
-    assert folds(10.0, 4.0) == folds(10.0, 5.9) == 0
-    assert folds(10.0, 7.0) > 0
-
-
-def test_a_push_reads_through_what_was_deformed_before():
-    """Coordinates that were already shifted are read at the pushed place."""
-    before = patch_grid((10, 20, 30), SIZE)
-    found = push_coordinates(before, Push(CENTRE, 9.0, 3.0))
-    expected = pushed(9.0, 3.0) + torch.tensor([10.0, 20.0, 30.0]).view(3, 1, 1, 1)
-    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from anatomaly.training.synthesis import normal_variants
 from anatomaly.training.synthesis.contrast import CORTEX, CSF, WHITE
-from anatomaly.training.synthesis.normal_variants import add_normal_variants
+from anatomaly.training.synthesis.normal_variants import add_normal_variants, widen_ventricles
 
 SHAPE = (30, 24, 26)
 VENTRICLE, RIM = 1, 14
@@ -133,3 +133,17 @@ def test_no_rim_in_other_sequences(sequence):
 def test_nothing_falls_far_below_zero():
     found = torch.stack(changes(slabs((30, CSF)), "T2w", 100, value=-0.05)) - 0.05
     assert found.min().item() == pytest.approx(-0.1, abs=1e-6)
+
+
+def test_three_in_ten_brains_have_wide_ventricles():
+    """Around a voxel of the ventricle, 10 to 28 voxels wide, without a fold."""
+    pushes = [widen_ventricles(rng(n), BRAIN) for n in range(400)]
+    found = [push for push in pushes if push is not None]
+    assert abs(len(found) - 120) < 4 * (0.21 * 400) ** 0.5
+    assert all(18 <= float(push.centre[0]) < 22 for push in found)
+    reaches = np.array([push.reach for push in found])
+    shares = np.array([push.shift / push.reach for push in found])
+    assert reaches.min() >= 10 and reaches.max() <= 28
+    assert shares.min() >= 0.05 and shares.max() <= 0.35
+    without = slabs((4, 0), (8, CSF), (12, CORTEX), (30, WHITE))
+    assert all(widen_ventricles(rng(n), without) is None for n in range(30))

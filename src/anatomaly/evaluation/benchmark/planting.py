@@ -18,7 +18,7 @@ from scipy import ndimage
 from anatomaly.errors import ConfigError
 from anatomaly.evaluation.phantom_lesion import grow_lesion
 from anatomaly.geometry import TEMPLATE_AFFINE, apply_affine, voxel_to_voxel
-from anatomaly.training.synthesis.lesions import Push, push_coordinates
+from anatomaly.training.synthesis.deform import Push, push_coordinates
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.types import Sequence as SequenceName
 from anatomaly.volume import Volume

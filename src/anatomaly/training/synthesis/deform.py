@@ -1,9 +1,10 @@
-"""Random deformation: where in the template grid each voxel of a patch reads its value."""
+"""Deformation, random or by a mass: where in the template grid a voxel reads its value."""
 
 from __future__ import annotations
 
 import itertools
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,20 @@ from torch import Generator, Tensor
 
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.training.synthesis.random_draws import smooth_field, uniform
+
+
+class Push(NamedTuple):
+    """Mass effect: tissue moves away from a centre, most at its rim.
+
+    Attributes:
+        centre: (3,) voxel of the patch.
+        reach: distance over which the shift fades, voxels.
+        shift: largest shift, voxels.
+    """
+
+    centre: Tensor
+    reach: float
+    shift: float
 
 
 def patch_grid(start: tuple[int, int, int], size: tuple[int, int, int]) -> Tensor:
@@ -62,6 +77,26 @@ def random_deformation(
     spacing, spread = uniform(rng, 12, 32), uniform(rng, 0, 2.5)
     elastic = torch.stack([smooth_field(rng, size, spacing) for _ in range(3)])
     return moved + spread * elastic
+
+
+def push_coordinates(coordinates: Tensor, push: Push) -> Tensor:
+    """Let a mass push the tissue around it outwards.
+
+    A voxel at distance d from the centre reads what lay nearer to it, by
+    shift · (d / reach) · exp((1 − (d / reach)²) / 2): nothing at the centre, most at the reach.
+
+    Args:
+        coordinates: (3, I, J, K) voxels to read from.
+        push: the mass; no fold appears while shift < .6 · reach.
+    """
+    shape = (coordinates.shape[1], coordinates.shape[2], coordinates.shape[3])
+    places = patch_grid((0, 0, 0), shape)
+    away = (places - push.centre.view(3, 1, 1, 1)) / push.reach
+    fading = torch.exp(0.5 * (1 - away.square().sum(0)))
+    moved = places - push.shift * fading * away
+    size = torch.tensor(shape, dtype=torch.float32).view(3, 1, 1, 1)
+    grid = (2 * moved / (size - 1) - 1).flip(0).permute(1, 2, 3, 0)[None]
+    return F.grid_sample(coordinates[None], grid, align_corners=True, padding_mode="border")[0]
 
 
 def read_nearest(volume: Tensor, coordinates: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
 from anatomaly.training.synthesis.deform import (
     patch_grid,
+    push_coordinates,
     random_deformation,
     read_linear,
     read_nearest,
@@ -27,8 +28,11 @@ from anatomaly.training.synthesis.deform import (
 from anatomaly.training.synthesis.label_maps import RIM, TISSUE_OF_CLASS
 from anatomaly.training.synthesis.lesion_shapes import LesionShape
 from anatomaly.training.synthesis.lesion_values import paint_lesion
-from anatomaly.training.synthesis.lesions import Lesion, confine, draw_lesion, push_coordinates
-from anatomaly.training.synthesis.normal_variants import add_normal_variants
+from anatomaly.training.synthesis.lesions import Lesion, confine, draw_lesion
+from anatomaly.training.synthesis.normal_variants import (
+    add_normal_variants,
+    widen_ventricles,
+)
 from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
 
 MEANS_ERROR = 0.04
@@ -109,15 +113,8 @@ class PairGenerator(Dataset[Pair]):
         rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + index)
         subject = self.subjects[integer(rng, len(self.subjects))]
         start = self._draw_start(rng)
-        coordinates = (
-            random_deformation(rng, start, self.config.patch)
-            if self.config.deform
-            else patch_grid(start, self.config.patch)
-        )
-        flip = chance(rng, 0.5)
-        if flip:
-            coordinates[0] = TEMPLATE_SHAPE[0] - 1 - coordinates[0]
         labels = torch.from_numpy(np.array(subject.labels))
+        coordinates = self._draw_coordinates(rng, labels, start)
         classes = read_nearest(labels, coordinates)
         lesions = self._draw_lesions(rng, index, classes, start)
         for push in (lesion.push for lesion in lesions if lesion.push):
@@ -169,6 +166,17 @@ class PairGenerator(Dataset[Pair]):
             sequence=torch.tensor([c.CONTRASTS.index(k.sequence) for k in contrasts]),
             tissue_means=torch.stack(means),
         )
+
+    def _draw_coordinates(
+        self, rng: Generator, labels: Tensor, start: tuple[int, int, int]
+    ) -> Tensor:
+        """Where a patch reads the healthy person: bent, mirrored or not, ventricles widened."""
+        bend, size = self.config.deform, self.config.patch
+        coordinates = random_deformation(rng, start, size) if bend else patch_grid(start, size)
+        if chance(rng, 0.5):
+            coordinates[0] = TEMPLATE_SHAPE[0] - 1 - coordinates[0]
+        widening = widen_ventricles(rng, read_nearest(labels, coordinates)) if bend else None
+        return push_coordinates(coordinates, widening) if widening else coordinates
 
     def _draw_lesions(
         self, rng: Generator, index: int, classes: Tensor, start: tuple[int, int, int]

@@ -59,6 +59,12 @@ def draw_values(rng: Generator, contrast: Contrast, kind: str, oedema: bool = Fa
     return PartValues(*(_away_from(rng, white) for _ in range(3)))
 
 
+def draw_fluid(rng: Generator, contrast: Contrast) -> float:
+    """Draw the intensity of the fluid in a hole: up to a third of the way from CSF to white."""
+    csf, white = float(contrast.means[CSF]), float(contrast.means[WHITE])
+    return csf + (white - csf) * uniform(rng, 0.0, 0.35)
+
+
 def _away_from(rng: Generator, white: float) -> float:
     """Draw a value of [0, 1.2) at least .12 from white matter."""
     while True:
@@ -76,6 +82,8 @@ def paint_lesion(rng: Generator, image: Tensor, lesion: Lesion, contrast: Contra
     widest = 25 if lesion.kind == "tumour" else 10
     texture = uniform(rng, 0.0, rough) * smooth_field(rng, shape, uniform(rng, 2, widest))
     values = draw_values(rng, contrast, lesion.kind, lesion.oedema is not None)
+    if lesion.fluid:
+        values = values._replace(core=draw_fluid(rng, contrast))
     value = values.solid + (values.core - values.solid) * lesion.core
     if lesion.oedema is not None:
         value = value + (values.oedema - value) * lesion.oedema

@@ -7,14 +7,12 @@ periventricular white-matter lesions). How they look in a sequence: `lesion_valu
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from anatomaly.training.synthesis.contrast import WHITE
-from anatomaly.training.synthesis.deform import patch_grid
+from anatomaly.training.synthesis.deform import Push, patch_grid
 from anatomaly.training.synthesis.lesion_shapes import LesionShape, paste_shape, random_place
 from anatomaly.training.synthesis.random_draws import (
     chance,
@@ -40,20 +38,6 @@ FEWEST_TISSUE_VOXELS = 5000
 """A patch with less brain tissue than this stays healthy."""
 
 
-class Push(NamedTuple):
-    """Mass effect: tissue moves away from a centre, most at its rim.
-
-    Attributes:
-        centre: (3,) voxel of the patch.
-        reach: distance over which the shift fades, voxels.
-        shift: largest shift, voxels.
-    """
-
-    centre: Tensor
-    reach: float
-    shift: float
-
-
 @dataclass(frozen=True)
 class Lesion:
     """What is blended into an image patch.
@@ -64,6 +48,7 @@ class Lesion:
         kind: a key of `KIND_SHARES`.
         oedema: (I, J, K) in [0, 1], share of the oedema within it; None without one.
         push: mass effect, if it has one.
+        fluid: whether the core is a hole filled with fluid: cyst, necrosis, old infarct.
     """
 
     alpha: Tensor
@@ -71,6 +56,7 @@ class Lesion:
     kind: str
     oedema: Tensor | None = None
     push: Push | None = None
+    fluid: bool = False
 
 
 def no_lesion(classes: Tensor) -> Lesion:
@@ -103,7 +89,9 @@ def draw_lesion(
     if kind in ("stroke", "ms") and shapes:
         wanted = [s for s in shapes if s.kind == kind] or shapes
         alpha = paste_shape(rng, wanted, tissue, start)
-        lesion = Lesion(alpha, torch.zeros(classes.shape), kind)
+        hole = kind == "stroke" and chance(rng, 0.3)
+        core = _draw_hole(rng, alpha) if hole else torch.zeros(classes.shape)
+        lesion = Lesion(alpha, core, kind, fluid=hole)
     elif kind == "spots":
         lesion = Lesion(_draw_spots(rng, tissue), torch.zeros(classes.shape), kind)
     elif kind == "periventricular" and bool((classes == 1).any()):
@@ -122,26 +110,6 @@ def confine(lesion: Lesion, classes: Tensor) -> Lesion:
     inside = _tissue(classes) | (classes == 2)
     allowed = gaussian_blur(inside.float(), (0.6, 0.6, 0.6))
     return replace(lesion, alpha=(lesion.alpha * allowed).clamp(0, 1))
-
-
-def push_coordinates(coordinates: Tensor, push: Push) -> Tensor:
-    """Let a mass push the tissue around it outwards.
-
-    A voxel at distance d from the centre reads what lay nearer to it, by
-    shift · (d / reach) · exp((1 − (d / reach)²) / 2): nothing at the centre, most at the reach.
-
-    Args:
-        coordinates: (3, I, J, K) voxels to read from.
-        push: the mass; no fold appears while shift < .6 · reach.
-    """
-    shape = (coordinates.shape[1], coordinates.shape[2], coordinates.shape[3])
-    places = patch_grid((0, 0, 0), shape)
-    away = (places - push.centre.view(3, 1, 1, 1)) / push.reach
-    fading = torch.exp(0.5 * (1 - away.square().sum(0)))
-    moved = places - push.shift * fading * away
-    size = torch.tensor(shape, dtype=torch.float32).view(3, 1, 1, 1)
-    grid = (2 * moved / (size - 1) - 1).flip(0).permute(1, 2, 3, 0)[None]
-    return F.grid_sample(coordinates[None], grid, align_corners=True, padding_mode="border")[0]
 
 
 def _tissue(classes: Tensor) -> Tensor:
@@ -170,17 +138,20 @@ def _blob_distance(rng: Generator, shape: torch.Size, centre: Tensor, radius: fl
 def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Lesion:
     """Draw a tumour (6 to 32 mm radius) or haemorrhage (4 to 20 mm).
 
-    Half have an inner part of its own, six in ten an oedema that follows the white matter up to
-    2.2 radii, half push the brain aside by up to .4 radii.
+    Half have an inner part of its own, in four of ten tumours with one a hole that leaves no more
+    than a rim; six in ten an oedema that follows the white matter up to 2.2 radii, half push the
+    brain aside by up to .4 radii.
     """
     kind = kind or "tumour"
     radius = uniform(rng, 6, 32) if kind == "tumour" else uniform(rng, 4, 20)
     centre = random_place(rng, tissue)
     distance = _blob_distance(rng, classes.shape, centre, radius)
     solid = (distance < 1).float()
-    core, oedema = torch.zeros_like(solid), None
+    core, oedema, hole = torch.zeros_like(solid), None, False
     if chance(rng, 0.5):
-        core = gaussian_blur((distance < uniform(rng, 0.3, 0.75)).float(), (0.8, 0.8, 0.8))
+        hole = kind == "tumour" and chance(rng, 0.4)
+        reach = uniform(rng, 0.7, 0.95) if hole else uniform(rng, 0.3, 0.75)
+        core = gaussian_blur((distance < reach).float(), (0.8, 0.8, 0.8))
     if chance(rng, 0.6):
         reach, stop = uniform(rng, 1.3, 2.2), uniform(rng, 0.3, 0.9)
         white = ((classes >= WHITE) & (classes <= 12)).float()
@@ -192,7 +163,14 @@ def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Le
     push = None
     if chance(rng, 0.5):
         push = Push(centre, radius, radius * uniform(rng, 0.05, 0.4))
-    return Lesion(solid, core, kind, oedema, push)
+    return Lesion(solid, core, kind, oedema, push, hole)
+
+
+def _draw_hole(rng: Generator, alpha: Tensor) -> Tensor:
+    """Share of the fluid in an old infarct: all but a rim of some millimetres, (I, J, K)."""
+    sigma = uniform(rng, 1.0, 3.0)
+    inner = gaussian_blur(alpha, (sigma, sigma, sigma)) > uniform(rng, 0.6, 0.9)
+    return gaussian_blur((inner & (alpha > 0)).float(), (0.8, 0.8, 0.8))
 
 
 def _draw_spots(rng: Generator, tissue: Tensor) -> Tensor:

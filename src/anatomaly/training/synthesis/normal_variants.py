@@ -1,4 +1,4 @@
-"""What differs between healthy brains and is no lesion: regional greys, CSF flow, bright rims.
+"""What differs between healthy brains and is no lesion: greys, CSF flow, rims, wide ventricles.
 
 Real T1w scans recoloured as T2w or FLAIR do not have these, and a network that never met them
 calls them lesions.
@@ -10,7 +10,14 @@ import torch
 from torch import Generator, Tensor
 
 from anatomaly.training.synthesis.contrast import WHITE
-from anatomaly.training.synthesis.random_draws import chance, gaussian_blur, smooth_field, uniform
+from anatomaly.training.synthesis.deform import Push
+from anatomaly.training.synthesis.random_draws import (
+    chance,
+    gaussian_blur,
+    integer,
+    smooth_field,
+    uniform,
+)
 
 SOFT = (0.8, 0.8, 0.8)
 
@@ -37,3 +44,18 @@ def add_normal_variants(rng: Generator, image: Tensor, classes: Tensor, sequence
         near = gaussian_blur((classes == 1).float(), (sigma, sigma, sigma))
         out = out + uniform(rng, 0, 0.2) * (2.5 * near).clamp(max=1) * white
     return torch.clamp(out, min=-0.1)
+
+
+def widen_ventricles(rng: Generator, classes: Tensor) -> Push | None:
+    """In three of ten brains that show a ventricle, widen it around some place, (I, J, K) classes.
+
+    Age and atrophy do so in all of a brain; without it fluid in an unusual place and a wide
+    ventricle are the same to a network.
+    """
+    if not chance(rng, 0.3):
+        return None
+    inside = (classes == 1).nonzero()
+    if not len(inside):
+        return None
+    reach = uniform(rng, 10, 28)
+    return Push(inside[integer(rng, len(inside))].float(), reach, reach * uniform(rng, 0.05, 0.35))
