@@ -42,14 +42,26 @@ def benchmark(
             help="Table of another run: exit with 1 where AP differs by more than the tolerance.",
         ),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            exists=True,
+            dir_okay=False,
+            show_default=False,
+            help="Table of an earlier run of this configuration: its rows are not measured again.",
+        ),
+    ] = None,
 ) -> None:
     """Train and measure methods the same way, labels closed until thresholds are fixed.
 
     Writes `table.csv`, `table.md`, `table.png` and `scans.csv`. Exits with 1 if a method failed.
 
     - `anatomaly benchmark phantoms -o bench` (nothing but this package is needed)
+    - `anatomaly benchmark phantoms --keep benchmarks/results/phantoms.csv` (adds what it lacks)
     """
     from anatomaly.evaluation.benchmark.config import read_config
+    from anatomaly.evaluation.benchmark.earlier import read_table
     from anatomaly.evaluation.benchmark.run import run_benchmark
     from anatomaly.evaluation.benchmark.write import compare_tables
 
@@ -57,8 +69,9 @@ def benchmark(
     command = " ".join(["anatomaly", *sys.argv[1:]])
     with exit_on_error():
         plan = read_config(config)
+        earlier = read_table(keep) if keep else []
         rows = run_benchmark(
-            plan, output, workers, lambda line: console.print(escape(line)), command
+            plan, output, workers, lambda line: console.print(escape(line)), command, earlier
         )
         differences = []
         if compare_with is not None:

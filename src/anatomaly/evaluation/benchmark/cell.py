@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 import traceback
 from collections.abc import Sequence
@@ -49,6 +50,11 @@ class Cell:
     def source(self) -> Cell:
         """The cell whose networks it uses: itself, or that of the data set it learns from."""
         return replace(self, plan=self.config.source_of(self.plan))
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Data set, sequence and method, as a row of the table has them."""
+        return self.plan.name, self.sequence, self.method
 
     @property
     def name(self) -> str:
@@ -115,6 +121,7 @@ def measure_cell(cell: Cell, split: Split, fitted: dict[Path, Method]) -> None:
         "threshold": threshold,
         "parameters": method.parameters_count,
         "peak_gb": peak_memory_gb(),
+        "measured": datetime.date.today().isoformat(),
     }
     ledger.write(FINISHED, record)
 

@@ -8,7 +8,7 @@ its reason in the table; the others go on.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 from anatomaly.errors import ConfigError
 from anatomaly.evaluation.benchmark.cell import FAILED, FINISHED, Cell, run_cells
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig
+from anatomaly.evaluation.benchmark.earlier import keep_earlier, key_of
 from anatomaly.evaluation.benchmark.figure import draw_figure
 from anatomaly.evaluation.benchmark.ledger import Ledger
 from anatomaly.evaluation.benchmark.sources import prepare_scans
@@ -31,6 +32,7 @@ def run_benchmark(
     workers: int = 1,
     say: Callable[[str], None] = lambda _: None,
     command: str = "",
+    earlier: Sequence[Row] = (),
 ) -> list[Row]:
     """Measure every method on every data set and sequence, and write the tables.
 
@@ -40,6 +42,8 @@ def run_benchmark(
         workers: cells that are measured side by side.
         say: receives a line a scan drawn and a line a cell.
         command: that is written below the table.
+        earlier: rows of an earlier table (`earlier.read_table`); what was measured there is not
+            measured again, but for the method that all are compared with, scan by scan.
 
     Returns:
         The rows of `table.csv`.
@@ -50,7 +54,12 @@ def run_benchmark(
     """
     claim_folder(config, folder)
     prepare_scans(config, folder / "data", workers, say)
-    cells = list_cells(config, folder)
+    kept = {key_of(row) for row in earlier if row["status"] == "ok"}
+    cells = [
+        cell
+        for cell in list_cells(config, folder)
+        if cell.method == config.against or cell.key not in kept
+    ]
     with ThreadPoolExecutor(max(1, workers)) as pool:
         waiting = {pool.submit(_in_own_process, group): group for group in group_cells(cells)}
         for done in as_completed(waiting):
@@ -58,22 +67,26 @@ def run_benchmark(
             for cell in waiting[done]:
                 failed = cell.ledger.read(FAILED)
                 say(f"{cell.name}: {failed['error'] if failed else FINISHED}")
-    return write_tables(config, folder, command)
+    return write_tables(config, folder, command, earlier)
 
 
-def write_tables(config: BenchmarkConfig, folder: Path, command: str = "") -> list[Row]:
+def write_tables(
+    config: BenchmarkConfig, folder: Path, command: str = "", earlier: Sequence[Row] = ()
+) -> list[Row]:
     """Write tables and figure of what is finished, and measure nothing.
 
     Args:
         config: of the run.
         folder: of the results.
         command: that is written below the table.
+        earlier: rows of an earlier table, for what this run has not measured.
 
     Returns:
         The rows of `table.csv`.
     """
     cells = list_cells(config, folder)
-    rows = summarise(config, cells)
+    measured = {c.key for c in cells if c.ledger.read(FINISHED) or c.ledger.read(FAILED)}
+    rows = keep_earlier(summarise(config, cells), earlier, measured)
     write_scans(cells, folder / "scans.csv")
     write_table(config, rows, folder, command)
     draw_figure(rows, folder / "table.png")

@@ -123,7 +123,7 @@ def figures(rows: list[Row], other: list[Row] | None, seed: int) -> Row:
 
 
 def cost(cell: Cell, rows: list[Row]) -> Row:
-    """Return threshold, median seconds a scan, memory and size of a method."""
+    """Return threshold, median seconds a scan, memory, size and day of a method."""
     finished = cell.ledger.read(FINISHED) or {}
     seconds = float(np.median([row["seconds"] for row in rows])) if rows else math.nan
     return {"seconds": seconds, **finished}

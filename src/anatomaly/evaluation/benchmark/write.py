@@ -7,14 +7,15 @@ import datetime
 import math
 import os
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.benchmark.cell import Cell
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig
+from anatomaly.evaluation.benchmark.earlier import read_table
 from anatomaly.evaluation.benchmark.method import find_method
 from anatomaly.evaluation.benchmark.overview import overview_lines
 from anatomaly.evaluation.benchmark.table import SIZE_NAMES, UNFINISHED, Row, scan_rows
@@ -63,7 +64,7 @@ def as_markdown(config: BenchmarkConfig, rows: list[Row], command: str) -> str:
     for name in config.methods:
         card = find_method(name)
         lines.append(f"| {name} ({card.title}) | {card.source} | {card.differs} |")
-    return "\n".join([*lines, "", _provenance(config, command), ""])
+    return "\n".join([*lines, "", _provenance(config, command), *_days(rows), ""])
 
 
 def compare_tables(path: Path, rows: list[Row], tolerance: float) -> list[str]:
@@ -77,18 +78,14 @@ def compare_tables(path: Path, rows: list[Row], tolerance: float) -> list[str]:
     Raises:
         EvaluationError: the file is not there or no such table.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as stream:
-            other = {_key(r): r for r in csv.DictReader(stream) if r["stratum"] == "all"}
-    except (OSError, KeyError) as error:
-        raise EvaluationError(f"{path}: not the table of a benchmark ({error})") from error
+    other = {_key(r): r for r in read_table(path) if r["stratum"] == "all"}
     found = []
     for row in (row for row in rows if row["stratum"] == "all"):
         there = other.pop(_key(row), None)
         if there is None:
             found.append(f"{' '.join(_key(row))}: not in {path.name}")
             continue
-        was, now = float(there.get("ap") or "nan"), float(row.get("ap", math.nan))
+        was, now = float(there.get("ap", math.nan)), float(row.get("ap", math.nan))
         if math.isnan(was) != math.isnan(now) or abs(was - now) > tolerance:
             found.append(f"{' '.join(_key(row))}: AP {was:.3f} there, {now:.3f} here")
     return found + [f"{' '.join(key)}: not in this run" for key in other]
@@ -184,6 +181,16 @@ def _provenance(config: BenchmarkConfig, command: str) -> str:
         f"Seconds are wall time, so they vary with what else the machine does; on another "
         f"machine AP may differ by {config.tolerance_ap}."
     )
+
+
+def _days(rows: Sequence[Row]) -> list[str]:
+    """Say how many rows were measured on which day, where it was not one day."""
+    days = Counter(row["measured"] for row in rows if row.get("measured"))
+    if len(days) < 2:
+        return []
+    counted = ", ".join(f"{count} on {day}" for day, count in sorted(days.items()))
+    text = f"Kept from earlier runs in part: of the rows over all scans {counted} (`measured`)."
+    return ["", text]
 
 
 def _write_csv(path: Path, rows: list[Row]) -> None:
