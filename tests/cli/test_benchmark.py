@@ -16,8 +16,8 @@ def fixture_asked(monkeypatch):
     """Measure nothing; returns what was asked for."""
     asked = {"rows": [GOOD]}
 
-    def measure(config, folder, workers, say, command):
-        asked.update(config=config, folder=folder, workers=workers)
+    def measure(config, folder, workers, say, command, earlier):
+        asked.update(config=config, folder=folder, workers=workers, earlier=earlier)
         if folder.name == "bad":
             raise EvaluationError("nothing there")
         say("one cell")
@@ -55,3 +55,12 @@ def test_another_table(run, asked, tmp_path):
     differs = run("benchmark", "phantoms", "-o", tmp_path, "--compare-with", other)
     assert differs.exit_code == 1
     assert "AP 0.430 there, 0.321 here" in differs.stderr
+
+
+def test_rows_to_keep(run, asked, tmp_path):
+    table = tmp_path / "published.csv"
+    table.write_text("dataset,sequence,method,stratum,status,ap\nphantoms,T1w,vae,all,ok,0.2\n")
+    assert run("benchmark", "phantoms", "-o", tmp_path, "--keep", table).exit_code == 0
+    assert [(row["method"], row["ap"]) for row in asked["earlier"]] == [("vae", 0.2)]
+    table.write_text("nothing")
+    assert run("benchmark", "phantoms", "-o", tmp_path, "--keep", table).exit_code == 1
