@@ -64,7 +64,7 @@ def parse(group, words: list[str]) -> None:
     """Let typer read a command line without running it."""
     for word in words:
         path = Path(word)
-        if word.endswith(".nii.gz"):
+        if word.endswith((".nii.gz", ".csv")):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         elif re.fullmatch(r"[a-z_]+", word):  # a folder, as far as the reader can tell

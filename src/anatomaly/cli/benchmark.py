@@ -58,7 +58,7 @@ def benchmark(
     Writes `table.csv`, `table.md`, `table.png` and `scans.csv`. Exits with 1 if a method failed.
 
     - `anatomaly benchmark phantoms -o bench` (nothing but this package is needed)
-    - `anatomaly benchmark phantoms --keep benchmarks/results/phantoms.csv` (adds what it lacks)
+    - `anatomaly benchmark phantoms-all --keep published.csv` (measures what it lacks)
     """
     from anatomaly.evaluation.benchmark.config import read_config
     from anatomaly.evaluation.benchmark.earlier import read_table
