@@ -106,6 +106,8 @@ def test_scorer_hands_its_options_over(run, monkeypatch, tmp_path):
     assert (loop.steps, loop.batch, loop.workers, loop.threads) == (90, 3, 4, 5)
     assert (loop.precision, loop.device, loop.checkpoint_seconds) == ("fp32", "cuda:1", 60.0)
     assert loop.learning_rate == scorer.SCORER_RATE
+    assert run(*base, "--rate", "5e-4").exit_code == 0
+    assert asked[1].loop.learning_rate == 5e-4
 
     failed = run(*base, "--pairs", "13")
     assert failed.exit_code == 1
@@ -113,4 +115,5 @@ def test_scorer_hands_its_options_over(run, monkeypatch, tmp_path):
     assert run(*base, "--patch", "32").exit_code == 2
     assert run(*base, "--steps", "0").exit_code == 2
     assert run(*base[:-1], tmp_path / "none").exit_code == 2
-    assert len(asked) == 2
+    assert run(*base, "--rate", "0").exit_code == 2
+    assert len(asked) == 3

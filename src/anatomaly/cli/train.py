@@ -136,6 +136,14 @@ def scorer(
     seed: Annotated[
         int, typer.Option(min=0, help="Of the brains: another one to go on from weights.")
     ] = 0,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=1e-6,
+            show_default="0.002",
+            help="Peak learning rate; lower it to go on from weights for a short while.",
+        ),
+    ] = None,
     loop: ScorerLoopOptions,
 ) -> None:
     """Train the refined score on synthetic lesions; the same command goes on after a kill.
@@ -144,7 +152,7 @@ def scorer(
     """
     from anatomaly.training.scorer import SCORER_RATE, ScorerConfig, train_scorer
 
-    told = replace(loop.config(steps), learning_rate=SCORER_RATE)
+    told = replace(loop.config(steps), learning_rate=rate or SCORER_RATE)
     config = ScorerConfig(weights, run, lesions, pairs, seed, (patch,) * 3, told)
     o.run_training(
         weights.name,
