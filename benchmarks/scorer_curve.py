@@ -1,12 +1,11 @@
 """What more training of the scorer buys: validation AP of its checkpoints against their steps.
 
     ANATOMALY_DATA=/path/to/data python benchmarks/scorer_curve.py --run runs/first \
-        4640=earlier/checkpoint.safetensors 7040=runs/first/scorer/checkpoint.safetensors
+        7040=synthetic-4 9040=runs/first/scorer/checkpoint.safetensors
 
-Every checkpoint (`STEPS=FILE`, steps of all its rounds together) scores the drawn scans of
-`validation.py`, which are rebuilt once. Zero steps, the fixed residual that a new scorer starts as,
-are always there. Writes scorer_curve.json, .md and .png into `--output`; the file of an earlier
-call is kept and added to.
+Every checkpoint (`STEPS=FILE`, or the name of weights; steps of all its rounds together) scores the
+drawn scans of `validation.py`, which are rebuilt once. Zero steps, the fixed residual that a new
+scorer starts as, are always there. Writes scorer_curve.json, .md and .png into `--output`.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from anatomaly.model.unet import lay_channels_last
 from anatomaly.training.checkpoint import read_checkpoint
 from anatomaly.training.validation import VALIDATION_SEED, rebuild_scan, score_scan
 from anatomaly.types import SEQUENCES
-from anatomaly.weights import WeightsCard, load_model
+from anatomaly.weights import WeightsCard, load_model, load_scorer
 
 COMMAND = "python benchmarks/scorer_curve.py"
 Curve = dict[str, dict[str, list[float]]]
@@ -42,8 +41,11 @@ def load_scorers(told: list[str]) -> dict[int, LesionScorer]:
     for word in told:
         steps, _, file = word.partition("=")
         path = Path(file)
-        scorers[int(steps)] = LesionScorer()
-        scorers[int(steps)].load_state_dict(read_checkpoint(path.parent, path.name)[0])
+        if path.suffix == ".safetensors":
+            scorers[int(steps)] = LesionScorer()
+            scorers[int(steps)].load_state_dict(read_checkpoint(path.parent, path.name)[0])
+        else:
+            scorers[int(steps)] = load_scorer(load_model(file)[1], file)
     for scorer in scorers.values():
         lay_channels_last(scorer)
         scorer.eval()
@@ -79,10 +81,8 @@ def main() -> None:
     keep_freed_memory()
     scorers = load_scorers(arguments.checkpoints)
     with limit_threads(1):
-        new = measure(scorers, arguments.run / "cache", arguments.count)
+        curve = measure(scorers, arguments.run / "cache", arguments.count)
     record = arguments.output / "scorer_curve.json"
-    known: Curve = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    curve = {name: known.get(name, {}) | new[name] for name in new}
     record.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
     text = as_markdown(curve, load_model("default")[1])
     (arguments.output / "scorer_curve.md").write_text(text, encoding="utf-8")
