@@ -62,6 +62,22 @@ def test_a_folder_of_ones_own(tmp_path):
     assert torch.equal(tensors["a.weight"], torch.arange(6.0).reshape(2, 3))
 
 
+def test_bundled_weights_share_their_networks(bundled, tmp_path):
+    """A file that is not there is the one of the card's hash, wherever it lies; never another."""
+    write(bundled / "first")
+    other = write(bundled / "other")
+    save_file({"a.weight": torch.zeros(2)}, other / "model.safetensors")
+    for folder in (bundled / "second", tmp_path / "mine"):
+        write(folder)
+        (folder / "model.safetensors").unlink()
+        tensors, card = load_weights(str(folder))
+        assert card.name == folder.name
+        assert torch.equal(tensors["a.weight"], torch.arange(6.0).reshape(2, 3))
+    (bundled / "first" / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"second.model.safetensors: cannot be read"):
+        load_weights("second")
+
+
 @pytest.mark.usefixtures("bundled")
 def test_weights_of_another_model(tmp_path):
     with pytest.raises(WeightsError, match="mine: weights of another model"):

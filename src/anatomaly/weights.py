@@ -114,13 +114,33 @@ def find_weights(name_or_folder: str) -> Path:
     """
     name = DEFAULT_WEIGHTS if name_or_folder == "default" else name_or_folder
     for folder in (bundled_folder() / name, Path(name_or_folder).expanduser()):
-        if (folder / CARD_FILE).is_file() and (folder / TENSOR_FILE).is_file():
+        if (folder / CARD_FILE).is_file():
             return folder
     known = ", ".join(card.name for card in list_weights()) or "none"
     raise WeightsError(
         f"no weights called {name_or_folder!r}: bundled are {known}; a folder of your own needs "
         f"{TENSOR_FILE} and {CARD_FILE}"
     )
+
+
+def find_file(folder: Path, name: str, sha256: str) -> Path:
+    """Return a file of weights: in their folder, or the same one of bundled weights.
+
+    Bundled weights that share networks hold them once; the hash of the card tells which they are.
+
+    Args:
+        folder: of the weights.
+        name: `TENSOR_FILE`, `HEALTHY_FILE` or `SCORER_FILE`.
+        sha256: that the card says.
+
+    Returns:
+        Where it should be, if it is nowhere.
+    """
+    own = folder / name
+    if own.is_file():
+        return own
+    others = sorted(bundled_folder().glob(f"*/{name}"))
+    return next((path for path in others if _sha256(path) == sha256), own)
 
 
 def read_card(folder: Path) -> WeightsCard:
@@ -179,7 +199,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
 
     temporary = path.with_name(f".{path.name}.part")
     save_file({k: v.detach().half().contiguous() for k, v in tensors.items()}, temporary)
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    digest = _sha256(temporary)
     temporary.replace(path)
     return digest
 
@@ -200,7 +220,7 @@ def load_weights(name_or_folder: str) -> tuple[dict[str, Tensor], WeightsCard]:
     """
     folder = find_weights(name_or_folder)
     card = read_card(folder)
-    tensors = _load_tensors(folder / TENSOR_FILE, card.sha256)
+    tensors = _load_tensors(find_file(folder, TENSOR_FILE, card.sha256), card.sha256)
     if card.preparation != preparation_hash():
         raise WeightsError(
             f"{card.name}: made for preparation {card.preparation}, this version prepares as "
@@ -250,7 +270,8 @@ def load_scorer(card: WeightsCard, name_or_folder: str) -> LesionScorer:
             f"{card.name}: brings no refined score; use another --score, or train one with "
             "`anatomaly train scorer`"
         )
-    state = _load_tensors(find_weights(name_or_folder) / SCORER_FILE, card.scorer_sha256)
+    path = find_file(find_weights(name_or_folder), SCORER_FILE, card.scorer_sha256)
+    state = _load_tensors(path, card.scorer_sha256)
     scorer = LesionScorer()
     try:
         scorer.load_state_dict(state)
@@ -280,7 +301,7 @@ def load_healthy_residual(card: WeightsCard, name_or_folder: str) -> dict[str, N
             f"{card.name}: not calibrated, so it has no normalised score; use --score residual, "
             "or `anatomaly train calibrate`"
         )
-    path = find_weights(name_or_folder) / HEALTHY_FILE
+    path = find_file(find_weights(name_or_folder), HEALTHY_FILE, card.healthy_sha256)
     tensors = _load_tensors(path, card.healthy_sha256)
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
@@ -305,7 +326,7 @@ def healthy_residual_of(
 def _load_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
     """Read a safetensors file as float32 after checking its hash."""
     try:
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = _sha256(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error}") from error
     if found != sha256:
@@ -321,3 +342,7 @@ def _load_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
     except SafetensorError as error:
         raise WeightsError(f"{path}: not a safetensors file: {error}") from error
     return {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

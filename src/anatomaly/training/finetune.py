@@ -19,7 +19,14 @@ from anatomaly.training.run import (
     say_nothing,
     train_stages,
 )
-from anatomaly.weights import HEALTHY_FILE, SCORER_FILE, WeightsCard, find_weights, load_model
+from anatomaly.weights import (
+    HEALTHY_FILE,
+    SCORER_FILE,
+    WeightsCard,
+    find_file,
+    find_weights,
+    load_model,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +74,9 @@ def _write(
     """Write the weights, with what belongs to those that they went on from."""
     folder.mkdir(parents=True, exist_ok=True)
     source = find_weights(config.weights)
-    for name in (HEALTHY_FILE, SCORER_FILE):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
+    for name, digest in ((HEALTHY_FILE, card.healthy_sha256), (SCORER_FILE, card.scorer_sha256)):
+        if digest:
+            shutil.copyfile(find_file(source, name, digest), folder / name)
     (plan,) = config.lines
     steps = int(read_result(config.output / plan.name)[1]["step"])
     kept = asdict(card)
