@@ -4,8 +4,9 @@
         7040=synthetic-4 9040=runs/first/scorer/checkpoint.safetensors
 
 Every checkpoint (`STEPS=FILE`, or the name of weights; steps of all its rounds together) scores the
-drawn scans of `validation.py`, which are rebuilt once. Zero steps, the fixed residual that a new
-scorer starts as, are always there. Writes scorer_curve.json, .md and .png into `--output`.
+drawn scans of `validation.py`, which are rebuilt once, and `--holes` scans a sequence with a tumour
+that is a hole filled with fluid. Zero steps, the fixed residual that a new scorer starts as, are
+always there. Writes scorer_curve.json, .md and .png into `--output`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +28,19 @@ from anatomaly.evaluation.metrics import average_precision, bootstrap_interval
 from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.model.unet import lay_channels_last
 from anatomaly.training.checkpoint import read_checkpoint
-from anatomaly.training.validation import VALIDATION_SEED, rebuild_scan, score_scan
-from anatomaly.types import SEQUENCES
+from anatomaly.training.cohort import load_cohort
+from anatomaly.training.validation import (
+    VALIDATION_SEED,
+    ValidationScan,
+    draw_validation,
+    rebuild_scan,
+    score_scan,
+)
+from anatomaly.types import SEQUENCES, Sequence
 from anatomaly.weights import WeightsCard, load_model, load_scorer
 
 COMMAND = "python benchmarks/scorer_curve.py"
+HOLES_SEED = 990_202
 Curve = dict[str, dict[str, list[float]]]
 """By sequence, then by steps (a word, as JSON wants it): AP of every scan."""
 
@@ -52,14 +62,22 @@ def load_scorers(told: list[str]) -> dict[int, LesionScorer]:
     return scorers
 
 
-def measure(scorers: dict[int, LesionScorer], cache: Path, count: int) -> Curve:
+def draw_holes(cache: Path, sequence: Sequence, count: int) -> Iterator[ValidationScan]:
+    """Draw tumours that are holes filled with fluid, in the people of validation."""
+    people = load_cohort(cache / "validation")
+    return draw_validation(people, [], sequence, count, seed=HOLES_SEED, kinds=("hole",))
+
+
+def measure(
+    scorers: dict[int, LesionScorer], scans: Callable[[Sequence], Iterator[ValidationScan]]
+) -> Curve:
     """Average precision of every scorer on every drawn scan with a lesion."""
     model = load_model("default")[0].eval()
     route, reuse, config, slope = CANDIDATES["refined"]
     curve: Curve = {}
     for sequence in SEQUENCES:
         found: dict[str, list[float]] = defaultdict(list)
-        for scan in drawn_scans(cache, sequence, {"lesion": count})["lesion"]:
+        for scan in scans(sequence):
             rebuilt = rebuild_scan(model, scan, [(route, reuse)])[0]
             for steps, scorer in scorers.items():
                 logit = lesion_logit(scorer, model.context, rebuilt, sequence)
@@ -76,22 +94,27 @@ def main() -> None:
     parser.add_argument("checkpoints", nargs="+", metavar="STEPS=FILE")
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
     parser.add_argument("--count", type=int, default=12, help="drawn lesions a sequence")
+    parser.add_argument("--holes", type=int, default=5, help="drawn holes a sequence")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     keep_freed_memory()
     scorers = load_scorers(arguments.checkpoints)
+    cache = arguments.run / "cache"
     with limit_threads(1):
-        curve = measure(scorers, arguments.run / "cache", arguments.count)
+        count = {"lesion": arguments.count}
+        curve = measure(scorers, lambda sequence: drawn_scans(cache, sequence, count)["lesion"])
+        holes = measure(scorers, lambda sequence: draw_holes(cache, sequence, arguments.holes))
     record = arguments.output / "scorer_curve.json"
-    record.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
-    text = as_markdown(curve, load_model("default")[1])
+    found = {"balanced": curve, "holes": holes}
+    record.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    text = as_markdown(curve, holes, load_model("default")[1])
     (arguments.output / "scorer_curve.md").write_text(text, encoding="utf-8")
     draw(curve, arguments.output / "scorer_curve.png")
 
 
-def as_markdown(curve: Curve, card: WeightsCard) -> str:
-    """Return the table: a row for each checkpoint."""
-    count = len(next(iter(next(iter(curve.values())).values())))
+def as_markdown(curve: Curve, holes: Curve, card: WeightsCard) -> str:
+    """Return the tables: a row for each checkpoint."""
+    count, more = (len(next(iter(next(iter(c.values())).values()))) for c in (curve, holes))
     lines = [
         "# What more training of the scorer buys",
         "",
@@ -100,16 +123,26 @@ def as_markdown(curve: Curve, card: WeightsCard) -> str:
         "checkpoints of the scorer. 0 steps: the residual of both routes, as which it starts. The",
         f"networks below it are always those of {card.name}, SHA-256 {card.sha256[:16]}….",
         "",
-        "| steps | " + " | ".join(curve) + " | mean |",
-        "|---:|" + "---:|" * (len(curve) + 1),
+        *_table(curve),
+        "",
+        "![AP against steps](scorer_curve.png)",
+        "",
+        f"The same on {more} scans a sequence with a tumour that is a hole filled with fluid:",
+        "",
+        *_table(holes),
+        "",
     ]
+    told = f"{COMMAND} --run RUN --count {count} --holes {more} STEPS=CHECKPOINT …"
+    return "\n".join([*lines, describe_run(told, VALIDATION_SEED), ""])
+
+
+def _table(curve: Curve) -> list[str]:
+    lines = ["| steps | " + " | ".join(curve) + " | mean |", "|---:|" + "---:|" * (len(curve) + 1)]
     for steps in sorted({s for found in curve.values() for s in found}, key=int):
         values = [found[steps] for found in curve.values()]
         means = [f"{np.mean(v):.3f} ({_interval(v)})" for v in values]
         lines.append(f"| {steps} | " + " | ".join(means) + f" | {np.mean(values):.3f} |")
-    lines += ["", "![AP against steps](scorer_curve.png)", ""]
-    told = f"{COMMAND} --run RUN --count {count} STEPS=CHECKPOINT …"
-    return "\n".join([*lines, describe_run(told, VALIDATION_SEED), ""])
+    return lines
 
 
 def _interval(values: list[float]) -> str:

@@ -29,6 +29,7 @@ from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import load_cohort, prepare_scans
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.validation import (
+    HEALTHY,
     VALIDATION_SEED,
     Refine,
     ValidationScan,
@@ -191,12 +192,12 @@ def drawn_scans(
     shapes = load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
     draws = {
         "lesion": draw_validation(people, shapes, sequence, counts.get("lesion", 0)),
-        "healthy": draw_validation(people, [], sequence, counts.get("healthy", 0), healthy=True),
+        "healthy": draw_validation(people, [], sequence, counts.get("healthy", 0), kinds=HEALTHY),
     }
     if "person" in counts:
         training = load_cohort(cache / "train") + load_cohort(cache / "labels")
         draws["person"] = draw_validation(
-            training, [], sequence, counts["person"], healthy=True, seed=970_001
+            training, [], sequence, counts["person"], kinds=HEALTHY, seed=970_001
         )
     folder = cache / f"drawn-{VALIDATION_SEED}"
     return {

@@ -16,6 +16,7 @@ from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.model.pseudo_healthy import Extracted, Rebuilt
 from anatomaly.training import validation
 from anatomaly.training.validation import (
+    HEALTHY,
     VALIDATION_KINDS,
     ValidationScan,
     cached_validation,
@@ -146,9 +147,16 @@ def test_validation_is_balanced_over_the_kinds(monkeypatch):
     assert config.sequence_shares == (0, 1, 0, 0) and config.patch == TEMPLATE_SHAPE
 
 
+def test_kinds_may_be_told(monkeypatch):
+    monkeypatch.setattr(validation, "PairGenerator", FakePairs)
+    found = list(draw_validation([], [], "T2w", 2, kinds=("hole",)))
+    assert [scan.kind for scan in found] == ["hole", "hole"]
+    assert FakePairs.config.kinds == ("hole",) and FakePairs.config.lesions
+
+
 def test_healthy_validation_has_no_kind(monkeypatch):
     monkeypatch.setattr(validation, "PairGenerator", FakePairs)
-    found = list(draw_validation([], [], "FLAIR", 2, healthy=True))
+    found = list(draw_validation([], [], "FLAIR", 2, kinds=HEALTHY))
     assert [scan.kind for scan in found] == ["", ""]
     assert [scan.image[0, 0, 0] for scan in found] == pytest.approx([0.0, 0.01])
     assert not FakePairs.config.lesions and FakePairs.config.sequence_shares == (0, 0, 1, 0)

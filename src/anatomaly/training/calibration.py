@@ -21,6 +21,7 @@ from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject, load_cohort
 from anatomaly.training.validation import (
+    HEALTHY,
     ValidationScan,
     draw_validation,
     healthy_threshold,
@@ -123,6 +124,8 @@ def _rebuild_drawn(
     seed: int,
 ) -> Iterator[tuple[ValidationScan, RebuiltScan]]:
     """Healthy scans, drawn and rebuilt."""
-    scans = draw_validation(people, [], sequence, count, healthy=True, seed=CALIBRATION_SEED + seed)
+    scans = draw_validation(
+        people, [], sequence, count, kinds=HEALTHY, seed=CALIBRATION_SEED + seed
+    )
     for scan in scans:
         yield scan, rebuild_scan(model, scan, [(choice.route, choice.reuse)])[0]

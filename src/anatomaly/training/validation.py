@@ -65,6 +65,8 @@ class ValidationScan:
 
 VALIDATION_KINDS = ("stroke", "ms", "tumour", "haemorrhage", "spots", "periventricular")
 """Kinds of lesion, in turn: validation is balanced over them."""
+HEALTHY: tuple[str, ...] = ()
+"""In their place: scans without a lesion."""
 
 
 def draw_validation(
@@ -73,8 +75,8 @@ def draw_validation(
     sequence: SequenceName,
     count: int,
     *,
-    healthy: bool = False,
     seed: int = VALIDATION_SEED,
+    kinds: tuple[str, ...] = VALIDATION_KINDS,
 ) -> Iterator[ValidationScan]:
     """Draw whole brains, one after the other, each of a random person.
 
@@ -86,9 +88,10 @@ def draw_validation(
         shapes: for validation, held out from training.
         sequence: of all scans.
         count: how many.
-        healthy: without lesions.
         seed: of the draws.
+        kinds: of lesion, in turn, as of `synthesis.lesions.draw_lesion`; `HEALTHY` for none.
     """
+    healthy = not kinds
     shares = tuple(float(name == sequence) for name in CONTRASTS)
     config = GeneratorConfig(
         patch=TEMPLATE_SHAPE,
@@ -97,7 +100,7 @@ def draw_validation(
         lesions=not healthy,
         deform=not healthy,
         real_share=1.0 if healthy else GeneratorConfig.real_share,
-        kinds=VALIDATION_KINDS,
+        kinds=kinds,
     )
     drawn = 0
     pairs = DataLoader(
@@ -113,7 +116,7 @@ def draw_validation(
             continue
         drawn += 1
         brain_mask = pair["brain"][0].numpy() > 0
-        kind = "" if healthy else VALIDATION_KINDS[index % len(VALIDATION_KINDS)]
+        kind = "" if healthy else kinds[index % len(kinds)]
         yield ValidationScan(sequence, pair["image"][0, 0].numpy(), brain_mask, lesion, kind)
         if drawn == count:
             return

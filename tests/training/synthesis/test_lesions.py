@@ -170,6 +170,14 @@ def test_only_tumours_and_old_infarcts_hold_fluid(drawn, masses):
         assert lesion.core.min() >= 0 and lesion.core.max() <= 1
 
 
+def test_a_hole_may_be_told(shapes):
+    """It is a tumour, always with fluid in the place of its middle."""
+    for seed in range(8):
+        told = draw_lesion(rng(seed), shapes, patch()[0], START, "hole")
+        assert told.kind == "tumour" and told.fluid
+        assert told.core.any()
+
+
 def test_the_fluid_of_an_infarct_leaves_a_rim():
     """A ball of radius 9: the hole is a ball within it, whole in the middle."""
     distance = (patch_grid((0, 0, 0), (30, 30, 30)) - 14.5).norm(dim=0)

@@ -22,7 +22,7 @@ from anatomaly.preprocess.normalise import normalise_intensity
 from anatomaly.scan.read import read_scan
 from anatomaly.training.cohort import Subject, is_cached, load_cohort, prepare_scans
 from anatomaly.training.synthesis.label_maps import RIM
-from anatomaly.training.validation import draw_validation
+from anatomaly.training.validation import HEALTHY, draw_validation
 from anatomaly.types import BoolArray, FloatArray, Sequence
 from anatomaly.volume import Volume
 
@@ -80,7 +80,7 @@ def _from_label_maps(
     number = 0
     for part, (group, count) in enumerate(zip(_in_three(people), counts, strict=True)):
         drawn = (
-            draw_validation(group, [], sequence, count, healthy=True, seed=seed * 10 + part)
+            draw_validation(group, [], sequence, count, kinds=HEALTHY, seed=seed * 10 + part)
             if count
             else iter(())
         )
@@ -153,7 +153,7 @@ def _as_person(subject: Subject, sequence: Sequence, seed: int) -> HealthyPerson
         image, _ = normalise_intensity(brain.with_data(subject.image.astype(np.float32)), brain)
         return _person(image.data, inside, subject.name)
     own_seed = seed + crc32(subject.name.encode())
-    drawn = draw_validation([subject], [], sequence, 1, healthy=True, seed=own_seed)
+    drawn = draw_validation([subject], [], sequence, 1, kinds=HEALTHY, seed=own_seed)
     scan = next(drawn)
     return _person(scan.image, scan.brain_mask, subject.name)
 

@@ -79,7 +79,8 @@ def draw_lesion(
         shapes: real shapes; without any, tumours take their place.
         classes: (I, J, K) classes of the patch; lesions stay in brain tissue.
         start: first template voxel of the patch.
-        kind: of the lesion; None draws one by `KIND_SHARES`.
+        kind: of the lesion, a key of `KIND_SHARES` or `hole`, a tumour whose core is fluid; None
+            draws one by `KIND_SHARES`.
     """
     tissue = _tissue(classes)
     drawn = _draw_kind(rng)
@@ -97,7 +98,8 @@ def draw_lesion(
     elif kind == "periventricular" and bool((classes == 1).any()):
         lesion = Lesion(_draw_periventricular(rng, classes), torch.zeros(classes.shape), kind)
     else:
-        lesion = _draw_mass(rng, classes, tissue, "haemorrhage" if kind == "haemorrhage" else "")
+        mass = kind if kind in ("haemorrhage", "hole") else "tumour"
+        lesion = _draw_mass(rng, classes, tissue, mass)
     sigma = uniform(rng, 0.3, 1.3)
     if lesion.kind == "tumour" and chance(rng, 0.4):  # infiltrates: no border to see
         sigma = uniform(rng, 1.3, 3.5)
@@ -142,14 +144,14 @@ def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Le
     than a rim; six in ten an oedema that follows the white matter up to 2.2 radii, half push the
     brain aside by up to .4 radii.
     """
-    kind = kind or "tumour"
+    told, kind = kind, "haemorrhage" if kind == "haemorrhage" else "tumour"
     radius = uniform(rng, 6, 32) if kind == "tumour" else uniform(rng, 4, 20)
     centre = random_place(rng, tissue)
     distance = _blob_distance(rng, classes.shape, centre, radius)
     solid = (distance < 1).float()
     core, oedema, hole = torch.zeros_like(solid), None, False
-    if chance(rng, 0.5):
-        hole = kind == "tumour" and chance(rng, 0.4)
+    if told == "hole" or chance(rng, 0.5):
+        hole = told == "hole" or (kind == "tumour" and chance(rng, 0.4))
         reach = uniform(rng, 0.7, 0.95) if hole else uniform(rng, 0.3, 0.75)
         core = gaussian_blur((distance < reach).float(), (0.8, 0.8, 0.8))
     if chance(rng, 0.6):
