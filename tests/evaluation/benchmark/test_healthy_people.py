@@ -31,8 +31,8 @@ def plan(anatomy):
 def test_label_maps_are_shared_out(monkeypatch):
     drawn = []
 
-    def draw(group, shapes, sequence, count, *, healthy, seed):
-        assert healthy
+    def draw(group, shapes, sequence, count, *, kinds, seed):
+        assert kinds == ()
         assert shapes == []
         drawn.append(({person.name for person in group}, seed))
         for _ in range(count):
@@ -101,8 +101,8 @@ def fixture_cohort(tmp_path, monkeypatch):
             (folder / "subject.json").write_text('{"volume_ml": 1500}')
             yield f"{scan.name}: prepared"
 
-    def draw(group, shapes, sequence, count, *, healthy, seed):
-        assert (len(group), shapes, count, healthy) == (1, [], 1, True)
+    def draw(group, shapes, sequence, count, *, kinds, seed):
+        assert (len(group), shapes, count, kinds) == (1, [], 1, ())
         yield SimpleNamespace(image=image(seed % 89 / 100), brain_mask=BRAIN)
 
     monkeypatch.setattr(healthy_people, "prepare_scans", prepare)
