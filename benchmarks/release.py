@@ -33,7 +33,8 @@ from anatomaly.evaluation.recovery import measure_recovery
 from anatomaly.pipeline import Detection, Detector
 from anatomaly.preprocess.chain import prepare
 from anatomaly.scan.read import read_scan, scan_from_image
-from anatomaly.types import SEQUENCES
+from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.volume import Scan
 
 Row: TypeAlias = dict[str, Any]
 SEED = 20261126
@@ -50,15 +51,19 @@ ASKED: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
 """AP to reach and to aim for: one value is that of the mean, two those of the two patients."""
 
 
+def _detect(detectors: dict[str, Detector], scan: Scan, sequence: Sequence) -> dict[str, Detection]:
+    """Prepare a scan once and score it by both weights."""
+    prepared = prepare(scan, detectors["after"].config.preprocess, sequence)
+    return {side: d.detect_prepared(scan, prepared) for side, d in detectors.items()}
+
+
 def measure_cases(detectors: dict[str, Detector]) -> Iterator[Row]:
     """AP and Dice of every case, by both weights."""
     for case in list_cases(data_folder() / "cases"):
         scan = read_scan(case.scan)
-        prepared = prepare(scan, detectors["after"].config.preprocess, case.sequence)
         truth = read_label(case)
         row: Row = {"sequence": case.sequence, "disease": case.disease, "patient": case.patient}
-        for side, detector in detectors.items():
-            found = detector.detect_prepared(scan, prepared)
+        for side, found in _detect(detectors, scan, case.sequence).items():
             brain = (found.brain_mask.data > 0) & ~truth.open
             mask = (found.anomaly_mask.data > 0) & ~truth.open
             row[f"ap_{side}"] = average_precision(found.anomaly_map.data, truth.lesion.data, brain)
@@ -72,23 +77,16 @@ def measure_healthy(detectors: dict[str, Detector], count: int) -> Iterator[Row]
     for head in heads[:count]:
         scan = read_scan(head)
         try:
-            prepared = prepare(scan, detectors["after"].config.preprocess, "T1w")
+            detections = _detect(detectors, scan, "T1w")
         except AnatomalyError as error:
             print(f"{head.name}: left out: {error}", flush=True)
             continue
         row: Row = {"person": head.name.split("_")[0]}
-        for side, detector in detectors.items():
-            row |= {f"{k}_{side}": v for k, v in _wrong(detector.detect_prepared(scan, prepared))}
+        for side, found in detections.items():
+            mask, brain = found.anomaly_mask, found.brain_mask
+            wrong = false_positives(mask.data > 0, brain.data > 0, mask.voxel_volume_mm3)
+            row |= {f"{name}_{side}": value for name, value in wrong._asdict().items()}
         yield row
-
-
-def _wrong(found: Detection) -> Iterator[tuple[str, float]]:
-    figures = false_positives(
-        found.anomaly_mask.data > 0,
-        found.brain_mask.data > 0,
-        found.anomaly_mask.voxel_volume_mm3,
-    )
-    yield from figures._asdict().items()
 
 
 def measure_phantoms(detectors: dict[str, Detector], count: int) -> Iterator[Row]:
@@ -97,11 +95,9 @@ def measure_phantoms(detectors: dict[str, Detector], count: int) -> Iterator[Row
         for seed in range(count):
             phantom = make_phantom(sequence, seed)
             scan = scan_from_image(phantom.scan)
-            prepared = prepare(scan, detectors["after"].config.preprocess, sequence)
             row: Row = {"sequence": sequence, "seed": seed, "ml": phantom.lesion_volume_mm3 / 1000}
-            for side, detector in detectors.items():
-                found = detector.detect_prepared(scan, prepared).anomaly_mask
-                recovery = measure_recovery(phantom.lesion_mask, found)
+            for side, found in _detect(detectors, scan, sequence).items():
+                recovery = measure_recovery(phantom.lesion_mask, found.anomaly_mask)
                 row[side] = None if recovery is None else vars(recovery)
             yield row
 

@@ -220,7 +220,7 @@ def load_weights(name_or_folder: str) -> tuple[dict[str, Tensor], WeightsCard]:
     """
     folder = find_weights(name_or_folder)
     card = read_card(folder)
-    tensors = _load_tensors(find_file(folder, TENSOR_FILE, card.sha256), card.sha256)
+    tensors = _load_tensors(folder, TENSOR_FILE, card.sha256)
     if card.preparation != preparation_hash():
         raise WeightsError(
             f"{card.name}: made for preparation {card.preparation}, this version prepares as "
@@ -270,8 +270,7 @@ def load_scorer(card: WeightsCard, name_or_folder: str) -> LesionScorer:
             f"{card.name}: brings no refined score; use another --score, or train one with "
             "`anatomaly train scorer`"
         )
-    path = find_file(find_weights(name_or_folder), SCORER_FILE, card.scorer_sha256)
-    state = _load_tensors(path, card.scorer_sha256)
+    state = _load_tensors(find_weights(name_or_folder), SCORER_FILE, card.scorer_sha256)
     scorer = LesionScorer()
     try:
         scorer.load_state_dict(state)
@@ -301,8 +300,7 @@ def load_healthy_residual(card: WeightsCard, name_or_folder: str) -> dict[str, N
             f"{card.name}: not calibrated, so it has no normalised score; use --score residual, "
             "or `anatomaly train calibrate`"
         )
-    path = find_file(find_weights(name_or_folder), HEALTHY_FILE, card.healthy_sha256)
-    tensors = _load_tensors(path, card.healthy_sha256)
+    tensors = _load_tensors(find_weights(name_or_folder), HEALTHY_FILE, card.healthy_sha256)
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
@@ -323,8 +321,9 @@ def healthy_residual_of(
     return total
 
 
-def _load_tensors(path: Path, sha256: str) -> dict[str, Tensor]:
-    """Read a safetensors file as float32 after checking its hash."""
+def _load_tensors(folder: Path, name: str, sha256: str) -> dict[str, Tensor]:
+    """Read a safetensors file of weights as float32 after checking its hash."""
+    path = find_file(folder, name, sha256)
     try:
         found = _sha256(path)
     except OSError as error:

@@ -1,6 +1,5 @@
 """Fine-tuning: the contrast changes, the anatomy keeps its bytes."""
 
-import hashlib
 import json
 from types import SimpleNamespace
 
@@ -51,7 +50,6 @@ def test_the_anatomy_keeps_its_bytes(tmp_path, labels, monkeypatch):
         dict.fromkeys(("T1w", "T2w", "FLAIR"), 0.2),
         licence="CC0",
         steps={"anatomy": 5},
-        scorer_sha256=hashlib.sha256(b"scorer").hexdigest(),
     )
     (weights / "lesion_scorer.safetensors").write_bytes(b"scorer")
     labels = np.where(labels == 14, 0, labels).astype(np.uint8)

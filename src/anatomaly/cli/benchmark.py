@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +15,11 @@ from anatomaly.cli.exit import exit_on_error
 
 if TYPE_CHECKING:
     from anatomaly.evaluation.benchmark.table import Row
+
+
+def _table_file(said: str) -> Any:
+    """Return the option for the table of another run."""
+    return typer.Option(metavar="CSV", exists=True, dir_okay=False, show_default=False, help=said)
 
 
 def benchmark(
@@ -34,22 +39,14 @@ def benchmark(
     ] = 1,
     compare_with: Annotated[
         Path | None,
-        typer.Option(
-            metavar="CSV",
-            exists=True,
-            dir_okay=False,
-            show_default=False,
-            help="Table of another run: exit with 1 where AP differs by more than the tolerance.",
+        _table_file(
+            "Table of another run: exit with 1 where AP differs by more than the tolerance."
         ),
     ] = None,
     keep: Annotated[
         Path | None,
-        typer.Option(
-            metavar="CSV",
-            exists=True,
-            dir_okay=False,
-            show_default=False,
-            help="Table of an earlier run of this configuration: its rows are not measured again.",
+        _table_file(
+            "Table of an earlier run of this configuration: its rows are not measured again."
         ),
     ] = None,
 ) -> None:

@@ -75,8 +75,9 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     source = find_weights(config.weights)
     for name, digest in ((HEALTHY_FILE, card.healthy_sha256), (SCORER_FILE, card.scorer_sha256)):
-        if digest:
-            shutil.copyfile(find_file(source, name, digest), folder / name)
+        path = find_file(source, name, digest)
+        if path.is_file():
+            shutil.copyfile(path, folder / name)
     (plan,) = config.lines
     steps = int(read_result(config.output / plan.name)[1]["step"])
     kept = asdict(card)

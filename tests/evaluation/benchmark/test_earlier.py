@@ -27,7 +27,9 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     assert isinstance(found[0]["people"], int)
 
 
-@pytest.mark.parametrize("text", ["", "dataset,sequence\nd,T1w\n", None])
+@pytest.mark.parametrize(
+    "text", ["", "dataset,sequence\nd,T1w\n", "dataset,sequence,method\nd,T1w,ae\n", None]
+)
 def test_no_table(tmp_path, text):
     path = tmp_path / "table.csv"
     if text is not None:

@@ -27,7 +27,7 @@ def read_table(path: Path) -> list[Row]:
         with path.open(newline="", encoding="utf-8") as stream:
             lines = list(csv.DictReader(stream))
         rows = [{k: _read(k, v) for k, v in line.items() if v} for line in lines]
-        if not all(key_of(row) for row in rows) or not rows:
+        if not [(*key_of(row), row["stratum"]) for row in rows]:
             raise ValueError("no rows")
     except (OSError, KeyError, ValueError) as error:
         raise EvaluationError(f"{path}: not the table of a benchmark ({error})") from error

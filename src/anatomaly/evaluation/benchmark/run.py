@@ -54,7 +54,7 @@ def run_benchmark(
     """
     claim_folder(config, folder)
     prepare_scans(config, folder / "data", workers, say)
-    kept = {key_of(row) for row in earlier if row["status"] == "ok"}
+    kept = {key_of(row) for row in earlier if row.get("status") == "ok"}
     cells = [
         cell
         for cell in list_cells(config, folder)

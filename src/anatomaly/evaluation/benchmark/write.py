@@ -15,7 +15,7 @@ from typing import Any
 
 from anatomaly.evaluation.benchmark.cell import Cell
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig
-from anatomaly.evaluation.benchmark.earlier import read_table
+from anatomaly.evaluation.benchmark.earlier import key_of, read_table
 from anatomaly.evaluation.benchmark.method import find_method
 from anatomaly.evaluation.benchmark.overview import overview_lines
 from anatomaly.evaluation.benchmark.table import SIZE_NAMES, UNFINISHED, Row, scan_rows
@@ -92,7 +92,7 @@ def compare_tables(path: Path, rows: list[Row], tolerance: float) -> list[str]:
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str, str, str]:
-    return row["dataset"], row["sequence"], row["method"], row["stratum"]
+    return *key_of(row), row["stratum"]
 
 
 def _how_to_read(config: BenchmarkConfig) -> list[str]:

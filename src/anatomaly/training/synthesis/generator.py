@@ -114,8 +114,7 @@ class PairGenerator(Dataset[Pair]):
         subject = self.subjects[integer(rng, len(self.subjects))]
         start = self._draw_start(rng)
         labels = torch.from_numpy(np.array(subject.labels))
-        coordinates = self._draw_coordinates(rng, labels, start)
-        classes = read_nearest(labels, coordinates)
+        coordinates, classes = self._draw_anatomy(rng, labels, start)
         lesions = self._draw_lesions(rng, index, classes, start)
         for push in (lesion.push for lesion in lesions if lesion.push):
             coordinates = push_coordinates(coordinates, push)
@@ -167,16 +166,20 @@ class PairGenerator(Dataset[Pair]):
             tissue_means=torch.stack(means),
         )
 
-    def _draw_coordinates(
+    def _draw_anatomy(
         self, rng: Generator, labels: Tensor, start: tuple[int, int, int]
-    ) -> Tensor:
-        """Where a patch reads the healthy person: bent, mirrored or not, ventricles widened."""
+    ) -> tuple[Tensor, Tensor]:
+        """Where a patch reads the healthy person (bent, mirrored, ventricles widened), and what."""
         bend, size = self.config.deform, self.config.patch
         coordinates = random_deformation(rng, start, size) if bend else patch_grid(start, size)
         if chance(rng, 0.5):
             coordinates[0] = TEMPLATE_SHAPE[0] - 1 - coordinates[0]
-        widening = widen_ventricles(rng, read_nearest(labels, coordinates)) if bend else None
-        return push_coordinates(coordinates, widening) if widening else coordinates
+        classes = read_nearest(labels, coordinates)
+        widening = widen_ventricles(rng, classes) if bend else None
+        if not widening:
+            return coordinates, classes
+        coordinates = push_coordinates(coordinates, widening)
+        return coordinates, read_nearest(labels, coordinates)
 
     def _draw_lesions(
         self, rng: Generator, index: int, classes: Tensor, start: tuple[int, int, int]

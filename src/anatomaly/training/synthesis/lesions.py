@@ -144,14 +144,15 @@ def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Le
     than a rim; six in ten an oedema that follows the white matter up to 2.2 radii, half push the
     brain aside by up to .4 radii.
     """
-    told, kind = kind, "haemorrhage" if kind == "haemorrhage" else "tumour"
+    hole = kind == "hole"
+    kind = "tumour" if hole else kind
     radius = uniform(rng, 6, 32) if kind == "tumour" else uniform(rng, 4, 20)
     centre = random_place(rng, tissue)
     distance = _blob_distance(rng, classes.shape, centre, radius)
     solid = (distance < 1).float()
-    core, oedema, hole = torch.zeros_like(solid), None, False
-    if told == "hole" or chance(rng, 0.5):
-        hole = told == "hole" or (kind == "tumour" and chance(rng, 0.4))
+    core, oedema = torch.zeros_like(solid), None
+    if hole or chance(rng, 0.5):
+        hole = hole or (kind == "tumour" and chance(rng, 0.4))
         reach = uniform(rng, 0.7, 0.95) if hole else uniform(rng, 0.3, 0.75)
         core = gaussian_blur((distance < reach).float(), (0.8, 0.8, 0.8))
     if chance(rng, 0.6):
