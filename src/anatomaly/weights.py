@@ -20,6 +20,7 @@ from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
 from anatomaly.preprocess.normalise import HIGH_PERCENTILE, LOW_PERCENTILE
 from anatomaly.types import ResidualPolarity, Reuse, Route, ScoreName, Sequence, Sign
+from anatomaly.whole_file import whole_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -172,9 +173,8 @@ def choice_for(card: WeightsCard, sequence: Sequence) -> Choice:
 
 def write_card(folder: Path, content: Mapping[str, Any]) -> None:
     """Write the card of a set of weights, whole or not at all."""
-    temporary = folder / f".{CARD_FILE}.part"
-    temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / CARD_FILE)
+    with whole_file(folder / CARD_FILE) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def update_card(folder: Path, entries: Mapping[str, Any]) -> None:
@@ -197,11 +197,9 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
     """
     from safetensors.torch import save_file
 
-    temporary = path.with_name(f".{path.name}.part")
-    save_file({k: v.detach().half().contiguous() for k, v in tensors.items()}, temporary)
-    digest = _sha256(temporary)
-    temporary.replace(path)
-    return digest
+    with whole_file(path) as temporary:
+        save_file({k: v.detach().half().contiguous() for k, v in tensors.items()}, temporary)
+        return _sha256(temporary)
 
 
 def list_weights() -> list[WeightsCard]:

@@ -124,7 +124,7 @@ def test_a_killed_run_goes_on_with_the_pair_it_was_killed_in(tmp_path):
     drawn(tmp_path)
     expected = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     (tmp_path / "00001b_FLAIR.npy").unlink()
-    (tmp_path / ".00001b_FLAIR.part.npy").write_bytes(b"half")
+    (tmp_path / ".00001b_FLAIR.npy.part").write_bytes(b"half")
     indices, said = drawn(tmp_path, 4)
     assert indices == [1, 3] and said == ["1: drawn", "3: drawn"]
     found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -15,6 +15,7 @@ from anatomaly.dicom_results.segmentation import MAX_SEGMENTS, make_segmentation
 from anatomaly.dicom_results.source import source_frames
 from anatomaly.errors import DicomError
 from anatomaly.volume import Scan, Volume
+from anatomaly.whole_file import whole_file
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -91,10 +92,6 @@ def write_dicom_results(
 
 
 def _save(dataset: Dataset, path: Path) -> None:
-    """Write one DICOM file under another name, then rename it."""
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
+    """Write one DICOM file, whole or not at all."""
+    with whole_file(path) as temporary:
         dataset.save_as(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

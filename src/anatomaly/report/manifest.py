@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
-import secrets
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from anatomaly.errors import OutputError
+from anatomaly.whole_file import whole_file
 
 DISTRIBUTIONS = (
     "anatomaly",
@@ -65,18 +64,15 @@ def write_manifest(path: Path, run: Mapping[str, Any]) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file, all of it or nothing: a temporary file in the same folder is renamed.
+    """Write a text file, whole or not at all.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
+        with whole_file(path, several=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise OutputError(
             f"cannot write {path} ({error}); choose a folder that can be written and has space"
         ) from error

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from anatomaly.errors import TrainingError
+from anatomaly.whole_file import whole_file
 
 LAST_FILE, BEST_FILE = "checkpoint.safetensors", "best.safetensors"
 
@@ -32,9 +33,8 @@ def save_checkpoint(
         tensors |= _optimiser_tensors(model, optimiser)
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{name}.part"
-    save_file(tensors, temporary, metadata={"state": json.dumps(state)})
-    temporary.replace(folder / name)
+    with whole_file(folder / name) as temporary:
+        save_file(tensors, temporary, metadata={"state": json.dumps(state)})
 
 
 def read_checkpoint(

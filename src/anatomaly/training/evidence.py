@@ -26,6 +26,7 @@ from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.generator import PairGenerator
 from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
 from anatomaly.types import SEQUENCES
+from anatomaly.whole_file import whole_file
 
 CHANNELS = 5
 LESION_CHANNEL = 4
@@ -95,9 +96,9 @@ class EvidenceDraws(Dataset[str]):
             name = f"{index:05d}{'ab'[member]}_{CONTRASTS[int(pair['sequence'][member])]}"
             evidence = gather_evidence(self.model, image[None], brain)
             lesion = (255 * pair["lesion"]).round().numpy().astype(np.uint8)
-            temporary = self.folder / f".{name}.part.npy"
-            np.save(temporary, np.concatenate([evidence, lesion]))
-            temporary.replace(self.folder / f"{name}.npy")
+            path = self.folder / f"{name}.npy"
+            with whole_file(path) as temporary, temporary.open("wb") as stream:
+                np.save(stream, np.concatenate([evidence, lesion]))
         return f"{index}: drawn"
 
 

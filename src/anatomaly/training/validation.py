@@ -36,6 +36,7 @@ from anatomaly.training.synthesis.lesion_shapes import LesionShape
 from anatomaly.types import BoolArray, FloatArray, Reuse, Route
 from anatomaly.types import Sequence as SequenceName
 from anatomaly.weights import WeightsCard, load_scorer
+from anatomaly.whole_file import whole_file
 
 VALIDATION_SEED = 990_101
 LESION_SHARE = 0.3
@@ -138,15 +139,14 @@ def cached_validation(
     paths = [folder / f"{sequence}_{kind}_{n:02d}.npz" for n in range(count)]
     if not all(path.is_file() for path in paths):
         for path, scan in zip(paths, draw, strict=True):
-            temporary = path.with_suffix(".part.npz")
-            np.savez_compressed(
-                temporary,
-                image=scan.image.astype(np.float16),
-                brain_mask=scan.brain_mask,
-                lesion=scan.lesion,
-                kind=scan.kind,
-            )
-            temporary.replace(path)
+            with whole_file(path) as temporary, temporary.open("wb") as stream:
+                np.savez_compressed(
+                    stream,
+                    image=scan.image.astype(np.float16),
+                    brain_mask=scan.brain_mask,
+                    lesion=scan.lesion,
+                    kind=scan.kind,
+                )
     for path in paths:
         with np.load(path) as file:
             image = file["image"].astype(np.float32)

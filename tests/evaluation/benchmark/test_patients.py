@@ -103,7 +103,7 @@ def test_parts_and_what_is_left_out(plan, prepared):
     prepare_set(plan, "FLAIR", folder, 0, again.append)
     assert again == []  # nothing was prepared again
     assert len(list(folder.glob("*.npz"))) == 3
-    assert not list(folder.glob("*.partial"))
+    assert not list(folder.glob(".*.part"))
 
 
 def test_scored_on_the_grid_of_the_scan(plan, prepared):

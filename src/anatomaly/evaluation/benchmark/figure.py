@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomaly.evaluation.benchmark.table import UNFINISHED, Row
+from anatomaly.whole_file import whole_file
 
 
 def draw_figure(rows: list[Row], path: Path) -> None:
@@ -33,9 +34,8 @@ def draw_figure(rows: list[Row], path: Path) -> None:
             _draw_panel(axis, {row["method"]: row for row in here}, methods)
     for axis in axes[-1]:
         axis.set_xlabel("average precision")
-    temporary = path.with_suffix(".partial")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
 
 
 def _draw_panel(axis: Any, rows: dict[str, Row], methods: list[str]) -> None:

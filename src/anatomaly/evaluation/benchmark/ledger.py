@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anatomaly.whole_file import whole_file
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -28,12 +30,11 @@ class Ledger:
         return record
 
     def write(self, name: str, record: dict[str, Any]) -> None:
-        """Write a record under another name and rename it."""
+        """Write a record, whole or not at all."""
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".partial")
-        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-        temporary.replace(path)
+        with whole_file(path) as temporary:
+            temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
     def remember(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a record, made and written now if it is not there yet."""

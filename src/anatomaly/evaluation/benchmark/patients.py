@@ -24,6 +24,7 @@ from anatomaly.preprocess.resample import empty_grid
 from anatomaly.scan.read import read_scan
 from anatomaly.types import SEQUENCES, Sequence
 from anatomaly.volume import Volume
+from anatomaly.whole_file import whole_file
 
 
 def prepare_set(
@@ -125,8 +126,7 @@ def _closed(case: Case, folder: Path) -> BenchmarkScan:
 def _write_prepared(path: Path, prepared: Prepared) -> None:
     """Keep what scoring needs of a prepared scan, as plain arrays."""
     trace = prepared.trace
-    temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as file:
+    with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
             sequence=prepared.sequence,
@@ -139,7 +139,6 @@ def _write_prepared(path: Path, prepared: Prepared) -> None:
             own_axes=trace.reorientation.axes,
             own_affine=trace.reorientation.affine,
         )
-    temporary.replace(path)
 
 
 def open_prepared(path: Path) -> OpenedScan:

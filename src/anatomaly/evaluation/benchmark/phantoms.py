@@ -25,6 +25,7 @@ from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.types import SEQUENCES, BoolArray, Sequence
 from anatomaly.volume import Volume
+from anatomaly.whole_file import whole_file
 
 PARTS = ("train", "validation", "lesions", "healthy")
 
@@ -169,8 +170,6 @@ def _truth(path: Path) -> Truth:
 
 
 def _save(path: Path, **arrays: Any) -> None:
-    """Write arrays under another name and rename the file."""
-    temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as stream:
+    """Write arrays into one file, whole or not at all."""
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
-    temporary.replace(path)

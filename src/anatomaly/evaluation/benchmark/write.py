@@ -19,6 +19,7 @@ from anatomaly.evaluation.benchmark.earlier import key_of, read_table
 from anatomaly.evaluation.benchmark.method import find_method
 from anatomaly.evaluation.benchmark.overview import overview_lines
 from anatomaly.evaluation.benchmark.table import SIZE_NAMES, UNFINISHED, Row, scan_rows
+from anatomaly.whole_file import whole_file
 
 _PACKAGES = ("anatomaly", "torch", "monai", "lightning", "numpy", "scipy", "nilearn")
 _GAINS = ("ap_gain", "dice_gain")
@@ -195,12 +196,10 @@ def _days(rows: Sequence[Row]) -> list[str]:
 
 def _write_csv(path: Path, rows: list[Row]) -> None:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    temporary = path.with_suffix(".partial")
-    with temporary.open("w", newline="", encoding="utf-8") as stream:
+    with whole_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows([{key: _plain(value) for key, value in row.items()} for row in rows])
-    temporary.replace(path)
 
 
 def _plain(value: Any) -> Any:
@@ -211,6 +210,5 @@ def _plain(value: Any) -> Any:
 
 
 def _write_text(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -24,13 +24,13 @@ from anatomaly.training.synthesis.random_draws import (
 )
 
 KIND_SHARES: dict[str, float] = {
-    "none": 0.13,
-    "stroke": 0.17,
-    "ms": 0.20,
-    "tumour": 0.30,
+    "none": 0.12,
+    "stroke": 0.16,
+    "ms": 0.21,
+    "tumour": 0.29,
     "haemorrhage": 0.05,
-    "spots": 0.08,
-    "periventricular": 0.07,
+    "spots": 0.07,
+    "periventricular": 0.10,
 }
 """How often each kind is drawn; what cannot be drawn (no shapes, no ventricle) is a tumour."""
 
@@ -90,7 +90,7 @@ def draw_lesion(
     if kind in ("stroke", "ms") and shapes:
         wanted = [s for s in shapes if s.kind == kind] or shapes
         alpha = paste_shape(rng, wanted, tissue, start)
-        hole = kind == "stroke" and chance(rng, 0.3)
+        hole = kind == "stroke" and chance(rng, 0.4)
         core = _draw_hole(rng, alpha) if hole else torch.zeros(classes.shape)
         lesion = Lesion(alpha, core, kind, fluid=hole)
     elif kind == "spots":
@@ -101,8 +101,8 @@ def draw_lesion(
         mass = kind if kind in ("haemorrhage", "hole") else "tumour"
         lesion = _draw_mass(rng, classes, tissue, mass)
     sigma = uniform(rng, 0.3, 1.3)
-    if lesion.kind == "tumour" and chance(rng, 0.4):  # infiltrates: no border to see
-        sigma = uniform(rng, 1.3, 3.5)
+    if chance(rng, 0.4):  # tumours infiltrate, others have a halo: no sharp border to see
+        sigma = uniform(rng, 1.3, 3.5 if lesion.kind == "tumour" else 2.5)
     soft = gaussian_blur(lesion.alpha, (sigma, sigma, sigma)) * uniform(rng, 0.6, 1.0)
     return confine(replace(lesion, alpha=soft), classes)
 
@@ -140,7 +140,7 @@ def _blob_distance(rng: Generator, shape: torch.Size, centre: Tensor, radius: fl
 def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Lesion:
     """Draw a tumour (6 to 32 mm radius) or haemorrhage (4 to 20 mm).
 
-    Half have an inner part of its own, in four of ten tumours with one a hole that leaves no more
+    Half have an inner part of its own, in six of ten tumours with one a hole that leaves no more
     than a rim; six in ten an oedema that follows the white matter up to 2.2 radii, half push the
     brain aside by up to .4 radii.
     """
@@ -152,7 +152,7 @@ def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Le
     solid = (distance < 1).float()
     core, oedema = torch.zeros_like(solid), None
     if hole or chance(rng, 0.5):
-        hole = hole or (kind == "tumour" and chance(rng, 0.4))
+        hole = hole or (kind == "tumour" and chance(rng, 0.6))
         reach = uniform(rng, 0.7, 0.95) if hole else uniform(rng, 0.3, 0.75)
         core = gaussian_blur((distance < reach).float(), (0.8, 0.8, 0.8))
     if chance(rng, 0.6):

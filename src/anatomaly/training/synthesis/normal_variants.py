@@ -47,15 +47,15 @@ def add_normal_variants(rng: Generator, image: Tensor, classes: Tensor, sequence
 
 
 def widen_ventricles(rng: Generator, classes: Tensor) -> Push | None:
-    """In three of ten brains that show a ventricle, widen it around some place, (I, J, K) classes.
+    """Widen a ventricle around some place in one of six brains that show one, (I, J, K) classes.
 
     Age and atrophy do so in all of a brain; without it fluid in an unusual place and a wide
     ventricle are the same to a network.
     """
-    if not chance(rng, 0.3):
+    if not chance(rng, 1 / 6):
         return None
     inside = (classes == 1).nonzero()
     if not len(inside):
         return None
     reach = uniform(rng, 10, 28)
-    return Push(inside[integer(rng, len(inside))].float(), reach, reach * uniform(rng, 0.05, 0.35))
+    return Push(inside[integer(rng, len(inside))].float(), reach, reach * uniform(rng, 0.05, 0.3))

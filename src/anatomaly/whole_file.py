@@ -1,0 +1,34 @@
+"""A file appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path, several: bool = False) -> Iterator[Path]:
+    """Yield a hidden name beside `path`; what the block writes there takes its place at the end.
+
+    When the block fails, what it wrote is removed and an older file at `path` is as it was. What a
+    killed process left under the hidden name is written over by the next one.
+
+    Args:
+        path: of the file; its folder exists.
+        several: whether processes may write this file at the same time; each then has a hidden
+            name of its own.
+
+    Raises:
+        OSError: the file cannot be renamed.
+    """
+    token = f".{secrets.token_hex(4)}" if several else ""
+    temporary = path.with_name(f".{path.name}{token}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
