@@ -22,7 +22,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from environment import RESULTS, ROOT, data_folder, describe_run
+from environment import RESULTS, ROOT, describe_run, healthy_heads
 from scipy import ndimage
 from validation import drawn_scans
 
@@ -83,11 +83,6 @@ def correct_in(way: Way) -> AbstractContextManager[object]:
     return mock.patch.object(chain, "mirror_bias_field", correct)
 
 
-def heads(count: int) -> list[Path]:
-    """Return healthy T1w heads."""
-    return sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))[:count]
-
-
 def coil_fields(paths: list[Path]) -> list[FloatArray]:
     """Return the logarithm of the field of each head, on the working grid."""
     fields = []
@@ -121,7 +116,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=12, help="drawn scans a sequence")
     parser.add_argument("--heads", type=int, default=4, help="healthy heads for the second table")
     arguments = parser.parse_args()
-    fields = coil_fields(heads(arguments.count))
+    fields = coil_fields(healthy_heads(arguments.count))
     lines = [
         "# How the bias field is corrected",
         "",
@@ -145,11 +140,11 @@ def main() -> None:
             lines.append(f"| {sequence} | {name} | {cells} |")
             print(lines[-1], flush=True)
     detector = Detector(replace(DetectConfig(), sequence="T1w"))
-    names = [path.name.split("_")[0] for path in heads(arguments.heads)]
+    names = [path.name.split("_")[0] for path in healthy_heads(arguments.heads)]
     lines += ["", "Found in healthy T1w heads at the default threshold, mL, all of it false:", ""]
     lines += ["| corrected by | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
     for name, way in WAYS.items():
-        volumes = [false_volumes(detector, path, way) for path in heads(arguments.heads)]
+        volumes = [false_volumes(detector, path, way) for path in healthy_heads(arguments.heads)]
         lines.append(f"| {name} | " + " | ".join(f"{volume:.2f}" for volume in volumes) + " |")
         print(lines[-1], flush=True)
     lines += ["", describe_run("python benchmarks/bias_field.py", VALIDATION_SEED), ""]

@@ -22,6 +22,11 @@ def data_folder() -> Path:
     return folder
 
 
+def healthy_heads(count: int | None = None) -> list[Path]:
+    """Return T1w scans of healthy people that training never saw, the first so many or all."""
+    return sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))[:count]
+
+
 def _load() -> str:
     """Return how busy the machine was in the last quarter of an hour, where it says so."""
     try:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
-from environment import RESULTS, ROOT, data_folder, describe_run
+from environment import RESULTS, ROOT, data_folder, describe_run, healthy_heads
 from gallery_pictures import draw_case, read_volumes
 
 from anatomaly.errors import AnatomalyError
@@ -112,9 +112,9 @@ def main() -> None:
 
 def real_cases(data: Path) -> list[Case]:
     """Return the real cases and the healthy heads that training never saw."""
-    heads = sorted((data / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))[:HEALTHY_HEADS]
     healthy = [
-        Case(head.name.split("_")[0], "", "T1w", head, None, "healthy person") for head in heads
+        Case(head.name.split("_")[0], "", "T1w", head, None, "healthy person")
+        for head in healthy_heads(HEALTHY_HEADS)
     ]
     return [*list_cases(data / "cases"), *healthy]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from environment import RESULTS, data_folder, describe_run
+from environment import RESULTS, describe_run, healthy_heads
 
 from anatomaly.anomaly.postprocess import threshold_map
 from anatomaly.config import AnomalyConfig, DetectConfig
@@ -30,9 +30,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20)
     arguments = parser.parse_args()
     detector = Detector(DetectConfig(weights=arguments.weights, sequence="T1w"))
-    heads = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))
     maps: dict[str, tuple[Volume, Volume]] = {}
-    for head in heads[: arguments.count]:
+    for head in healthy_heads(arguments.count):
         person = head.name.split("_")[0]
         try:
             detection = detector.detect(head)

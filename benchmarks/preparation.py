@@ -22,7 +22,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from environment import RESULTS, data_folder, describe_run
+from environment import RESULTS, data_folder, describe_run, healthy_heads
 
 SEQUENCES = ("T1w", "T2w", "FLAIR")
 
@@ -72,7 +72,7 @@ def main() -> None:
     data = data_folder()
     paths = [*sorted((data / "raw_heads").glob("*/*.nii.gz"))]
     paths += [p for p in sorted((data / "cases").glob("*/*.nii.gz")) if p.name[:-7] in SEQUENCES]
-    paths += sorted((data / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))[: given.ixi]
+    paths += healthy_heads(given.ixi)
     rows = []
     for path in paths:
         done = subprocess.run(

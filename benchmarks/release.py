@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
-from environment import RESULTS, data_folder, describe_run
+from environment import RESULTS, data_folder, describe_run, healthy_heads
 
 from anatomaly.config import DetectConfig
 from anatomaly.engine import keep_freed_memory
@@ -73,8 +73,7 @@ def measure_cases(detectors: dict[str, Detector]) -> Iterator[Row]:
 
 def measure_healthy(detectors: dict[str, Detector], count: int) -> Iterator[Row]:
     """Volume found in healthy heads that training never saw, by both weights."""
-    heads = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))
-    for head in heads[:count]:
+    for head in healthy_heads(count):
         scan = read_scan(head)
         try:
             detections = _detect(detectors, scan, "T1w")

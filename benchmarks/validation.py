@@ -3,7 +3,7 @@
     ANATOMALY_DATA=/path/to/data python benchmarks/validation.py [--weights NAME] [--run runs/first]
 
 Whole brains of the validation people, drawn by the generator with lesion shapes that training never
-saw (seeded, balanced over six kinds of lesion); the healthy ones are drawn the same way without a
+saw (seeded, balanced over seven kinds of lesion); the healthy ones are drawn the same way without a
 lesion. `--run` names a folder whose `cache/` is used. Writes validation.json and validation.md into
 `--output`; what is in the first already and is not measured again (`--sequence`, `--rows`) stays.
 """
@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from environment import RESULTS, ROOT, data_folder, describe_run
+from environment import RESULTS, ROOT, data_folder, describe_run, healthy_heads
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
 from anatomaly.config import AnomalyConfig
 from anatomaly.engine import GAP_SLOPE, REFINED, LesionLogit, RebuiltScan
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
-from anatomaly.evaluation.metrics import average_precision
+from anatomaly.evaluation.metrics import average_precision, dice
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import load_cohort, prepare_scans
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
@@ -94,6 +94,9 @@ CANDIDATES: dict[str, Candidate] = {
 }
 """Rows of the table: the paper's choice, one change after the other, and the refined score."""
 
+CUTS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Thresholds of the refined score whose Dice is measured."""
+
 MAY_BE_DEFAULT = (PAPER, "both routes", "refined")
 """Rows whose threshold is measured."""
 
@@ -149,6 +152,7 @@ class Found(NamedTuple):
     precision: dict[str, list[float]]
     kinds: list[str]
     thresholds: dict[str, float]
+    dice: dict[str, list[float]]
 
 
 def measure_sequence(networks: Networks, scans: dict[str, Iterator[ValidationScan]]) -> Found:
@@ -159,19 +163,22 @@ def measure_sequence(networks: Networks, scans: dict[str, Iterator[ValidationSca
     if NORMALISED in networks.rows:
         networks = networks._replace(healthy=healthy_residual(networks.model, scans["person"]))
     precision: dict[str, list[float]] = defaultdict(list)
+    overlap: dict[str, list[float]] = defaultdict(list)
     kinds = []
     for scan in scans["lesion"]:
         kinds.append(scan.kind)
         baseline = intensity_score(scan.image, scan.brain_mask, scan.sequence)
         for name, score in ((BASELINE, baseline), *score_all(networks, scan)):
             precision[name].append(average_precision(score, scan.lesion, scan.brain_mask))
+            for cut in CUTS if name == "refined" else ():
+                overlap[str(cut)].append(dice(score > cut, scan.lesion))
         print(scan.kind, {n: round(v[-1], 2) for n, v in precision.items()}, flush=True)
     quiet: dict[str, list[FloatArray]] = defaultdict(list)
     for scan in scans["healthy"]:
         for name, score in score_all(networks, scan, quick=True):
             quiet[name].append(np.sort(score, axis=None)[-MOST_VOXELS:])
     thresholds = {name: healthy_threshold(maps, 0.001) for name, maps in quiet.items()}
-    return Found(precision, kinds, thresholds)
+    return Found(precision, kinds, thresholds, overlap)
 
 
 def drawn_scans(
@@ -184,9 +191,9 @@ def drawn_scans(
         sequence: of all scans.
         counts: how many of the kinds `person`, `lesion` and `healthy`.
     """
-    heads = sorted((data_folder() / "ixi_t1_2mm" / "validation").glob("*_T1w.nii.gz"))
+    heads = healthy_heads(PEOPLE)
     pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in heads]
-    for _ in prepare_scans(pairs[:PEOPLE], cache / "validation"):
+    for _ in prepare_scans(pairs, cache / "validation"):
         pass
     people = load_cohort(cache / "validation")
     shapes = load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
@@ -211,8 +218,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="default")
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
-    parser.add_argument("--count", type=int, default=12, help="drawn lesions a sequence")
-    parser.add_argument("--healthy", type=int, default=8, help="drawn healthy scans a sequence")
+    parser.add_argument("--count", type=int, default=21, help="drawn lesions a sequence")
+    parser.add_argument("--healthy", type=int, default=16, help="drawn healthy scans a sequence")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--rows", nargs="+", default=[""], help="only rows that begin so")
     parser.add_argument("--sequence", nargs="+", default=list(SEQUENCES))
@@ -239,12 +246,15 @@ def merge(path: Path, sequence: str, found: Found) -> dict[str, Found]:
     """Put what was found into the file and return all that is in it, in the order of the table."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = json.loads(path.read_text()) if path.is_file() else {}
-    old = Found(**content.get(sequence, {"precision": {}, "kinds": [], "thresholds": {}}))
+    old = Found(
+        **content.get(sequence, {"precision": {}, "kinds": [], "thresholds": {}, "dice": {}})
+    )
     if old.kinds and old.kinds != found.kinds:
         raise SystemExit(f"{path}: measured on other scans; remove it")
     precision, thresholds = old.precision | found.precision, old.thresholds | found.thresholds
     ordered = {name: precision[name] for name in (BASELINE, *CANDIDATES) if name in precision}
-    content[sequence] = Found(ordered, found.kinds, thresholds)._asdict()
+    overlap = found.dice or old.dice
+    content[sequence] = Found(ordered, found.kinds, thresholds, overlap)._asdict()
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return {name: Found(**content[name]) for name in SEQUENCES if name in content}
 
@@ -255,7 +265,7 @@ def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, 
         "# Choices on validation",
         "",
         f"Mean AP over {counts['lesion']} drawn scans a sequence (people and lesion shapes new to",
-        "training, balanced over six kinds of lesion) on the working grid; in brackets the",
+        "training, balanced over seven kinds of lesion) on the working grid; in brackets the",
         f"threshold at which half of {counts['healthy']} drawn healthy brains have at most 1 mL",
         "above it and 95 % at most 5 mL. Each row of `…` changes the paper's choice in what it",
         f"names. Weights {card.name}, SHA-256 {card.sha256[:16]}….",
@@ -268,6 +278,13 @@ def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, 
     kinds = sorted({kind for found in columns.values() for kind in found.kinds})
     lines += ["| score | " + " | ".join(kinds) + " |", "|---|" + "---:|" * len(kinds)]
     lines += [f"| {name} | {_kind_cells(name, columns, kinds)} |" for name in _rows(columns)]
+    if all(found.dice for found in columns.values()):
+        lines += ["", "Mean Dice of the refined score on the same scans, by threshold:", ""]
+        lines += ["| sequence | " + " | ".join(str(cut) for cut in CUTS) + " |"]
+        lines += ["|---|" + "---:|" * len(CUTS)]
+        for sequence, found in columns.items():
+            cells = [f"{np.mean(found.dice[str(cut)]):.3f}" for cut in CUTS]
+            lines.append(f"| {sequence} | " + " | ".join(cells) + " |")
     lines += ["", describe_run("python benchmarks/validation.py", VALIDATION_SEED), ""]
     return "\n".join(lines)
 

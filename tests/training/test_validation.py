@@ -138,7 +138,7 @@ def test_validation_is_balanced_over_the_kinds(monkeypatch):
     monkeypatch.setattr(validation, "PairGenerator", FakePairs)
     found = list(draw_validation([], [], "T2w", 7))
     indices = (1, 2, 4, 5, 6, 7, 8)
-    assert [scan.kind for scan in found] == [VALIDATION_KINDS[i % 6] for i in indices]
+    assert [scan.kind for scan in found] == [VALIDATION_KINDS[i % 7] for i in indices]
     assert [int(scan.lesion.sum()) for scan in found] == [100 * i for i in indices]
     assert all(scan.sequence == "T2w" and not scan.brain_mask[0].any() for scan in found)
     assert found[2].image[3, 4, 5] == pytest.approx(0.04)

@@ -64,7 +64,9 @@ class ValidationScan:
     kind: str = ""
 
 
-VALIDATION_KINDS = ("stroke", "ms", "tumour", "haemorrhage", "spots", "periventricular")
+VALIDATION_KINDS = (
+    "stroke", "ms", "tumour", "haemorrhage", "spots", "periventricular", "hole",
+)  # fmt: skip
 """Kinds of lesion, in turn: validation is balanced over them."""
 HEALTHY: tuple[str, ...] = ()
 """In their place: scans without a lesion."""
