@@ -28,13 +28,13 @@ from anatomaly.evaluation.comparison import paired_difference
 from anatomaly.evaluation.healthy import false_positives
 from anatomaly.evaluation.labels import read_label
 from anatomaly.evaluation.metrics import average_precision, dice
-from anatomaly.evaluation.phantom import make_phantom
+from anatomaly.evaluation.phantom import Phantom, make_phantom
 from anatomaly.evaluation.recovery import measure_recovery
 from anatomaly.pipeline import Detection, Detector
 from anatomaly.preprocess.chain import prepare
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.types import SEQUENCES, Sequence
-from anatomaly.volume import Scan
+from anatomaly.volume import Scan, Volume
 
 Row: TypeAlias = dict[str, Any]
 SEED = 20261126
@@ -49,6 +49,8 @@ ASKED: dict[tuple[str, str], tuple[tuple[float, ...], tuple[float, ...]]] = {
     ("T1w", "glioma"): ((0.20,), (0.50,)),
 }
 """AP to reach and to aim for: one value is that of the mean, two those of the two patients."""
+CUTS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+"""Thresholds at which the lesion of a phantom is measured."""
 
 
 def _detect(detectors: dict[str, Detector], scan: Scan, sequence: Sequence) -> dict[str, Detection]:
@@ -98,7 +100,18 @@ def measure_phantoms(detectors: dict[str, Detector], count: int) -> Iterator[Row
             for side, found in _detect(detectors, scan, sequence).items():
                 recovery = measure_recovery(phantom.lesion_mask, found.anomaly_mask)
                 row[side] = None if recovery is None else vars(recovery)
+                row[f"by_threshold_{side}"] = _volumes(phantom, found)
             yield row
+
+
+def _volumes(phantom: Phantom, found: Detection) -> list[float | None]:
+    """Volume of the found lesion as a share of the planted one, at each of `CUTS`."""
+    volumes = []
+    for cut in CUTS:
+        mask = Volume(found.anomaly_map.data > cut, found.anomaly_map.affine)
+        recovery = measure_recovery(phantom.lesion_mask, mask)
+        volumes.append(recovery.volume_ratio if recovery else None)
+    return volumes
 
 
 def main() -> None:
@@ -108,7 +121,7 @@ def main() -> None:
     parser.add_argument("--after", default="default")
     parser.add_argument("--parts", nargs="+", default=["cases", "healthy", "phantoms"])
     parser.add_argument("--heads", type=int, default=20)
-    parser.add_argument("--phantoms", type=int, default=2, help="of each sequence")
+    parser.add_argument("--phantoms", type=int, default=3, help="of each sequence")
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     keep_freed_memory()
@@ -226,6 +239,16 @@ def _phantom_lines(rows: list[Row], names: dict[str, str]) -> list[str]:
                 ]
             )
         lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", "Its volume by threshold:", ""]
+    lines += ["| phantom | weights | " + " | ".join(str(cut) for cut in CUTS) + " |"]
+    lines += ["|---|---|" + "---:|" * len(CUTS)]
+    for row in rows:
+        for side, name in names.items():
+            shares = row[f"by_threshold_{side}"]
+            cells = [f"{share:.0%}" if share is not None else "–" for share in shares]
+            lines.append(
+                f"| {row['sequence']} {row['seed']} | {name} | " + " | ".join(cells) + " |"
+            )
     return lines
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from anatomaly.errors import GeometryError
+from anatomaly.evaluation.metrics import dice
 from anatomaly.geometry import apply_affine
 from anatomaly.volume import Volume
 
@@ -55,6 +56,6 @@ def measure_recovery(planted: Volume, found: Volume) -> Recovery | None:
     return Recovery(
         distance_mm=float(np.linalg.norm(centres[0] - centres[1])),
         volume_ratio=float(lesion.sum() / truth.sum()),
-        dice=float(2 * (lesion & truth).sum() / (lesion.sum() + truth.sum())),
+        dice=dice(lesion, truth),
         others=count - 1,
     )
