@@ -21,6 +21,7 @@ import numpy as np
 from environment import RESULTS, data_folder, describe_run, healthy_heads
 
 from anatomaly.config import DetectConfig
+from anatomaly.detection import Detection
 from anatomaly.engine import keep_freed_memory
 from anatomaly.errors import AnatomalyError
 from anatomaly.evaluation.cases import list_cases
@@ -30,7 +31,7 @@ from anatomaly.evaluation.labels import read_label
 from anatomaly.evaluation.metrics import average_precision, dice
 from anatomaly.evaluation.phantom import Phantom, make_phantom
 from anatomaly.evaluation.recovery import measure_recovery
-from anatomaly.pipeline import Detection, Detector
+from anatomaly.pipeline import Detector
 from anatomaly.preprocess.chain import prepare
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.types import SEQUENCES, Sequence

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from anatomaly import pipeline
+from anatomaly import detection, pipeline
 from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig
 from anatomaly.engine import RebuiltScan
 from anatomaly.errors import ConfigError, DicomError, OutputError, WeightsError
@@ -273,7 +273,7 @@ def test_dicom_results_get_what_was_found(found, tmp_path, monkeypatch):
             found.run,
         )
 
-    monkeypatch.setattr(pipeline, "write_dicom_results", write)
+    monkeypatch.setattr(detection, "write_dicom_results", write)
     folder = found.save(tmp_path / "result", {"dicom"})
     assert names(folder) == {"lesions_seg.dcm", "run.json"}
     assert names(found.save(folder, {"lesions"})) == {"lesions.tsv", "run.json"}  # not kept
@@ -289,7 +289,7 @@ def test_a_save_that_fails_leaves_nothing(found, tmp_path, monkeypatch):
     def fail(*_):
         raise OutputError("disk full")
 
-    monkeypatch.setattr(pipeline, "write_manifest", fail)
+    monkeypatch.setattr(detection, "write_manifest", fail)
     with pytest.raises(OutputError, match="disk full"):
         found.save(tmp_path / "deep" / "result", {"anomaly_mask"})
     assert names(tmp_path) == set()
@@ -301,7 +301,7 @@ def test_a_save_that_fails_keeps_the_older_result(found, tmp_path, monkeypatch):
     def fail(*_):
         raise OutputError("disk full")
 
-    monkeypatch.setattr(pipeline, "write_lesions_tsv", fail)
+    monkeypatch.setattr(detection, "write_lesions_tsv", fail)
     with pytest.raises(OutputError):
         found.save(folder, {"anomaly_mask", "lesions"})
     assert names(tmp_path) == {"result"}

@@ -19,7 +19,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anatomaly.pipeline import Detection, Detector, detect
+    from anatomaly.detection import Detection
+    from anatomaly.pipeline import Detector, detect
 
 try:
     __version__ = version("anatomaly")

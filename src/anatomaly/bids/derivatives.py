@@ -20,7 +20,7 @@ from anatomaly.scan.write import write_volume
 from anatomaly.volume import Scan, Volume
 
 if TYPE_CHECKING:
-    from anatomaly.pipeline import Detection
+    from anatomaly.detection import Detection
 
 LESION_LABEL = 7
 TISSUES = {0: ("background", 0), 1: ("CSF", 3), 2: ("grey matter", 1), 3: ("white matter", 2)}

@@ -16,7 +16,7 @@ from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, AnomalyConfig, DetectConfig
 from anatomaly.errors import AnatomalyError, ConfigError, DicomError
 
 if TYPE_CHECKING:
-    from anatomaly.pipeline import Detection
+    from anatomaly.detection import Detection
 
 
 def detect(
