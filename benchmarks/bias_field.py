@@ -113,7 +113,7 @@ def main() -> None:
     """Measure and write both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
-    parser.add_argument("--count", type=int, default=12, help="drawn scans a sequence")
+    parser.add_argument("--count", type=int, default=14, help="drawn scans a sequence")
     parser.add_argument("--heads", type=int, default=4, help="healthy heads for the second table")
     arguments = parser.parse_args()
     fields = coil_fields(healthy_heads(arguments.count))

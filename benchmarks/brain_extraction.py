@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from environment import RESULTS, data_folder, describe_run
+from environment import RESULTS, data_folder, describe_run, healthy_heads
 from scipy import ndimage
 
 from anatomaly.preprocess.brain_extraction import place_template_mask, run_deepbet
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--atlas-heads", type=int, default=6, help="heads for the fallback too")
     given = parser.parse_args()
     folder = data_folder() / "ixi_t1_2mm" / "validation"
-    names = sorted(path.name.removesuffix("_T1w.nii.gz") for path in folder.glob("*_T1w.nii.gz"))
+    names = [path.name.removesuffix("_T1w.nii.gz") for path in healthy_heads()]
     rows = []
     for number, name in enumerate(names):
         rows.append(measure_head(folder, name, number < given.atlas_heads))

@@ -92,7 +92,7 @@ def main() -> None:
     told = parser.parse_args()
     kind = "gallery_phantoms" if told.phantoms else "gallery"
     output = told.output or (ROOT / "docs" / "images" if told.phantoms else ROOT / "runs" / kind)
-    cases = make_phantoms(told.results) if told.phantoms else real_cases(data_folder())
+    cases = make_phantoms(told.results) if told.phantoms else real_cases()
     card = read_card(find_weights("default"))
     find_result = Finder(told.results, card)
     measured = []
@@ -110,13 +110,13 @@ def main() -> None:
     (RESULTS / f"{kind}.md").write_text(write_table(measured, places, card, told.phantoms), "utf-8")
 
 
-def real_cases(data: Path) -> list[Case]:
+def real_cases() -> list[Case]:
     """Return the real cases and the healthy heads that training never saw."""
     healthy = [
         Case(head.name.split("_")[0], "", "T1w", head, None, "healthy person")
         for head in healthy_heads(HEALTHY_HEADS)
     ]
-    return [*list_cases(data / "cases"), *healthy]
+    return [*list_cases(data_folder() / "cases"), *healthy]
 
 
 def make_phantoms(folder: Path) -> list[Case]:

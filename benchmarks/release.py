@@ -101,18 +101,18 @@ def measure_phantoms(detectors: dict[str, Detector], count: int) -> Iterator[Row
             for side, found in _detect(detectors, scan, sequence).items():
                 recovery = measure_recovery(phantom.lesion_mask, found.anomaly_mask)
                 row[side] = None if recovery is None else vars(recovery)
-                row[f"by_threshold_{side}"] = _volumes(phantom, found)
+                row[f"by_threshold_{side}"] = _volume_ratios(phantom, found)
             yield row
 
 
-def _volumes(phantom: Phantom, found: Detection) -> list[float | None]:
-    """Volume of the found lesion as a share of the planted one, at each of `CUTS`."""
-    volumes = []
+def _volume_ratios(phantom: Phantom, found: Detection) -> dict[str, float | None]:
+    """Found over planted volume of the lesion at each of `CUTS` (a word for JSON)."""
+    ratios = {}
     for cut in CUTS:
         mask = Volume(found.anomaly_map.data > cut, found.anomaly_map.affine)
         recovery = measure_recovery(phantom.lesion_mask, mask)
-        volumes.append(recovery.volume_ratio if recovery else None)
-    return volumes
+        ratios[str(cut)] = recovery.volume_ratio if recovery else None
+    return ratios
 
 
 def main() -> None:
@@ -245,8 +245,9 @@ def _phantom_lines(rows: list[Row], names: dict[str, str]) -> list[str]:
     lines += ["|---|---|" + "---:|" * len(CUTS)]
     for row in rows:
         for side, name in names.items():
-            shares = row[f"by_threshold_{side}"]
-            cells = [f"{share:.0%}" if share is not None else "–" for share in shares]
+            ratios = row.get(f"by_threshold_{side}", {})
+            at_cuts = [ratios.get(str(cut)) for cut in CUTS]
+            cells = ["–" if ratio is None else f"{ratio:.0%}" for ratio in at_cuts]
             lines.append(
                 f"| {row['sequence']} {row['seed']} | {name} | " + " | ".join(cells) + " |"
             )

@@ -94,12 +94,14 @@ def main() -> None:
     scorers = load_scorers(arguments.checkpoints)
     record = arguments.output / "scorer_curve.json"
     curve: Curve = json.loads(record.read_text()) if record.is_file() else {}
+    curve = {name: curve[name] for name in SEQUENCES if name in curve}
+    expected = {0, *scorers}
+    kept = [found for name, found in curve.items() if name not in arguments.sequence]
+    if any(set(map(int, found["precision"])) != expected for found in kept):
+        raise SystemExit(f"{record}: measured with other checkpoints; remove it")
     for sequence in arguments.sequence:
         with limit_threads(1):
-            found = measure(scorers, sequence, arguments.run / "cache", arguments.count)
-        curve[sequence] = found
-        if any(other["kinds"] != found["kinds"] for other in curve.values()):
-            raise SystemExit(f"{record}: measured on other scans; remove it")
+            curve[sequence] = measure(scorers, sequence, arguments.run / "cache", arguments.count)
         record.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
     curve = {name: curve[name] for name in SEQUENCES if name in curve}
     text = as_markdown(curve, load_model("default")[1])
@@ -109,11 +111,12 @@ def main() -> None:
 
 def as_markdown(curve: Curve, card: WeightsCard) -> str:
     """Return the tables: a row for each checkpoint."""
-    kinds = next(iter(curve.values()))["kinds"]
+    kinds = [kind for found in curve.values() for kind in found["kinds"]]
+    count = len(kinds) // len(curve)
     lines = [
         "# What more training of the scorer buys",
         "",
-        f"Mean AP of the refined score on {len(kinds)} drawn scans a sequence, those of",
+        f"Mean AP of the refined score on {count} drawn scans a sequence, those of",
         f"[validation](validation.md), balanced over {len(set(kinds))} kinds of lesion (`hole`: a",
         "tumour filled with fluid), for checkpoints of the scorer; in brackets the 95 % bootstrap",
         "interval over scans. 0 steps: the residual of both routes, as which it starts. The",
@@ -135,7 +138,7 @@ def as_markdown(curve: Curve, card: WeightsCard) -> str:
             of_kind = {name: _of_kind(found, steps, name) for name in names}
             cells = [f"{np.mean(values):.3f}" for values in of_kind.values()]
             lines.append(f"| {sequence} | {steps} | " + " | ".join(cells) + " |")
-    told = f"{COMMAND} --run RUN --count {len(kinds)} STEPS=CHECKPOINT …"
+    told = f"{COMMAND} --run RUN --count {count} STEPS=CHECKPOINT …"
     return "\n".join([*lines, "", describe_run(told, VALIDATION_SEED), ""])
 
 

@@ -44,8 +44,8 @@ from anatomaly.types import SEQUENCES, FloatArray, Reuse, Route, ScoreName, Sequ
 from anatomaly.weights import WeightsCard, load_model
 
 PEOPLE = 20
-FILES = {"healthy": "own", "person": "own-training"}
-"""Kinds whose cached files are not named after them: earlier versions bent these brains too."""
+FILES = {"lesion": "lesion-7", "healthy": "own", "person": "own-training"}
+"""Names of the cached files: under others lie scans that earlier versions drew in another way."""
 BASELINE = "intensity threshold"
 MOST_VOXELS = 6000
 """Of a healthy map only its highest values matter for the threshold: 6 mL."""
@@ -147,7 +147,10 @@ def healthy_residual(model: PseudoHealthyModel, people: Iterable[ValidationScan]
 
 
 class Found(NamedTuple):
-    """Of one sequence: AP of each scan for each row, kinds of lesion, thresholds of each row."""
+    """Of one sequence: AP of each scan for each row, kinds of lesion, thresholds of each row.
+
+    `dice` holds that of the refined score on each scan, by threshold (a word for JSON).
+    """
 
     precision: dict[str, list[float]]
     kinds: list[str]
@@ -233,39 +236,48 @@ def main() -> None:
         if name.startswith(tuple(arguments.rows))
         and (refine or candidate.config.score != "refined")
     )
+    record = arguments.output / "validation.json"
+    if any(len(found.kinds) != arguments.count for found in read_found(record).values()):
+        raise SystemExit(f"{record}: measured on another number of scans; remove it")
     for sequence in (name for name in SEQUENCES if name in arguments.sequence):
         print(sequence)
         scans = drawn_scans(arguments.run / "cache", sequence, counts)
         found = measure_sequence(Networks(model, refine, rows), scans)
-        columns = merge(arguments.output / "validation.json", sequence, found)
+        columns = merge(record, sequence, found)
         text = as_markdown(columns, card, counts)
         (arguments.output / "validation.md").write_text(text, encoding="utf-8")
+
+
+def read_found(path: Path) -> dict[str, Found]:
+    """Return what the file holds, in the order of the sequences; nothing without a file."""
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    return {name: Found(**content[name]) for name in SEQUENCES if name in content}
 
 
 def merge(path: Path, sequence: str, found: Found) -> dict[str, Found]:
     """Put what was found into the file and return all that is in it, in the order of the table."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = json.loads(path.read_text()) if path.is_file() else {}
-    old = Found(
-        **content.get(sequence, {"precision": {}, "kinds": [], "thresholds": {}, "dice": {}})
-    )
+    columns = read_found(path)
+    old = columns.get(sequence, Found({}, [], {}, {}))
     if old.kinds and old.kinds != found.kinds:
         raise SystemExit(f"{path}: measured on other scans; remove it")
     precision, thresholds = old.precision | found.precision, old.thresholds | found.thresholds
     ordered = {name: precision[name] for name in (BASELINE, *CANDIDATES) if name in precision}
     overlap = found.dice or old.dice
-    content[sequence] = Found(ordered, found.kinds, thresholds, overlap)._asdict()
+    columns[sequence] = Found(ordered, found.kinds, thresholds, overlap)
+    content = {name: column._asdict() for name, column in columns.items()}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return {name: Found(**content[name]) for name in SEQUENCES if name in content}
+    return read_found(path)
 
 
 def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, int]) -> str:
     """Return the tables."""
+    kinds = sorted({kind for found in columns.values() for kind in found.kinds})
     lines = [
         "# Choices on validation",
         "",
         f"Mean AP over {counts['lesion']} drawn scans a sequence (people and lesion shapes new to",
-        "training, balanced over seven kinds of lesion) on the working grid; in brackets the",
+        f"training, balanced over {len(kinds)} kinds of lesion), working grid; in brackets the",
         f"threshold at which half of {counts['healthy']} drawn healthy brains have at most 1 mL",
         "above it and 95 % at most 5 mL. Each row of `…` changes the paper's choice in what it",
         f"names. Weights {card.name}, SHA-256 {card.sha256[:16]}….",
@@ -275,7 +287,6 @@ def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, 
     ]
     lines += [f"| {name} | {_cells(name, columns)} |" for name in _rows(columns)]
     lines += ["", "By kind of lesion, all sequences:", ""]
-    kinds = sorted({kind for found in columns.values() for kind in found.kinds})
     lines += ["| score | " + " | ".join(kinds) + " |", "|---|" + "---:|" * len(kinds)]
     lines += [f"| {name} | {_kind_cells(name, columns, kinds)} |" for name in _rows(columns)]
     if all(found.dice for found in columns.values()):

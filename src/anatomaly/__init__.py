@@ -7,7 +7,7 @@ The stages, in the order in which a scan passes them (`pipeline.py` joins them: 
 3. `model` rebuilds what the brain would look like if it were healthy;
 4. `anomaly` scores the difference and tabulates lesions;
 5. `native` walks the preparation backwards, to the scan's own grid;
-6. `report` draws the overview and writes the run manifest.
+6. `report` draws the overview and the page; `detection` holds what was found and writes it.
 
 `import anatomaly` is fast: nothing heavy is loaded before it is used.
 """

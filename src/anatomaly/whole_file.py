@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -14,7 +13,8 @@ def whole_file(path: Path, several: bool = False) -> Iterator[Path]:
     """Yield a hidden name beside `path`; what the block writes there takes its place at the end.
 
     When the block fails, what it wrote is removed and an older file at `path` is as it was. What a
-    killed process left under the hidden name is written over by the next one.
+    killed process left under the hidden name is written over by the next one (not if `several`).
+    NIfTI files have writers of their own in `scan`: they need an ending, or tell a full disk.
 
     Args:
         path: of the file; its folder exists.
@@ -29,6 +29,7 @@ def whole_file(path: Path, several: bool = False) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
+    except BaseException:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise

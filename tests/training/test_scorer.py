@@ -174,7 +174,8 @@ def test_another_run_goes_on_from_the_scorer_of_the_weights(run, config, tmp_pat
 def test_what_a_kill_left_half_written_is_no_evidence(run, config):
     folder = run[0] / f"evidence-{load_weights(str(config.weights))[1].sha256[:8]}-0"
     folder.mkdir()
-    (folder / ".00099a_T2w.npy.part").write_bytes(b"half")
+    for name in (".00099a_T2w.npy.part", ".00099a_T2w.part.npy"):  # the second of old versions
+        (folder / name).write_bytes(b"half")
     seen = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(scorer, "EvidencePatches", lambda paths, *_: seen.extend(paths))

@@ -124,8 +124,9 @@ def write_outputs(outputs: list[Output], scan: Scan, reference: str | None) -> N
         reference: BIDS URI of the image whose space they lie in; None for the template's.
     """
     for output in outputs:
-        for left in output.path.parent.glob(f".{output.path.name}.*.partial"):
-            left.unlink(missing_ok=True)
+        for path, ending in ((output.path, "partial"), (sidecar(output.path), "part")):
+            for left in path.parent.glob(f".{path.name}.*.{ending}"):
+                left.unlink(missing_ok=True)
         write_volume(output.path, output.volume, scan, output.volume.data.dtype)
         space = {"SpatialReference": reference} if reference else {}
         write_json(sidecar(output.path), {**output.says, **space})

@@ -102,8 +102,8 @@ def test_parts_and_what_is_left_out(plan, prepared):
     again = []
     prepare_set(plan, "FLAIR", folder, 0, again.append)
     assert again == []  # nothing was prepared again
-    assert len(list(folder.glob("*.npz"))) == 3
-    assert not list(folder.glob(".*.part"))
+    assert len(list(folder.glob("[!.]*.npz"))) == 3
+    assert not [path for path in folder.iterdir() if path.suffix not in {".npz", ".json"}]
 
 
 def test_scored_on_the_grid_of_the_scan(plan, prepared):

@@ -135,15 +135,15 @@ def test_nothing_falls_far_below_zero():
     assert found.min().item() == pytest.approx(-0.1, abs=1e-6)
 
 
-def test_three_in_ten_brains_have_wide_ventricles():
+def test_one_in_six_brains_has_wide_ventricles():
     """Around a voxel of the ventricle, 10 to 28 voxels wide, without a fold."""
     pushes = [widen_ventricles(rng(n), BRAIN) for n in range(400)]
     found = [push for push in pushes if push is not None]
-    assert abs(len(found) - 120) < 4 * (0.21 * 400) ** 0.5
+    assert abs(len(found) - 400 / 6) < 4 * (400 * 5 / 36) ** 0.5
     assert all(18 <= float(push.centre[0]) < 22 for push in found)
     reaches = np.array([push.reach for push in found])
     shares = np.array([push.shift / push.reach for push in found])
     assert reaches.min() >= 10 and reaches.max() <= 28
-    assert shares.min() >= 0.05 and shares.max() <= 0.35
+    assert shares.min() >= 0.05 and shares.max() <= 0.3
     without = slabs((4, 0), (8, CSF), (12, CORTEX), (30, WHITE))
     assert all(widen_ventricles(rng(n), without) is None for n in range(30))

@@ -101,7 +101,7 @@ def draw_lesion(
         mass = kind if kind in ("haemorrhage", "hole") else "tumour"
         lesion = _draw_mass(rng, classes, tissue, mass)
     sigma = uniform(rng, 0.3, 1.3)
-    if chance(rng, 0.4):  # tumours infiltrate, others have a halo: no sharp border to see
+    if chance(rng, 0.4):  # no sharp border to see; the smallest lesions nearly vanish
         sigma = uniform(rng, 1.3, 3.5 if lesion.kind == "tumour" else 2.5)
     soft = gaussian_blur(lesion.alpha, (sigma, sigma, sigma)) * uniform(rng, 0.6, 1.0)
     return confine(replace(lesion, alpha=soft), classes)
