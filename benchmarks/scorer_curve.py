@@ -6,7 +6,7 @@
 Every checkpoint (`STEPS=FILE`, or the name of weights; steps of all its rounds together) scores the
 drawn scans of `validation.py`, which are rebuilt once. Zero steps, the fixed residual that a new
 scorer starts as, are always there. Writes scorer_curve.json, .md and .png into `--output`; what the
-first holds of other sequences (`--sequence`) stays.
+first holds of other sequences (`--sequence`) and other checkpoints of the same scans stays.
 """
 
 from __future__ import annotations
@@ -95,13 +95,13 @@ def main() -> None:
     record = arguments.output / "scorer_curve.json"
     curve: Curve = json.loads(record.read_text()) if record.is_file() else {}
     curve = {name: curve[name] for name in SEQUENCES if name in curve}
-    expected = {0, *scorers}
-    kept = [found for name, found in curve.items() if name not in arguments.sequence]
-    if any(set(map(int, found["precision"])) != expected for found in kept):
-        raise SystemExit(f"{record}: measured with other checkpoints; remove it")
+    if any(len(found["kinds"]) != arguments.count for found in curve.values()):
+        raise SystemExit(f"{record}: measured on another number of scans; remove it")
     for sequence in arguments.sequence:
         with limit_threads(1):
-            curve[sequence] = measure(scorers, sequence, arguments.run / "cache", arguments.count)
+            found = measure(scorers, sequence, arguments.run / "cache", arguments.count)
+        kept = curve[sequence]["precision"] if sequence in curve else {}
+        curve[sequence] = Found(kinds=found["kinds"], precision=kept | found["precision"])
         record.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
     curve = {name: curve[name] for name in SEQUENCES if name in curve}
     text = as_markdown(curve, load_model("default")[1])
@@ -143,7 +143,8 @@ def as_markdown(curve: Curve, card: WeightsCard) -> str:
 
 
 def _steps(curve: Curve) -> list[str]:
-    return sorted({s for found in curve.values() for s in found["precision"]}, key=int)
+    """Return those with which every sequence was scored."""
+    return sorted(set.intersection(*(set(f["precision"]) for f in curve.values())), key=int)
 
 
 def _of_kind(found: Found, steps: str, kind: str) -> list[float]:
