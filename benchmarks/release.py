@@ -5,8 +5,8 @@
 Real cases (AP and Dice, beside what the training was asked to reach), healthy T1w heads (volume
 found, all of it false) and drawn phantoms (volume and place). The cases are for measuring only:
 nothing is chosen on them. A scan is prepared once and scored by both. `--parts` measures some of
-the three; what release.json holds of the others stays. Writes release.json and release.md into
-`--output`.
+the three, or none; what release.json holds of the others stays. Writes release.json and release.md
+into `--output`.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--before", default="synthetic-4")
     parser.add_argument("--after", default="default")
-    parser.add_argument("--parts", nargs="+", default=["cases", "healthy", "phantoms"])
+    parser.add_argument("--parts", nargs="*", default=["cases", "healthy", "phantoms"])
     parser.add_argument("--heads", type=int, default=20)
     parser.add_argument("--phantoms", type=int, default=3, help="of each sequence")
     parser.add_argument("--output", type=Path, default=RESULTS)

@@ -22,7 +22,7 @@ from environment import RESULTS, ROOT, data_folder, describe_run, healthy_heads
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
 from anatomaly.config import AnomalyConfig
-from anatomaly.engine import GAP_SLOPE, REFINED, LesionLogit, RebuiltScan
+from anatomaly.engine import REFINED, LesionLogit, RebuiltScan
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision, dice
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
@@ -57,7 +57,7 @@ class Candidate(NamedTuple):
     route: Route
     reuse: Reuse
     config: AnomalyConfig
-    slope: float = GAP_SLOPE
+    residual_weight: float | None = None
 
 
 def _candidate(route: Route, reuse: Reuse, score: ScoreName, **more: Any) -> Candidate:
@@ -89,12 +89,14 @@ CANDIDATES: dict[str, Candidate] = {
     "refined, rim 3 mm": _candidate(*REFINED, "refined", erosion_mm=3.0),
     "refined, σ 1 mm": _candidate(*REFINED, "refined", smooth_sigma_mm=1.0),
 } | {
-    f"refined, residual weighs {slope:g}": _candidate(*REFINED, "refined")._replace(slope=slope)
-    for slope in (0.0, 20.0, 40.0)
+    f"refined, residual weighs {weight:g}": Candidate(
+        *REFINED, AnomalyConfig(score="refined"), weight
+    )
+    for weight in (3.0, 10.0)
 }
 """Rows of the table: the paper's choice, one change after the other, and the refined score."""
 
-CUTS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+CUTS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """Thresholds of the refined score whose Dice is measured."""
 
 MAY_BE_DEFAULT = (PAPER, "both routes", "refined")
@@ -127,9 +129,9 @@ def score_all(
             logit[sequence] = networks.refine(found, sequence)
         return logit[sequence]
 
-    for name, (route, reuse, config, slope) in rows.items():
+    for name, (route, reuse, config, weight) in rows.items():
         found = rebuilt[route, reuse]
-        yield name, score_scan(scan, found, config, networks.healthy, refine_once, slope)
+        yield name, score_scan(scan, found, config, networks.healthy, refine_once, weight)
 
 
 def healthy_residual(model: PseudoHealthyModel, people: Iterable[ValidationScan]) -> FloatArray:
@@ -149,13 +151,13 @@ def healthy_residual(model: PseudoHealthyModel, people: Iterable[ValidationScan]
 class Found(NamedTuple):
     """Of one sequence: AP of each scan for each row, kinds of lesion, thresholds of each row.
 
-    `dice` holds that of the refined score on each scan, by threshold (a word for JSON).
+    `dice` holds, for rows of the refined score, that of each scan at each of `CUTS`.
     """
 
     precision: dict[str, list[float]]
     kinds: list[str]
     thresholds: dict[str, float]
-    dice: dict[str, list[float]]
+    dice: dict[str, list[list[float]]]
 
 
 def measure_sequence(networks: Networks, scans: dict[str, Iterator[ValidationScan]]) -> Found:
@@ -166,15 +168,16 @@ def measure_sequence(networks: Networks, scans: dict[str, Iterator[ValidationSca
     if NORMALISED in networks.rows:
         networks = networks._replace(healthy=healthy_residual(networks.model, scans["person"]))
     precision: dict[str, list[float]] = defaultdict(list)
-    overlap: dict[str, list[float]] = defaultdict(list)
+    overlap: dict[str, list[list[float]]] = {}
     kinds = []
     for scan in scans["lesion"]:
         kinds.append(scan.kind)
         baseline = intensity_score(scan.image, scan.brain_mask, scan.sequence)
         for name, score in ((BASELINE, baseline), *score_all(networks, scan)):
             precision[name].append(average_precision(score, scan.lesion, scan.brain_mask))
-            for cut in CUTS if name == "refined" else ():
-                overlap[str(cut)].append(dice(score > cut, scan.lesion))
+            if name.startswith("refined"):
+                shares = [dice(score > cut, scan.lesion) for cut in CUTS]
+                overlap.setdefault(name, []).append(shares)
         print(scan.kind, {n: round(v[-1], 2) for n, v in precision.items()}, flush=True)
     quiet: dict[str, list[FloatArray]] = defaultdict(list)
     for scan in scans["healthy"]:
@@ -225,7 +228,7 @@ def main() -> None:
     parser.add_argument("--healthy", type=int, default=16, help="drawn healthy scans a sequence")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--rows", nargs="+", default=[""], help="only rows that begin so")
-    parser.add_argument("--sequence", nargs="+", default=list(SEQUENCES))
+    parser.add_argument("--sequence", nargs="*", default=list(SEQUENCES))
     arguments = parser.parse_args()
     counts = {"person": 4, "lesion": arguments.count, "healthy": arguments.healthy}
     model, card = load_model(arguments.weights)
@@ -243,9 +246,9 @@ def main() -> None:
         print(sequence)
         scans = drawn_scans(arguments.run / "cache", sequence, counts)
         found = measure_sequence(Networks(model, refine, rows), scans)
-        columns = merge(record, sequence, found)
-        text = as_markdown(columns, card, counts)
-        (arguments.output / "validation.md").write_text(text, encoding="utf-8")
+        merge(record, sequence, found)
+    text = as_markdown(read_found(record), card, counts)
+    (arguments.output / "validation.md").write_text(text, encoding="utf-8")
 
 
 def read_found(path: Path) -> dict[str, Found]:
@@ -254,8 +257,8 @@ def read_found(path: Path) -> dict[str, Found]:
     return {name: Found(**content[name]) for name in SEQUENCES if name in content}
 
 
-def merge(path: Path, sequence: str, found: Found) -> dict[str, Found]:
-    """Put what was found into the file and return all that is in it, in the order of the table."""
+def merge(path: Path, sequence: str, found: Found) -> None:
+    """Put what was found into the file; its other rows and sequences stay."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = read_found(path)
     old = columns.get(sequence, Found({}, [], {}, {}))
@@ -263,11 +266,9 @@ def merge(path: Path, sequence: str, found: Found) -> dict[str, Found]:
         raise SystemExit(f"{path}: measured on other scans; remove it")
     precision, thresholds = old.precision | found.precision, old.thresholds | found.thresholds
     ordered = {name: precision[name] for name in (BASELINE, *CANDIDATES) if name in precision}
-    overlap = found.dice or old.dice
-    columns[sequence] = Found(ordered, found.kinds, thresholds, overlap)
+    columns[sequence] = Found(ordered, found.kinds, thresholds, old.dice | found.dice)
     content = {name: column._asdict() for name, column in columns.items()}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return read_found(path)
 
 
 def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, int]) -> str:
@@ -289,13 +290,14 @@ def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, 
     lines += ["", "By kind of lesion, all sequences:", ""]
     lines += ["| score | " + " | ".join(kinds) + " |", "|---|" + "---:|" * len(kinds)]
     lines += [f"| {name} | {_kind_cells(name, columns, kinds)} |" for name in _rows(columns)]
-    if all(found.dice for found in columns.values()):
+    if any(found.dice for found in columns.values()):
         lines += ["", "Mean Dice of the refined score on the same scans, by threshold:", ""]
-        lines += ["| sequence | " + " | ".join(str(cut) for cut in CUTS) + " |"]
-        lines += ["|---|" + "---:|" * len(CUTS)]
+        lines += ["| sequence | score | " + " | ".join(str(cut) for cut in CUTS) + " |"]
+        lines += ["|---|---|" + "---:|" * len(CUTS)]
         for sequence, found in columns.items():
-            cells = [f"{np.mean(found.dice[str(cut)]):.3f}" for cut in CUTS]
-            lines.append(f"| {sequence} | " + " | ".join(cells) + " |")
+            for name, shares in found.dice.items():
+                cells = [sequence, name, *(f"{share:.3f}" for share in np.mean(shares, axis=0))]
+                lines.append("| " + " | ".join(cells) + " |")
     lines += ["", describe_run("python benchmarks/validation.py", VALIDATION_SEED), ""]
     return "\n".join(lines)
 

@@ -18,7 +18,6 @@ from torch.utils.data import DataLoader
 from anatomaly.anomaly.score import anomaly_map, raw_score
 from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
 from anatomaly.engine import (
-    GAP_SLOPE,
     ROUTES_OF,
     LesionLogit,
     RebuiltScan,
@@ -178,7 +177,7 @@ def score_scan(
     config: AnomalyConfig,
     healthy: FloatArray | None = None,
     refine: Refine | None = None,
-    slope: float = GAP_SLOPE,
+    residual_weight: float | None = None,
 ) -> FloatArray:
     """Return the anomaly map (160, 192, 160).
 
@@ -188,7 +187,7 @@ def score_scan(
         config: polarity, score, smoothing, rim.
         healthy: what healthy people score, for the `normalised` score.
         refine: for the `refined` score.
-        slope: weight of the residual in it.
+        residual_weight: of the residual in it; None takes that of the weights.
 
     Raises:
         ValueError: the score needs what was not given.
@@ -196,7 +195,7 @@ def score_scan(
     if config.score == "refined":
         if refine is None:
             raise ValueError("the refined score needs its network")
-        raw = refine(rebuilt, scan.sequence).probability(slope)
+        raw = refine(rebuilt, scan.sequence).probability(residual_weight)
     else:
         raw = raw_score(rebuilt.image, rebuilt.pseudo_healthy, scan.sequence, config)
     return anomaly_map(raw, scan.brain_mask, config, healthy)
