@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
+import torch
 from environment import RESULTS, ROOT, describe_run
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -33,8 +34,6 @@ from anatomaly.types import SEQUENCES, Sequence
 from anatomaly.weights import WeightsCard, load_model, load_scorer
 
 COMMAND = "python benchmarks/scorer_curve.py"
-RESIDUAL_WEIGHT = 10.0
-"""The same for all, whatever their cards say."""
 
 
 class Found(TypedDict):
@@ -50,6 +49,7 @@ Curve = dict[str, Found]
 
 def load_scorers(told: list[str]) -> dict[int, LesionScorer]:
     """Return the scorer of every `STEPS=FILE`, and one that is not trained."""
+    torch.manual_seed(VALIDATION_SEED)
     scorers = {0: LesionScorer()}
     for word in told:
         steps, _, file = word.partition("=")
@@ -68,14 +68,14 @@ def load_scorers(told: list[str]) -> dict[int, LesionScorer]:
 def measure(scorers: dict[int, LesionScorer], sequence: Sequence, cache: Path, count: int) -> Found:
     """Average precision of every scorer on so many drawn scans of a sequence."""
     model = load_model("default")[0].eval()
-    route, reuse, config, _ = CANDIDATES["refined"]
+    route, reuse, config, slope = CANDIDATES["refined"]
     found = Found(kinds=[], precision=defaultdict(list))
     for scan in drawn_scans(cache, sequence, {"lesion": count})["lesion"]:
         found["kinds"].append(scan.kind)
         rebuilt = rebuild_scan(model, scan, [(route, reuse)])[0]
         for steps, scorer in scorers.items():
             logit = lesion_logit(scorer, model.context, rebuilt, sequence)
-            score = score_scan(scan, rebuilt, config, None, lambda *_, x=logit: x, RESIDUAL_WEIGHT)
+            score = score_scan(scan, rebuilt, config, None, lambda *_, x=logit: x, slope)
             value = average_precision(score, scan.lesion, scan.brain_mask)
             found["precision"][str(steps)].append(value)
         last = {steps: round(values[-1], 3) for steps, values in found["precision"].items()}
@@ -120,9 +120,8 @@ def as_markdown(curve: Curve, card: WeightsCard) -> str:
         "",
         f"Mean AP of the refined score on {count} drawn scans a sequence, those of",
         f"[validation](validation.md), balanced over {len(set(kinds))} kinds of lesion (`hole`: a",
-        "tumour filled with fluid), for checkpoints of the scorer, the residual weighed by",
-        f"{RESIDUAL_WEIGHT:g}; in brackets the 95 % bootstrap interval over scans. 0 steps: the",
-        "residual of both routes, as which it starts. The",
+        "tumour filled with fluid), for checkpoints of the scorer; in brackets the 95 % bootstrap",
+        "interval over scans. 0 steps: the residual of both routes, as which it starts. The",
         f"networks below it are always those of {card.name}, SHA-256 {card.sha256[:16]}….",
         "",
         "| steps | " + " | ".join(curve) + " | mean |",

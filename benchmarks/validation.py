@@ -22,7 +22,7 @@ from environment import RESULTS, ROOT, data_folder, describe_run, healthy_heads
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
 from anatomaly.config import AnomalyConfig
-from anatomaly.engine import REFINED, LesionLogit, RebuiltScan
+from anatomaly.engine import GAP_SLOPE, REFINED, LesionLogit, RebuiltScan
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision, dice
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
@@ -57,7 +57,7 @@ class Candidate(NamedTuple):
     route: Route
     reuse: Reuse
     config: AnomalyConfig
-    residual_weight: float | None = None
+    slope: float = GAP_SLOPE
 
 
 def _candidate(route: Route, reuse: Reuse, score: ScoreName, **more: Any) -> Candidate:
@@ -89,10 +89,8 @@ CANDIDATES: dict[str, Candidate] = {
     "refined, rim 3 mm": _candidate(*REFINED, "refined", erosion_mm=3.0),
     "refined, σ 1 mm": _candidate(*REFINED, "refined", smooth_sigma_mm=1.0),
 } | {
-    f"refined, residual weighs {weight:g}": Candidate(
-        *REFINED, AnomalyConfig(score="refined"), weight
-    )
-    for weight in (3.0, 10.0)
+    f"refined, residual weighs {slope:g}": _candidate(*REFINED, "refined")._replace(slope=slope)
+    for slope in (0.0, 20.0)
 }
 """Rows of the table: the paper's choice, one change after the other, and the refined score."""
 
@@ -129,9 +127,9 @@ def score_all(
             logit[sequence] = networks.refine(found, sequence)
         return logit[sequence]
 
-    for name, (route, reuse, config, weight) in rows.items():
+    for name, (route, reuse, config, slope) in rows.items():
         found = rebuilt[route, reuse]
-        yield name, score_scan(scan, found, config, networks.healthy, refine_once, weight)
+        yield name, score_scan(scan, found, config, networks.healthy, refine_once, slope)
 
 
 def healthy_residual(model: PseudoHealthyModel, people: Iterable[ValidationScan]) -> FloatArray:

@@ -159,8 +159,6 @@ def rebuilt_by_both_routes():
 class FakeScorer:
     """The logit is ten times the residual against the edges; remembers what it was given."""
 
-    residual_weight = 3.0
-
     def __call__(self, evidence, context, sequence):
         self.evidence, self.context, self.sequence = evidence, context, sequence
         self.autocast = torch.is_autocast_enabled("cpu")
@@ -177,11 +175,11 @@ def test_probability_of_a_lesion_by_hand(sequence, number):
         gap[:, 12:, 4:] = 0.4
     blurred = ndimage.gaussian_filter(gap, 1.0, mode="nearest", radius=4)
     network = 10 * (rebuilt.image - rebuilt.expected[0])[0, 0].numpy()
-    for weight, given in ((3, ()), (7, (7,))):
+    for slope, given in ((10, ()), (7, (7,))):
         found = logit.probability(*given)
         assert found.shape == (1, 1, *SHAPE)
         assert not found[..., :4].any()  # outside the brain, where the logit is 0
-        inside = 1 / (1 + np.exp(-(network + weight * blurred)[..., 4:]))
+        inside = 1 / (1 + np.exp(-(network + slope * blurred)[..., 4:]))
         np.testing.assert_allclose(found[0, 0, ..., 4:], inside, atol=1e-5)
     assert scorer.sequence.tolist() == [number] and scorer.context == "context"
     assert not scorer.gradient

@@ -345,8 +345,6 @@ def test_the_run_says_what_was_settled(found):
 class FakeScorer(torch.nn.Module):
     """Certain of a lesion where the scan is above what the edges expect, of none elsewhere."""
 
-    residual_weight = 10.0
-
     def forward(self, evidence, context, sequence):
         self.sequence, self.context = sequence.tolist(), context.shape
         return torch.where(evidence[:, 2:3] > 0.1, 20.0, -20.0)

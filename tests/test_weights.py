@@ -137,13 +137,6 @@ def test_the_refined_score_of_weights(scored):
         assert torch.equal(tensor, scorer.state_dict()[name].half().float()), name
     weight = found.unet.stem[0].weight
     assert weight.is_contiguous(memory_format=torch.channels_last_3d)
-    assert found.residual_weight == 10  # cards of synthetic-5 and before do not name it
-
-
-def test_the_weight_of_the_residual_is_that_of_the_card(scored):
-    folder, _ = scored
-    update_card(folder, {"residual_weight": 2.5})
-    assert load_scorer(read_card(folder), str(folder)).residual_weight == 2.5
 
 
 def test_weights_without_a_refined_score(bundled):

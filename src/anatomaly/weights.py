@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from anatomaly.model.lesion_scorer import LesionScorer
     from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 
-DEFAULT_WEIGHTS = "synthetic-5"
+DEFAULT_WEIGHTS = "synthetic-6"
 """What `default` stands for."""
 
 CARD_FILE, TENSOR_FILE = "card.json", "model.safetensors"
@@ -62,7 +62,6 @@ class WeightsCard:
             the thresholds belong to; the fields of `Choice` that are left out are its defaults.
         healthy_sha256: of `healthy_residual.safetensors`; empty without one.
         scorer_sha256: of `lesion_scorer.safetensors`; empty without one.
-        residual_weight: of the residual beside the scorer's logit; cards without it mean 10.
         licence: of the weights.
         training_data: what they saw, with licence and origin.
         recipe: commands that make them again.
@@ -80,7 +79,6 @@ class WeightsCard:
     choices: dict[str, dict[str, str]] = field(default_factory=dict)
     healthy_sha256: str = ""
     scorer_sha256: str = ""
-    residual_weight: float = 10.0
     licence: str = ""
     training_data: list[str] = field(default_factory=list)
     recipe: list[str] = field(default_factory=list)
@@ -271,7 +269,7 @@ def load_scorer(card: WeightsCard, name_or_folder: str) -> LesionScorer:
             "`anatomaly train scorer`"
         )
     state = _load_tensors(find_weights(name_or_folder), SCORER_FILE, card.scorer_sha256)
-    scorer = LesionScorer(residual_weight=card.residual_weight)
+    scorer = LesionScorer()
     try:
         scorer.load_state_dict(state)
     except RuntimeError as error:

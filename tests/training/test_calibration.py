@@ -135,7 +135,7 @@ def test_thresholds_of_the_refined_score(tmp_path, monkeypatch, part, expected):
 
     def load_refine(model, card, name_or_folder):
         loaded.append(name_or_folder)
-        return lambda rebuilt, _: LesionLogit(rebuilt.image / part, 0 * rebuilt.image, 1, 10.0)
+        return lambda rebuilt, _: LesionLogit(rebuilt.image / part, 0 * rebuilt.image, 1)
 
     monkeypatch.setattr(calibration, "_rebuild_drawn", rebuilt)
     monkeypatch.setattr(calibration, "load_refine", load_refine)

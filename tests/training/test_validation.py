@@ -80,12 +80,12 @@ def test_the_refined_score_is_what_its_network_says(scan: ValidationScan):
 
     def refine(rebuilt: RebuiltScan, sequence: str) -> LesionLogit:
         asked.append(sequence)
-        return LesionLogit(rebuilt.image - 1, rebuilt.image, torch.ones(1), 10.0)
+        return LesionLogit(rebuilt.image - 1, rebuilt.image, torch.ones(1))
 
     raw = AnomalyConfig(score="refined", smooth_sigma_mm=0, erosion_mm=0)
-    for weight, given in ((10, {}), (3, {"residual_weight": 3})):
+    for slope, given in ((10, {}), (3, {"slope": 3})):
         found = score_scan(scan, rebuilt_as(scan, 0.5), raw, refine=refine, **given)
-        expected = 1 / (1 + np.exp(1 - (1 + weight) * scan.image))
+        expected = 1 / (1 + np.exp(1 - (1 + slope) * scan.image))
         assert np.allclose(found, expected, atol=1e-6)
     assert asked == ["T2w", "T2w"]
     smooth = score_scan(scan, rebuilt_as(scan, 0.5), AnomalyConfig(score="refined"), refine=refine)

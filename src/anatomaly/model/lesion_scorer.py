@@ -95,14 +95,10 @@ class LesionScorer(nn.Module):
 
     Args:
         channels: widths of the U-Net's levels.
-        residual_weight: of the residual that use adds to the logit; training does not see it.
     """
 
-    def __init__(
-        self, channels: tuple[int, ...] = (24, 48, 96, 128), residual_weight: float = 0.0
-    ) -> None:
+    def __init__(self, channels: tuple[int, ...] = (24, 48, 96, 128)) -> None:
         super().__init__()
-        self.residual_weight = residual_weight
         context = TemplateContext.channels + len(SEQUENCES)
         self.unet = UNet3d(EVIDENCE_CHANNELS, 1, channels, context=context)
         self.refinement = Refinement(EVIDENCE_CHANNELS + 1, 1)

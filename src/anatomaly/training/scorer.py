@@ -152,5 +152,4 @@ def _write(folder: Path, scorer: LesionScorer, steps: int) -> None:
     """Write the scorer and its steps in this run; each file is whole at any time."""
     counts = read_card(folder).steps | {"scorer": steps}
     digest = write_tensors(folder / SCORER_FILE, scorer.state_dict())
-    entries = {"scorer_sha256": digest, "residual_weight": scorer.residual_weight, "steps": counts}
-    update_card(folder, entries)
+    update_card(folder, {"scorer_sha256": digest, "steps": counts})

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from anatomaly.anomaly.score import anomaly_map, raw_score
 from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
 from anatomaly.engine import (
+    GAP_SLOPE,
     ROUTES_OF,
     LesionLogit,
     RebuiltScan,
@@ -177,7 +178,7 @@ def score_scan(
     config: AnomalyConfig,
     healthy: FloatArray | None = None,
     refine: Refine | None = None,
-    residual_weight: float | None = None,
+    slope: float = GAP_SLOPE,
 ) -> FloatArray:
     """Return the anomaly map (160, 192, 160).
 
@@ -187,7 +188,7 @@ def score_scan(
         config: polarity, score, smoothing, rim.
         healthy: what healthy people score, for the `normalised` score.
         refine: for the `refined` score.
-        residual_weight: of the residual in it; None takes that of the weights.
+        slope: weight of the residual in it.
 
     Raises:
         ValueError: the score needs what was not given.
@@ -195,7 +196,7 @@ def score_scan(
     if config.score == "refined":
         if refine is None:
             raise ValueError("the refined score needs its network")
-        raw = refine(rebuilt, scan.sequence).probability(residual_weight)
+        raw = refine(rebuilt, scan.sequence).probability(slope)
     else:
         raw = raw_score(rebuilt.image, rebuilt.pseudo_healthy, scan.sequence, config)
     return anomaly_map(raw, scan.brain_mask, config, healthy)
