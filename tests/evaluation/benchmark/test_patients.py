@@ -103,7 +103,7 @@ def test_parts_and_what_is_left_out(plan, prepared):
     prepare_set(plan, "FLAIR", folder, 0, again.append)
     assert again == []  # nothing was prepared again
     assert len(list(folder.glob("[!.]*.npz"))) == 3
-    assert not [path for path in folder.iterdir() if path.suffix not in {".npz", ".json"}]
+    assert not [path for path in folder.iterdir() if path.suffix not in {".npz", ".refused"}]
 
 
 def test_scored_on_the_grid_of_the_scan(plan, prepared):
