@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
@@ -27,10 +28,16 @@ from validation import CANDIDATES, drawn_scans
 from anatomaly.engine import keep_freed_memory, lesion_logit, limit_threads
 from anatomaly.evaluation.metrics import average_precision, bootstrap_interval
 from anatomaly.model.lesion_scorer import LesionScorer
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.model.unet import lay_channels_last
 from anatomaly.training.checkpoint import read_checkpoint
-from anatomaly.training.validation import VALIDATION_SEED, rebuild_scan, score_scan
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.training.validation import (
+    VALIDATION_SEED,
+    ValidationScan,
+    rebuild_scan,
+    score_scan,
+)
+from anatomaly.types import SEQUENCES
 from anatomaly.weights import WeightsCard, load_model, load_scorer
 
 COMMAND = "python benchmarks/scorer_curve.py"
@@ -65,21 +72,24 @@ def load_scorers(told: list[str]) -> dict[int, LesionScorer]:
     return scorers
 
 
-def measure(scorers: dict[int, LesionScorer], sequence: Sequence, cache: Path, count: int) -> Found:
-    """Average precision of every scorer on so many drawn scans of a sequence."""
-    model = load_model("default")[0].eval()
+def measure(
+    model: PseudoHealthyModel,
+    scorers: dict[int, LesionScorer],
+    scans: Iterable[ValidationScan],
+) -> Found:
+    """Average precision of every scorer on every drawn scan, each of which is rebuilt once."""
     route, reuse, config, slope = CANDIDATES["refined"]
     found = Found(kinds=[], precision=defaultdict(list))
-    for scan in drawn_scans(cache, sequence, {"lesion": count})["lesion"]:
+    for scan in scans:
         found["kinds"].append(scan.kind)
         rebuilt = rebuild_scan(model, scan, [(route, reuse)])[0]
         for steps, scorer in scorers.items():
-            logit = lesion_logit(scorer, model.context, rebuilt, sequence)
+            logit = lesion_logit(scorer, model.context, rebuilt, scan.sequence)
             score = score_scan(scan, rebuilt, config, None, lambda *_, x=logit: x, slope)
             value = average_precision(score, scan.lesion, scan.brain_mask)
             found["precision"][str(steps)].append(value)
         last = {steps: round(values[-1], 3) for steps, values in found["precision"].items()}
-        print(sequence, scan.kind, last, flush=True)
+        print(scan.sequence, scan.kind, last, flush=True)
     return found
 
 
@@ -96,17 +106,18 @@ def main() -> None:
     scorers = load_scorers(arguments.checkpoints)
     record = arguments.output / "scorer_curve.json"
     curve: Curve = json.loads(record.read_text()) if record.is_file() else {}
-    curve = {name: curve[name] for name in SEQUENCES if name in curve}
     if any(len(found["kinds"]) != arguments.count for found in curve.values()):
         raise SystemExit(f"{record}: measured on another number of scans; remove it")
+    model, card = load_model("default")
     for sequence in arguments.sequence:
+        scans = drawn_scans(arguments.run / "cache", sequence, {"lesion": arguments.count})
         with limit_threads(1):
-            found = measure(scorers, sequence, arguments.run / "cache", arguments.count)
+            found = measure(model.eval(), scorers, scans["lesion"])
         kept = curve[sequence]["precision"] if sequence in curve else {}
         curve[sequence] = Found(kinds=found["kinds"], precision=kept | found["precision"])
         record.write_text(json.dumps(curve, indent=1) + "\n", encoding="utf-8")
     curve = {name: curve[name] for name in SEQUENCES if name in curve}
-    text = as_markdown(curve, load_model("default")[1])
+    text = as_markdown(curve, card)
     (arguments.output / "scorer_curve.md").write_text(text, encoding="utf-8")
     draw(curve, arguments.output / "scorer_curve.png")
 
@@ -127,7 +138,8 @@ def as_markdown(curve: Curve, card: WeightsCard) -> str:
         "| steps | " + " | ".join(curve) + " | mean |",
         "|---:|" + "---:|" * (len(curve) + 1),
     ]
-    for steps in _steps(curve):
+    every = _steps(curve)
+    for steps in every:
         values = [found["precision"][steps] for found in curve.values()]
         means = [f"{np.mean(v):.3f} ({_interval(v)})" for v in values]
         lines.append(f"| {steps} | " + " | ".join(means) + f" | {np.mean(values):.3f} |")
@@ -136,7 +148,7 @@ def as_markdown(curve: Curve, card: WeightsCard) -> str:
     lines += ["| sequence | steps | " + " | ".join(names) + " |"]
     lines += ["|---|---:|" + "---:|" * len(names)]
     for sequence, found in curve.items():
-        for steps in _steps(curve):
+        for steps in every:
             of_kind = {name: _of_kind(found, steps, name) for name in names}
             cells = [f"{np.mean(values):.3f}" for values in of_kind.values()]
             lines.append(f"| {sequence} | {steps} | " + " | ".join(cells) + " |")

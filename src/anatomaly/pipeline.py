@@ -31,11 +31,7 @@ from anatomaly.engine import (
 )
 from anatomaly.errors import ConfigError, WeightsError
 from anatomaly.model.lesion_scorer import LesionScorer
-from anatomaly.native import (
-    brain_mask_native,
-    pseudo_healthy_to_native,
-    to_native,
-)
+from anatomaly.native import brain_mask_native, pseudo_healthy_to_native, to_native
 from anatomaly.preprocess.chain import Prepared, prepare
 from anatomaly.report.manifest import software_versions
 from anatomaly.scan.read import read_scan, scan_from_image
