@@ -173,8 +173,8 @@ def measure_case(folder: Path, sequence: str) -> tuple[dict[str, float | str], n
         "ventricles_mm": round(
             symmetric_distance_mm(find_ventricles(prepared), expected, healthy), 2
         ),
-        "dice": round(prepared.trace.registration.dice, 3),
-        "margin": round(prepared.trace.registration.margin, 2),
+        "dice": round(prepared.trace.registration.fit.dice, 3),
+        "margin": round(prepared.trace.registration.fit.margin, 2),
     }
     print(row, flush=True)
     return row, affine, volume

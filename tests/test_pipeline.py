@@ -19,6 +19,7 @@ from anatomaly.pipeline import Detector, detect
 from anatomaly.preprocess.brain_extraction import BrainExtraction
 from anatomaly.preprocess.chain import Prepared
 from anatomaly.preprocess.normalise import normalise_intensity
+from anatomaly.preprocess.quality import Fit
 from anatomaly.preprocess.register import Registration
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.resample import empty_grid, resample_to_template
@@ -65,7 +66,7 @@ def prepared_once():
         extraction=BrainExtraction("file", 1.0, False),
         brain_mask_ras=mask_ras,
         brain_mask_template=mask_template,
-        registration=Registration(WORLD, 1.0, 1.0, 2.0),
+        registration=Registration(WORLD, Fit(1.0, 0.1, 0.0, 0.5, 2.0, 0.0, 1.0)),
         normalisation=normalisation,
         warnings=("doubt of the preparation",),
     )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, apply_affine
 from anatomaly.native import brain_mask_native
 from anatomaly.preprocess import chain
 from anatomaly.preprocess.chain import prepare
-from anatomaly.preprocess.quality import mask_dice
+from anatomaly.preprocess.quality import Fit, mask_dice
 from anatomaly.preprocess.register import Registration
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.template import load_template
@@ -60,12 +62,17 @@ def test_summary_is_json_and_names_every_step_in_order(prepared):
         "normalisation",
         "sequence",
     ]
-    assert said["quality"]["dice"] == pytest.approx(prepared[2].trace.registration.dice, abs=1e-4)
+    assert said["quality"]["dice"] == pytest.approx(
+        prepared[2].trace.registration.fit.dice, abs=1e-4
+    )
+
+
+GOOD = Fit(0.95, 0.07, 0.0, 0.4, 2.0, 0.0, 1.1)
 
 
 def _without_registration(monkeypatch, **found):
-    values = {"dice": 0.95, "correlation": 0.6, "margin": 2.0} | found
-    monkeypatch.setattr(chain, "register_to_template", lambda *_: Registration(np.eye(4), **values))
+    fit = replace(GOOD, **found)
+    monkeypatch.setattr(chain, "register_to_template", lambda *_: Registration(np.eye(4), fit))
 
 
 NO_BIAS = PreprocessConfig(bias_field=False)
@@ -74,9 +81,11 @@ NO_BIAS = PreprocessConfig(bias_field=False)
 @pytest.mark.parametrize(
     ("found", "said"),
     [
-        ({"dice": 0.7}, r"Dice\) 0\.70, at least 0\.88"),
-        ({"margin": 1.0}, r"1\.00 times as well"),
-        ({"correlation": 0.1}, "agreement 0.10"),
+        ({"dice": 0.7}, r"Dice\) 0\.70, at least 0\.8"),
+        ({"missing": 0.7}, r"70% of the brain missing"),
+        ({"stretch": 2.0}, r"stretched 2\.00 times"),
+        ({"correlation": 0.01, "margin": 1.0}, "nothing inside looks like a brain"),
+        ({"outline_margin": -0.05, "margin": 1.0}, "neither outline .* nor tissues"),
     ],
 )
 def test_poor_fit_stops_unless_forced(make_phantom, monkeypatch, found, said):
@@ -87,6 +96,25 @@ def test_poor_fit_stops_unless_forced(make_phantom, monkeypatch, found, said):
     assert "--brain-mask" in str(caught.value) and "--force" in str(caught.value)
     forced = prepare(Scan(volume, "phantom"), PreprocessConfig(bias_field=False, force=True))
     assert any("does not fit" in warning for warning in forced.trace.warnings)
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        ({"dice": 0.85}, r"Dice\) 0\.85"),
+        ({"outline_margin": 0.01}, "the wrong way round"),
+        ({"shift_mm": 8.0}, "8 mm away"),
+        ({"stretch": 1.6}, r"stretched 1\.60 times"),
+        ({"correlation": 0.05}, "hardly seen"),
+        ({"margin": 0.9}, "hardly seen"),
+        ({"missing": 0.2}, "does not cover the whole brain: about 20 % is missing"),
+    ],
+)
+def test_what_is_doubtful_runs_with_a_warning(make_phantom, monkeypatch, found, said):
+    volume, _ = make_phantom("T1w")
+    _without_registration(monkeypatch, **found)
+    (warning,) = prepare(Scan(volume, "phantom"), NO_BIAS).trace.warnings
+    assert re.search(said, warning)
 
 
 def test_part_of_a_brain_is_refused_by_its_volume(make_phantom, monkeypatch):
@@ -111,9 +139,11 @@ def test_far_too_large_mask_of_ours_is_refused_only_after_the_head_was_tried_upr
 
     monkeypatch.setattr(chain, "extract_brain", extract)
     monkeypatch.setattr(chain, "trim_to_template", lambda given, _: given)
-    scores = iter([0.5, 0.6])
+    scores = iter([0.85, 0.95])
     monkeypatch.setattr(
-        chain, "register_to_template", lambda *_: Registration(turn, 0.9, next(scores), 2.0)
+        chain,
+        "register_to_template",
+        lambda *_: Registration(turn, replace(GOOD, dice=next(scores))),
     )
     assert prepare(Scan(volume, "phantom"), NO_BIAS).trace.quality["brain_ml"] == 1500
 
@@ -132,9 +162,7 @@ def test_a_worse_second_try_does_not_cost_the_first(make_phantom, monkeypatch):
 
     monkeypatch.setattr(chain, "extract_brain", extract)
     monkeypatch.setattr(chain, "trim_to_template", lambda given, _: given)
-    monkeypatch.setattr(
-        chain, "register_to_template", lambda *_: Registration(turn, 0.95, 0.6, 2.0)
-    )
+    monkeypatch.setattr(chain, "register_to_template", lambda *_: Registration(turn, GOOD))
     assert prepare(Scan(volume, "phantom"), NO_BIAS).trace.quality["brain_ml"] == 1500
 
 
@@ -171,9 +199,7 @@ def test_head_that_lies_turned_is_extracted_again_upright(make_phantom, monkeypa
     turn = np.eye(4)
     turn[1:3, 1:3] = [[0, -1], [1, 0]]
     monkeypatch.setattr(chain, "extract_brain", extract)
-    monkeypatch.setattr(
-        chain, "register_to_template", lambda *_: Registration(turn, 0.95, 0.6, 2.0)
-    )
+    monkeypatch.setattr(chain, "register_to_template", lambda *_: Registration(turn, GOOD))
     monkeypatch.setattr(chain, "trim_to_template", lambda given, _: given)
     found = prepare(Scan(volume, "phantom"), NO_BIAS)
     np.testing.assert_allclose(shown[1], turn @ shown[0])

@@ -83,7 +83,7 @@ def test_an_outlier_is_one_of_its_own_sequence():
 def test_unusual_preparation_stands_out(result, tmp_path):
     folder = result("poor", [5.0])
     run = json.loads((folder / "run.json").read_text())
-    run["preparation"]["quality"]["correlation"] = 0.3
+    run["preparation"]["quality"]["correlation"] = 0.05
     (folder / "run.json").write_text(json.dumps(run))
     entry = read_entry(folder, tmp_path)
     assert entry.group == "look" and "0.30" in entry.reasons[0]

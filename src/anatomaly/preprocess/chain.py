@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +19,12 @@ from anatomaly.preprocess.brain_extraction import (
     trim_to_template,
 )
 from anatomaly.preprocess.checks import (
+    LEAST_PART_ML,
     PLAUSIBLE_ML,
-    doubts_about_registration,
+    doubts_about,
+    doubts_about_coverage,
     doubts_about_volume,
+    refusal_of,
 )
 from anatomaly.preprocess.mirrored_field import mirror_bias_field
 from anatomaly.preprocess.normalise import Normalisation, normalise_intensity
@@ -33,6 +36,7 @@ from anatomaly.preprocess.register import (
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.resample import empty_grid, resample_to_template
 from anatomaly.preprocess.sequence import choose_sequence
+from anatomaly.preprocess.template import load_template
 from anatomaly.preprocess.trace import Step, Trace
 from anatomaly.types import Affine, Sequence, SequenceOption
 from anatomaly.volume import Scan, Volume
@@ -97,8 +101,7 @@ def prepare(
     brain = _trim_brain(brain, log)
     registration = brain.registration
     log.warnings += brain.extraction.warnings
-    log.refuse(doubts_about_registration(registration), config.force)
-    log.refuse(doubts_about_volume(brain.extraction.volume_ml), config.force)
+    _judge(brain, log, config.force)
     brain = _mirror_bias_field(brain, log)
     image, mask_template, normalisation = _bring_to_template(brain, log)
     with log.step("sequence") as record:
@@ -118,12 +121,7 @@ def prepare(
         registration=registration,
         normalisation=normalisation,
         warnings=tuple(log.warnings),
-        quality={
-            "brain_ml": brain.extraction.volume_ml,
-            "dice": registration.dice,
-            "correlation": registration.correlation,
-            "margin": registration.margin,
-        },
+        quality={"brain_ml": brain.extraction.volume_ml, **asdict(registration.fit)},
     )
     return Prepared(image, mask_template, chosen, trace)
 
@@ -165,8 +163,9 @@ def _find_brain(
         mask, extraction = extract_brain(shown, config)
         mask = volume.with_data(mask.data)
         record |= {"method": extraction.method, "brain_ml": round(extraction.volume_ml, 1)}
-    too_large = extraction.volume_ml > PLAUSIBLE_ML[1]
-    if not (too_large and extraction.method in MADE_BY_US):  # a turned head gives such a mask
+    if extraction.volume_ml < LEAST_PART_ML or (
+        extraction.volume_ml > PLAUSIBLE_ML[1] and extraction.method not in MADE_BY_US
+    ):  # a turned head gives a mask of ours that is too large, a cropped one a small one
         log.refuse(doubts_about_volume(extraction.volume_ml), config.force)
     bias_field, corrected = None, volume
     if config.bias_field:
@@ -202,7 +201,7 @@ def _find_turned_brain(
 
 def _trim_brain(brain: _Brain, log: _Log) -> _Brain:
     """Cut eyes, sinuses and neck off a mask of ours; register again where that was much."""
-    if not brain.mask_is_ours or doubts_about_registration(brain.registration):
+    if not brain.mask_is_ours or refusal_of(brain.registration.fit):
         return brain
     with log.step("trimming") as record:
         affine = brain.registration.scanner_to_template
@@ -216,6 +215,18 @@ def _trim_brain(brain: _Brain, log: _Log) -> _Brain:
     volume_ml = brain.extraction.volume_ml * (1.0 - share)
     extraction = replace(brain.extraction, volume_ml=volume_ml)
     return replace(brain, mask=mask, extraction=extraction, registration=registration)
+
+
+def _judge(brain: _Brain, log: _Log, force: bool) -> None:
+    """Refuse what cannot be used, and warn of what is doubtful."""
+    registration, fit = brain.registration, brain.registration.fit
+    log.refuse(refusal_of(fit), force)
+    log.refuse(doubts_about_volume(brain.extraction.volume_ml, fit.missing), force)
+    sides = registration.coverage.missing_sides(
+        load_template().brain_mask, registration.scanner_to_template
+    )
+    for doubt in (doubts_about_coverage(fit.missing, sides), doubts_about(fit)):
+        log.warnings += [doubt] if doubt else []
 
 
 def _mirror_bias_field(brain: _Brain, log: _Log) -> _Brain:

@@ -1,25 +1,54 @@
-"""When a prepared brain is too doubtful to be coloured; measured in docs/decisions/0002."""
+"""When a prepared brain is too doubtful to be coloured, and when it only needs a warning.
+
+Refused is what cannot be used; everything else runs with a warning. A mask that fits and a head the
+right way up are enough to run. Limits: benchmarks/gate.py, docs/decisions/0002.
+"""
 
 from __future__ import annotations
 
-from anatomaly.preprocess.register import Registration
+from anatomaly.preprocess.quality import Fit
 
 PLAUSIBLE_ML = (600.0, 2300.0)
-"""Volume of a brain with its CSF; healthy adults have 1000 to 1900 mL."""
+"""Volume of a whole brain with its CSF; healthy adults have 1000 to 1900 mL."""
 
-LEAST_DICE = 0.88
-"""Good scans: 0.92 and more. Half a head: 0.66 and less. A mask 30 mm off: 0.86 and less."""
+LEAST_PART_ML = 200.0
+"""Volume of the smallest part of a brain that is looked at."""
 
-LEAST_CORRELATION = 0.27
-"""Good scans: 0.35 and more. An orange 0.11, blobs in the shape of a brain 0.19."""
+LEAST_DICE = 0.80
+USUAL_DICE = 0.90
+"""Overlap of the outlines where the scan covers them."""
 
-LEAST_MARGIN = 1.3
-"""Good scans: 1.65 and more. Brains registered the wrong way round: 1.14 and less."""
+USUAL_OUTLINE_MARGIN = 0.03
+"""How much better the outline fits than the wrong way round."""
+
+MOST_SHIFT_MM = 6.0
+"""Farther off, the outline has a better place: two steps of the search or more."""
+
+MOST_STRETCH = 1.7
+USUAL_STRETCH = 1.45
+"""Largest by smallest scale of the affine."""
+
+LEAST_CORRELATION = 0.03
+USUAL_CORRELATION = 0.06
+"""Agreement of fine structure with the template's tissues."""
+
+USUAL_MARGIN = 1.3
+"""How many times better the tissues fit than the wrong way round."""
+
+MOST_MISSING = 0.6
+USUAL_MISSING = 0.03
+"""Share of the brain outside the field of view."""
 
 
-def doubts_about_volume(volume_ml: float) -> str | None:
-    """Return why the size of the mask cannot be right, None if it can."""
+def doubts_about_volume(volume_ml: float, missing: float = 0.0) -> str | None:
+    """Return why the size of the mask cannot be right, None if it can.
+
+    Args:
+        volume_ml: of the mask.
+        missing: share of the brain that the scan does not cover, 0 to 1.
+    """
     low, high = PLAUSIBLE_ML
+    low *= 1.0 - missing
     if low <= volume_ml <= high:
         return None
     return (
@@ -28,23 +57,89 @@ def doubts_about_volume(volume_ml: float) -> str | None:
     )
 
 
-def doubts_about_registration(registration: Registration) -> str | None:
-    """Return why the fit to the template cannot be trusted, None if it can."""
-    poor = []
-    if registration.dice < LEAST_DICE:
-        poor.append(f"mask overlap (Dice) {registration.dice:.2f}, at least {LEAST_DICE}")
-    if registration.correlation < LEAST_CORRELATION:
-        poor.append(
-            f"tissue agreement {registration.correlation:.2f}, at least {LEAST_CORRELATION}"
+def refusal_of(fit: Fit) -> str | None:
+    """Return why a brain in this place cannot be used, None if it can."""
+    reasons = []
+    if fit.dice < LEAST_DICE:
+        reasons.append(f"mask overlap (Dice) {fit.dice:.2f}, at least {LEAST_DICE}")
+    if fit.missing > MOST_MISSING:
+        reasons.append(f"{fit.missing:.0%} of the brain missing, at most {MOST_MISSING:.0%}")
+    if fit.stretch > MOST_STRETCH:
+        reasons.append(
+            f"stretched {fit.stretch:.2f} times as much along one axis as along another, at most "
+            f"{MOST_STRETCH}"
         )
-    if registration.margin < LEAST_MARGIN:
-        poor.append(
-            f"its tissues fit only {registration.margin:.2f} times as well as upside down, at "
-            f"least {LEAST_MARGIN}"
+    if fit.correlation < LEAST_CORRELATION and fit.margin < USUAL_MARGIN:
+        reasons.append(
+            f"nothing inside looks like a brain (tissue agreement {fit.correlation:.2f}, at least "
+            f"{LEAST_CORRELATION})"
         )
-    if not poor:
+    elif fit.outline_margin < USUAL_OUTLINE_MARGIN and _tissues_are_doubtful(fit):
+        reasons.append(
+            f"neither outline (margin {fit.outline_margin:.2f}, at least {USUAL_OUTLINE_MARGIN}) "
+            f"nor tissues (agreement {fit.correlation:.2f}, {fit.margin:.2f} times as well as "
+            "upside down) are those of an upright brain"
+        )
+    if not reasons:
         return None
     return (
-        f"the brain does not fit the template ({'; '.join(poor)}): is this a whole head, upright "
-        "in its header? Give a better mask with --brain-mask FILE, or go on with --force"
+        f"the brain does not fit the template ({'; '.join(reasons)}): is this a head, upright in "
+        "its header? Give a better mask with --brain-mask FILE, or go on with --force"
+    )
+
+
+def doubts_about(fit: Fit) -> str | None:
+    """Return what is unusual about a brain in this place, None where nothing is."""
+    doubts = []
+    if fit.dice < USUAL_DICE:
+        doubts.append(f"mask overlap (Dice) {fit.dice:.2f}, usual {USUAL_DICE} or more")
+    if fit.outline_margin < USUAL_OUTLINE_MARGIN:
+        doubts.append(
+            f"its outline fits hardly better than the wrong way round (by {fit.outline_margin:.2f},"
+            f" usual {USUAL_OUTLINE_MARGIN} or more)"
+        )
+    if fit.shift_mm > MOST_SHIFT_MM:
+        doubts.append(f"its outline would fit better {fit.shift_mm:.0f} mm away")
+    if fit.stretch > USUAL_STRETCH:
+        doubts.append(
+            f"stretched {fit.stretch:.2f} times as much along one axis as along another, usual "
+            f"{USUAL_STRETCH} or less"
+        )
+    if _tissues_are_doubtful(fit):
+        doubts.append(
+            f"its tissues are hardly seen (agreement {fit.correlation:.2f}, usual "
+            f"{USUAL_CORRELATION} or more; {fit.margin:.2f} times as well as upside down, usual "
+            f"{USUAL_MARGIN} or more)"
+        )
+    if not doubts:
+        return None
+    return (
+        f"the fit to the template is doubtful: {'; '.join(doubts)}; look whether the brain mask "
+        "and the tissue map follow the scan before you believe a finding"
+    )
+
+
+def _tissues_are_doubtful(fit: Fit) -> bool:
+    """Tell whether the tissues say nothing about the place of the brain."""
+    return fit.correlation < USUAL_CORRELATION or fit.margin < USUAL_MARGIN
+
+
+def doubts_about_coverage(missing: float, sides: dict[str, float]) -> str | None:
+    """Return which part of the brain lies outside the scan, None where next to nothing does.
+
+    Args:
+        missing: share of the brain, 0 to 1.
+        sides: of `Coverage.missing_sides`.
+
+    >>> print(doubts_about_coverage(0.23, {"front": 0.21, "bottom": 0.02}))
+    the scan does not cover the whole brain: about 23 % is missing (front); nothing is scored there
+    """
+    if missing <= USUAL_MISSING:
+        return None
+    largest = max(sides.values(), default=0.0)
+    named = [side for side, share in sides.items() if share >= max(0.02, largest / 4)]
+    where = f" ({', '.join(named)})" if named else ""
+    return (
+        f"the scan does not cover the whole brain: about {100 * missing:.0f} % is missing{where}; "
+        "nothing is scored there"
     )

@@ -1,4 +1,9 @@
-"""Judge how well a brain fits the template, whatever its sequence and with its lesions."""
+"""Judge how well a brain fits the template: by outline, by tissues, and only where it was scanned.
+
+Outline and tissues are judged apart, because they fail apart: a flat contrast or a large lesion
+spoils the tissues of a fit that is right, a crop spoils an outline. docs/decisions/0002 holds the
+measurements, benchmarks/gate.py makes them.
+"""
 
 from __future__ import annotations
 
@@ -6,29 +11,57 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy import ndimage
 
+from anatomaly.preprocess.coverage import Coverage
 from anatomaly.preprocess.resample import empty_grid, resample
+from anatomaly.preprocess.rotations import rotations
 from anatomaly.preprocess.template import load_template
 from anatomaly.types import Affine, BoolArray, FloatArray
 from anatomaly.volume import Volume
 
+OUTLINE_SPACING_MM = 4.0
+TISSUE_SPACING_MM = 3.0
+
+LOCAL_MM = 6.0
+"""What varies more slowly than this (sigma) counts for nothing in the tissue agreement."""
+
+CLIP_SPREADS = 2.0
+"""Beyond so many robust standard deviations of the median all intensities are alike: a bright
+lesion, be it a fifth of the brain, weighs no more than bright tissue."""
+
+_ROOM_MM = 32.0
+"""Around the template's brain, for shifted and turned outlines."""
+
+_LEAST_MARGIN_BASE = 0.02
+
 
 @dataclass(frozen=True)
 class Fit:
-    """How well a brain fits the template; higher is better for all three.
+    """How well a brain fits the template.
 
     Attributes:
-        dice: overlap of the brain mask with the template's, 0 to 1.
-        correlation: how much of the image the template's tissues explain, 0 to 1
-            (`tissue_correlation`). It depends on the sequence: compare it within one scan.
-        margin: `correlation` divided by the best correlation with the template turned the wrong
-            way round. A brain in place has 1.7 or more, whatever its sequence; an object without
-            brain anatomy, or a brain upside down, about 1 or less.
+        dice: overlap of the brain mask with the template's where the scan covers it, 0 to 1.
+        outline_margin: `dice` minus the best overlap with the template turned by any other of the
+            24 rotations between axes. Brains in place have 0.05 or more whatever their contrast
+            and lesions, round objects about 0, brains the wrong way round less than 0.
+        shift_mm: how far off the outline would fit better; 0 for a good fit, in steps of 4 mm.
+        correlation: how much of the fine structure inside the template's tissues explain, 0 to 1
+            (`local_agreement`).
+        margin: `correlation` divided by the best one with the template upside down, back to front
+            or both.
+        missing: share of the template's brain that the scan does not cover, 0 to 1.
+        stretch: largest by smallest scale of the affine; 1 keeps the shape, whole brains have
+            1.05 to 1.2, half a head drawn out to a whole one much more.
     """
 
     dice: float
+    outline_margin: float
+    shift_mm: float
     correlation: float
     margin: float
+    missing: float
+    stretch: float
 
 
 @dataclass(frozen=True)
@@ -42,7 +75,11 @@ class _Reference:
 
 
 def judge_fit(
-    volume: Volume, brain_mask: Volume, scanner_to_template: Affine, spacing_mm: float = 2.0
+    volume: Volume,
+    brain_mask: Volume,
+    scanner_to_template: Affine,
+    coverage: Coverage,
+    spacing_mm: float = TISSUE_SPACING_MM,
 ) -> Fit:
     """Measure how well a brain fits the template under a given affine.
 
@@ -50,17 +87,34 @@ def judge_fit(
         volume: scanner space, any unit.
         brain_mask: bool, same grid.
         scanner_to_template: (4, 4), mm to mm.
-        spacing_mm: of the grid on which to compare.
+        coverage: of the scan; what it does not cover is not compared.
+        spacing_mm: of the grid on which tissues are compared.
     """
+    dice, outline_margin, shift_mm, missing = _judge_outline(
+        brain_mask, scanner_to_template, coverage
+    )
     reference = _load_reference(spacing_mm)
-    weight = brain_mask.with_data(brain_mask.data.astype(np.float32))
-    mask = resample(weight, reference.grid, scanner_to_template).data > 0.5
-    image = resample(volume, reference.grid, scanner_to_template).data
+    image, mask = _lay_inside(volume, brain_mask, reference.grid, scanner_to_template)
     inside = mask & reference.mask
-    correlation = tissue_correlation(image, inside, reference.tissues)
-    wrong = max(tissue_correlation(image, inside, tissues) for tissues in reference.wrong)
-    margin = correlation / max(wrong, 0.05)
-    return Fit(mask_dice(mask, reference.mask), correlation, margin)
+    sigma = LOCAL_MM / spacing_mm
+    correlation = local_agreement(image, inside, reference.tissues, sigma)
+    wrong = max(local_agreement(image, inside, tissues, sigma) for tissues in reference.wrong)
+    margin = correlation / max(wrong, _LEAST_MARGIN_BASE)
+    scales = np.linalg.svd(scanner_to_template[:3, :3], compute_uv=False)
+    stretch = float(scales[0] / scales[-1])
+    return Fit(dice, outline_margin, shift_mm, correlation, margin, missing, stretch)
+
+
+def _lay_inside(
+    volume: Volume, brain_mask: Volume, grid: Volume, scanner_to_template: Affine
+) -> tuple[FloatArray, BoolArray]:
+    """Resample a brain so that nothing outside its mask is mixed in; return where it lies."""
+    within = ndimage.binary_erosion(brain_mask.data)  # the rim may have been mixed before
+    weight = within.astype(np.float32)
+    share = resample(volume.with_data(weight), grid, scanner_to_template).data
+    total = resample(volume.with_data(volume.data * weight), grid, scanner_to_template).data
+    mask = share > 0.5
+    return np.where(mask, total / np.maximum(share, 0.5), 0.0).astype(np.float32), mask
 
 
 def mask_dice(first: BoolArray, second: BoolArray) -> float:
@@ -73,30 +127,104 @@ def mask_dice(first: BoolArray, second: BoolArray) -> float:
     return 2.0 * int((first & second).sum()) / total if total else 0.0
 
 
-def tissue_correlation(image: FloatArray, inside: BoolArray, tissues: FloatArray) -> float:
-    """Return the multiple correlation of an image with tissue maps, 0 to 1.
+def local_agreement(
+    image: FloatArray, inside: BoolArray, tissues: FloatArray, sigma: float
+) -> float:
+    """Return the multiple correlation of an image's fine structure with that of tissue maps.
 
-    The image is fitted by least squares as a mixture of the maps; the correlation between fit and
-    image does not care whether CSF is dark (T1w, FLAIR) or bright (T2w).
+    Image and maps lose what a Gaussian of the given width leaves of them, so that neither a bias
+    field nor a large lesion counts; the image is clipped first (`CLIP_SPREADS`). The fit is by
+    least squares and does not care whether CSF is dark (T1w, FLAIR) or bright (T2w).
 
     Args:
-        image: (I, J, K), any unit; clipped to its 1st and 99th percentile inside.
+        image: (I, J, K), any unit.
         inside: (I, J, K) bool, where to compare.
         tissues: (I, J, K, M).
+        sigma: voxels.
+
+    Returns:
+        0 to 1; noise and blobs of any size have 0.06 or less inside a brain's outline.
     """
-    values = image[inside].astype(np.float64)
-    if values.size < 100:
+    if int(inside.sum()) < 100:
         return 0.0
-    values = np.clip(values, *np.percentile(values, (1.0, 99.0)))
+    middle = np.median(image[inside])
+    spread = CLIP_SPREADS * 1.4826 * np.median(np.abs(image[inside] - middle))
+    clipped = np.clip(image, middle - spread, middle + spread)
+    weight = ndimage.gaussian_filter(inside.astype(np.float32), sigma)
+    values = _detail(clipped, inside, weight, sigma)
     values -= values.mean()
     total = float(values @ values)
     if total <= 0:
         return 0.0
-    maps = tissues[inside].astype(np.float64)
+    maps = np.stack(
+        [_detail(tissues[..., m], inside, weight, sigma) for m in range(tissues.shape[-1])], axis=1
+    )
     maps -= maps.mean(axis=0)
     weights, *_ = np.linalg.lstsq(maps, values, rcond=None)
     left = values - maps @ weights
     return float(np.sqrt(max(0.0, 1.0 - float(left @ left) / total)))
+
+
+def _detail(image: FloatArray, inside: BoolArray, weight: FloatArray, sigma: float) -> FloatArray:
+    """Return, for the voxels inside (N,), the image minus its local mean inside."""
+    blurred = ndimage.gaussian_filter(np.where(inside, image, 0.0).astype(np.float32), sigma)
+    return np.asarray(image[inside] - blurred[inside] / weight[inside], dtype=np.float64)
+
+
+def _judge_outline(
+    brain_mask: Volume, scanner_to_template: Affine, coverage: Coverage
+) -> tuple[float, float, float, float]:
+    """Return overlap, outline margin, shift in mm and missing share; see `Fit`."""
+    grid, outlines = _load_outlines()
+    weight = brain_mask.with_data(brain_mask.data.astype(np.float32))
+    mask = resample(weight, grid, scanner_to_template).data > 0.5
+    covered = coverage.on_template(grid, scanner_to_template)
+    in_place, *turned = (mask_dice(mask & covered, outline & covered) for outline in outlines)
+    missing = 1.0 - float((outlines[0] & covered).sum()) / float(outlines[0].sum())
+    shift = _best_shift(mask & covered, outlines[0], covered)
+    return in_place, in_place - max(turned), shift * OUTLINE_SPACING_MM, missing
+
+
+def _best_shift(mask: BoolArray, outline: BoolArray, covered: BoolArray) -> float:
+    """Return how many voxels the template's outline moves, uphill in overlap, to fit a mask."""
+    shift = np.zeros(3, dtype=int)
+    best = mask_dice(mask, outline & covered)
+    most = int(_ROOM_MM / OUTLINE_SPACING_MM)
+    steps = [sign * np.eye(3, dtype=int)[axis] for axis in range(3) for sign in (-1, 1)]
+    while True:
+        tries = [shift + step for step in steps if np.abs(shift + step).max() <= most]
+        found = [mask_dice(mask, np.roll(outline, tuple(to), (0, 1, 2)) & covered) for to in tries]
+        if max(found) <= best:
+            return float(np.linalg.norm(shift))
+        best, shift = max(found), tries[int(np.argmax(found))]
+
+
+@lru_cache(maxsize=1)
+def _load_outlines() -> tuple[Volume, tuple[BoolArray, ...]]:
+    """Return a coarse grid with room, and the template's mask on it turned by each rotation.
+
+    Each turned mask is scaled along the axes to the extent of the one in place (which is the
+    first), as a registration would.
+    """
+    whole = load_template().brain_mask
+    room = int(_ROOM_MM / OUTLINE_SPACING_MM)
+    shape = [int(np.ceil(n / OUTLINE_SPACING_MM)) + 2 * room for n in whole.shape]
+    affine = whole.affine @ np.diag([*[OUTLINE_SPACING_MM] * 3, 1.0])
+    affine[:3, 3] += whole.affine[:3, :3] @ np.full(3, (OUTLINE_SPACING_MM - 1.0) / 2.0)
+    affine[:3, 3] -= affine[:3, :3] @ np.full(3, room)
+    grid = empty_grid((shape[0], shape[1], shape[2]), affine)
+    weight = whole.with_data(whole.data.astype(np.float32))
+    voxels = np.argwhere(resample(weight, grid).data > 0.5)
+    places = voxels @ affine[:3, :3].T + affine[:3, 3]
+    centre, size = places.mean(axis=0), places.std(axis=0)
+    outlines = []
+    for turn in rotations():
+        world = np.eye(4)
+        turned_size = ((places - centre) @ turn.T).std(axis=0)
+        world[:3, :3] = np.diag(size / turned_size) @ turn
+        world[:3, 3] = centre - world[:3, :3] @ centre
+        outlines.append(resample(weight, grid, world).data > 0.5)
+    return grid, tuple(outlines)
 
 
 @lru_cache(maxsize=2)

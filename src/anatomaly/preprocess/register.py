@@ -8,8 +8,8 @@ by each of the 24 rotations between axes, the best few of which are tried as wel
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from itertools import permutations, product
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,19 +17,19 @@ import numpy as np
 
 from anatomaly.errors import PreparationError
 from anatomaly.geometry import apply_affine
+from anatomaly.preprocess.checks import doubts_about
+from anatomaly.preprocess.coverage import Coverage, find_coverage, full_coverage
 from anatomaly.preprocess.niimath import run_niimath, write_nifti
-from anatomaly.preprocess.quality import judge_fit
+from anatomaly.preprocess.quality import Fit, judge_fit
+from anatomaly.preprocess.register_outline import fit_outline
 from anatomaly.preprocess.resample import empty_grid, resample
+from anatomaly.preprocess.rotations import rotations
 from anatomaly.preprocess.template import load_template
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
 MOVING_SPACING_MM = 1.5
 """niimath's fast engine works at 2 mm at its finest: finer images gain nothing."""
-
-GOOD_DICE = 0.90
-GOOD_MARGIN = 1.45
-"""A first attempt that reaches both is kept; docs/decisions/0002 holds the measurements."""
 
 MORE_STARTS = 3
 
@@ -42,27 +42,25 @@ class Registration:
 
     Attributes:
         scanner_to_template: (4, 4), scanner RAS+ mm to template mm.
-        dice: overlap of the brain mask with the template's, 0 to 1.
-        correlation: how much of the image the template's tissues explain, 0 to 1.
-        margin: the same against the template turned the wrong way round; above 1.5 is good.
+        fit: how well the brain fits there.
+        coverage: what the scan covers.
         attempts: how many starts were tried.
     """
 
     scanner_to_template: Affine
-    dice: float
-    correlation: float
-    margin: float
+    fit: Fit
+    coverage: Coverage = field(default_factory=full_coverage)
     attempts: int = 1
 
     @property
     def score(self) -> float:
-        """Dice plus correlation: what the attempts at one scan are compared by."""
-        return self.dice + self.correlation
+        """What the attempts at one scan are compared by: outline and tissues."""
+        return self.fit.dice + self.fit.outline_margin + self.fit.correlation
 
     @property
     def is_good(self) -> bool:
-        """True where no further start is needed."""
-        return self.dice >= GOOD_DICE and self.margin >= GOOD_MARGIN
+        """True where nothing is doubtful and no further start is needed."""
+        return doubts_about(self.fit) is None
 
     @property
     def turn_degrees(self) -> float:
@@ -84,16 +82,27 @@ def register_to_template(volume: Volume, brain_mask: Volume) -> Registration:
     if not brain_mask.data.any():
         raise PreparationError("the brain mask is empty; give one with --brain-mask")
     moving, mask = cut_out_brain(volume, brain_mask)
-    best = _attempt(moving, mask, _centre_on_template(mask))
-    if best.is_good:
-        return best
+    coverage = find_coverage(volume, mask)
+    best = _attempt(moving, mask, coverage, _centre_on_template(mask))
     attempts = 1
-    for start in _rank_rotations(moving, mask):
-        best = max(best, _attempt(moving, mask, start), key=lambda result: result.score)
+    for start in _more_starts(moving, mask, coverage, best):
+        found = _attempt(moving, mask, coverage, start)
+        best = max(best, found, key=lambda result: result.score)
         attempts += 1
         if best.is_good:
             break
     return replace(best, attempts=attempts)
+
+
+def _more_starts(
+    moving: Volume, mask: Volume, coverage: Coverage, first: Registration
+) -> Iterator[Affine]:
+    """Yield further starts where the first fit is doubtful, the likeliest first."""
+    if first.is_good:
+        return
+    if coverage.is_partial:
+        yield fit_outline(mask, coverage)
+    yield from _rank_rotations(moving, mask, coverage)
 
 
 def align_head(volume: Volume) -> Affine:
@@ -122,12 +131,11 @@ def nearest_rotation(affine: Affine) -> FloatArray:
     return np.asarray(left @ flip @ right)
 
 
-def _attempt(moving: Volume, mask: Volume, start: Affine) -> Registration:
+def _attempt(moving: Volume, mask: Volume, coverage: Coverage, start: Affine) -> Registration:
     """Run niimath from one start (scanner mm to roughly template mm) and judge the result."""
     with TemporaryDirectory(prefix="anatomaly-") as name:
         found = run_allineate(moving, load_template().brain, start, Path(name))
-    fit = judge_fit(moving, mask, found)
-    return Registration(found, fit.dice, fit.correlation, fit.margin)
+    return Registration(found, judge_fit(moving, mask, found, coverage), coverage)
 
 
 def run_allineate(moving: Volume, target: Volume, start: Affine, folder: Path) -> Affine:
@@ -207,23 +215,7 @@ def _centre(mask: Volume) -> FloatArray:
     return np.asarray(_places(mask).mean(axis=0))
 
 
-def rotations() -> list[FloatArray]:
-    """Return the 24 rotations (3, 3) that map axes onto axes, the identity first.
-
-    >>> len(rotations()), rotations()[0].tolist()
-    (24, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    """
-    found = []
-    for order in permutations(range(3)):
-        for signs in product((1.0, -1.0), repeat=3):
-            turn = np.zeros((3, 3))
-            turn[range(3), order] = signs
-            if np.linalg.det(turn) > 0:
-                found.append(turn)
-    return sorted(found, key=lambda turn: -float(np.trace(turn)))
-
-
-def _rank_rotations(moving: Volume, mask: Volume) -> list[Affine]:
+def _rank_rotations(moving: Volume, mask: Volume, coverage: Coverage) -> list[Affine]:
     """Return the starts of the best rotations other than none, by a fit of size and centre only."""
     template = load_template().brain_mask
     target_centre, target_size = _centre(template), _size(template)
@@ -239,8 +231,8 @@ def _rank_rotations(moving: Volume, mask: Volume) -> list[Affine]:
         start[:3, 3] = target_centre - start[:3, :3] @ centre
         only_turned = turned.copy()
         only_turned[:3, 3] = target_centre - turn @ centre
-        fit = judge_fit(moving, mask, start, RANKING_SPACING_MM)
-        ranked.append((fit.dice + fit.correlation, only_turned))
+        fit = judge_fit(moving, mask, start, coverage, RANKING_SPACING_MM)
+        ranked.append((fit.dice + fit.outline_margin + fit.correlation, only_turned))
     ranked.sort(key=lambda pair: -pair[0])
     return [start for _, start in ranked if not np.allclose(start[:3, :3], np.eye(3))][:MORE_STARTS]
 

@@ -14,16 +14,20 @@ Row = Mapping[str, str]
 QUALITY = {
     "brain_ml": ("brain volume", "mL", "healthy adults: 1000 to 1900 mL"),
     "dice": ("overlap with the template", "", "good scans: 0.92 and more"),
-    "correlation": ("tissue agreement with the template", "", "good scans: 0.35 and more"),
-    "margin": ("fit against upside down", "times", "good scans: 1.65 and more"),
+    "outline_margin": ("outline against the wrong way round", "", "good scans: 0.05 and more"),
+    "correlation": ("tissue agreement with the template", "", "good scans: 0.10 and more"),
+    "margin": ("tissues against the wrong way round", "times", "good scans: 1.5 and more"),
+    "missing": ("share of the brain outside the scan", "", "whole scans: 0.03 and less"),
 }
 """Figures of the preparation: name, unit, what is usual (docs/decisions/0002)."""
 
 _GOOD = {
     "brain_ml": (1000.0, 1900.0),
     "dice": (0.92, 1.0),
-    "correlation": (0.35, 1.0),
-    "margin": (1.65, float("inf")),
+    "outline_margin": (0.05, 1.0),
+    "correlation": (0.1, 1.0),
+    "margin": (1.5, float("inf")),
+    "missing": (0.0, 0.03),
 }
 
 

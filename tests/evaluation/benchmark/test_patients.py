@@ -13,6 +13,7 @@ from anatomaly.evaluation.benchmark.patients import list_parts, prepare_set
 from anatomaly.preprocess.brain_extraction import BrainExtraction
 from anatomaly.preprocess.chain import Prepared
 from anatomaly.preprocess.normalise import normalise_intensity
+from anatomaly.preprocess.quality import Fit
 from anatomaly.preprocess.register import Registration
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.resample import empty_grid, resample_to_template
@@ -41,7 +42,7 @@ def prepare_by_hand(scan, config, sequence):
         extraction=BrainExtraction("file", 1.0, False),
         brain_mask_ras=mask,
         brain_mask_template=inside,
-        registration=Registration(np.eye(4), 1.0, 1.0, 2.0),
+        registration=Registration(np.eye(4), Fit(1.0, 0.1, 0.0, 0.5, 2.0, 0.0, 1.0)),
         normalisation=normalisation,
     )
     return Prepared(image, inside, sequence, trace)
