@@ -102,7 +102,8 @@ def _sample(brain_mask: Volume, coverage: Coverage) -> _Sample:
     places = np.asarray(places[coverage.contains(places)], dtype=np.float64)
     sigma = _GRID_SPACING_MM / 2.5 / brain_mask.spacing_mm
     soft = ndimage.gaussian_filter(brain_mask.data.astype(np.float32), sigma)
-    indices = apply_affine(np.linalg.inv(brain_mask.affine), places)
+    to_voxels = np.asarray(np.linalg.inv(brain_mask.affine), dtype=np.float64)
+    indices = apply_affine(to_voxels, places)
     share = ndimage.map_coordinates(soft, indices.T, order=1, mode="constant")
     return _Sample(places, share)
 
