@@ -17,9 +17,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from anatomaly import leftovers
 from anatomaly.errors import OutputError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
-from anatomaly.scan import leftovers, write
+from anatomaly.scan import write
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
 from anatomaly.volume import Scan, Volume

@@ -14,9 +14,12 @@ from typing import NoReturn
 
 from anatomaly import __version__
 from anatomaly.cli.progress import Display
-from anatomaly.cli.run_scans import Failure, check_writable, show_failures
+from anatomaly.cli.readiness import check_writable
+from anatomaly.cli.run_scans import Failure, show_failures
+from anatomaly.cli.surroundings import surroundings
 from anatomaly.config import AnomalyConfig, DetectConfig, PreprocessConfig
 from anatomaly.errors import AnatomalyError, BidsError, ConfigError, OutputError
+from anatomaly.names import shown, writable
 from anatomaly.scan.bids import find_sessions
 from anatomaly.types import SEQUENCES
 
@@ -48,7 +51,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Many[str] | None = None) -> NoReturn:
     """Run the BIDS App and exit with its status."""
-    sys.exit(run(arguments))
+    with surroundings():
+        sys.exit(run(arguments))
 
 
 def run(arguments: Many[str] | None = None) -> int:
@@ -131,7 +135,7 @@ def _count(text: str) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"anatomaly-bids: {text}", file=sys.stderr)
+    print(f"anatomaly-bids: {writable(text)}", file=sys.stderr)
 
 
 def _participant_level(told: argparse.Namespace) -> int:
@@ -204,7 +208,7 @@ def _group_level(told: argparse.Namespace) -> int:
     try:
         for path in write_group(Derivatives(told.bids_dir.resolve(), told.output_dir.resolve())):
             if not told.quiet:
-                print(path)
+                print(shown(path))
     except BidsError as error:
         _say(str(error))
         return NO_INPUT

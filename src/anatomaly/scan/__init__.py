@@ -7,6 +7,5 @@
 - `grid`: finds the affine in a header (sform, qform, units) and judges voxel size and extent.
 - `intensities`: voxels to finite float32; refuses masks, label maps, CT and empty images.
 - `sequence_hint`: T1w, T2w or FLAIR from a name or from TR, TE and TI.
-- `leftovers`: tells the unfinished folders of killed runs from those in use.
 - `write`: volumes and result folders, each whole or not at all.
 """
