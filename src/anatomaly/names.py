@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
+_ESCAPE = re.compile(rb"\\x([0-9a-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -37,3 +39,12 @@ def writable(text: str) -> str:
     except UnicodeEncodeError:  # half a character of Windows
         raw = text.encode("utf-8", "backslashreplace")
     return raw.decode("utf-8", "backslashreplace")
+
+
+def path_of(text: str) -> Path:
+    """Return the path that `shown` wrote, to be opened on this machine."""
+    raw = text.encode("utf-8", "surrogateescape")
+    path = Path(os.fsdecode(raw))
+    if path.exists() or not _ESCAPE.search(raw):
+        return path
+    return Path(os.fsdecode(_ESCAPE.sub(lambda found: bytes([int(found[1], 16)]), raw)))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomaly.errors import ScanError
+from anatomaly.scan.fetched import refuse_partly_fetched
 from anatomaly.scan.series import Series, choose_series, series_of_file
 from anatomaly.temporary import temporary_folder
 from anatomaly.types import Sequence
@@ -99,6 +100,7 @@ def files_of(folder: Path) -> tuple[Path, ...]:
         raise ScanError(
             f"{folder}: cannot be read ({error.strerror}); check its permissions"
         ) from error
+    refuse_partly_fetched(folder, files)
     files = [path for path in files if path.is_file()]
     if not files:
         raise ScanError(f"{folder}: the folder is empty; name a folder with DICOM files")
