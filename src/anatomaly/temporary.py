@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +24,14 @@ PREFIX = "anatomaly-temporary-"
 _OURS = re.compile(rf"\.?{PREFIX}[a-z0-9_]{{8}}|anatomaly_dicom_\w+")
 """Names of today, hidden where the folder lies beside results, and of DICOM before."""
 
+_PRIVATE = 0o700
 _EARLIER = re.compile(r"anatomaly-[a-z0-9_]{8}")
 _EARLIER_FILES = {
     "moving.nii", "target.nii", "out.nii", "affine.json", "scan.nii", "mask.nii", "field.nii",
     "corrected.nii",
 }  # fmt: skip
-"""Versions before this one took a name that a user may take too: only these files tell."""
+_EARLIER_PAIRS = ({"moving.nii", "target.nii"}, {"scan.nii", "mask.nii"})
+"""Versions before this one took a name that a user may take too: what lies in it must tell."""
 
 
 @contextmanager
@@ -109,11 +112,14 @@ def _is_ours(folder: Path) -> bool:
     try:
         if folder.is_symlink() or not folder.is_dir():
             return False
-        if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+        status = folder.stat()
+        if hasattr(os, "getuid") and status.st_uid != os.getuid():
             return False
         if _OURS.fullmatch(folder.name):
             return True
         held = {entry.name for entry in folder.iterdir()}
     except OSError:
         return False
-    return bool(_EARLIER.fullmatch(folder.name) and held and held <= _EARLIER_FILES)
+    is_private = stat.S_IMODE(status.st_mode) == _PRIVATE
+    is_known = held <= _EARLIER_FILES and any(pair <= held for pair in _EARLIER_PAIRS)
+    return bool(_EARLIER.fullmatch(folder.name)) and is_private and is_known

@@ -230,7 +230,7 @@ def left_out_lines(left_out: Many[LeftOut], source: Path) -> list[str]:
 def _no_such(label: str, selection: Selection) -> str:
     """Say that a label matches nobody, and which there are."""
     there = selection.people if label.startswith("sub-") else selection.visits
-    near = get_close_matches(label, there, n=3)
+    near = get_close_matches(label, there, n=3, cutoff=0.8)
     listed = ", ".join(there[:LISTED_LABELS]) + (", ..." if len(there) > LISTED_LABELS else "")
     return (
         f"{label}: no such label in the data set; "

@@ -19,6 +19,7 @@ from anatomaly.config import DetectConfig
 from anatomaly.errors import OutputError
 from anatomaly.names import shown
 from anatomaly.scan.bids import BidsScan, BidsSession
+from anatomaly.scan.fetched import refuse_unfetched
 
 if TYPE_CHECKING:
     from anatomaly.pipeline import Detector
@@ -94,6 +95,7 @@ class SessionWorker:
         """Detect in one scan and write what was found; return a line about it."""
         if self.detector is None:
             raise RuntimeError("load() comes before do() where scans are to do")
+        refuse_unfetched(scan.path)
         detection = self.detector.detect(scan.path)
         for warning in detection.warnings:
             self.display.line(f"{shown(scan.name)}: warning: {warning}", style="yellow")

@@ -190,11 +190,17 @@ def _without_doubles(scans: list[BidsScan]) -> tuple[list[BidsScan], list[LeftOu
     left_out = []
     for scan in sorted(scans, key=_preference):
         if scan.name in kept:
-            reason = "a second image of one name (.nii beside .nii.gz, or UNIT1 beside T1w)"
-            left_out.append(LeftOut(scan.path, f"{reason}; the first is taken"))
+            taken = kept[scan.name].path
+            ending = ENDINGS[0] if taken.name.endswith(ENDINGS[0]) else ENDINGS[1]
+            what = ending if _same_suffix(taken, scan.path) else suffix_of(taken.name)
+            left_out.append(LeftOut(scan.path, f"the {what} image of the same name is taken"))
         else:
             kept[scan.name] = scan
     return list(kept.values()), left_out
+
+
+def _same_suffix(one: Path, other: Path) -> bool:
+    return suffix_of(one.name) == suffix_of(other.name)
 
 
 def _preference(scan: BidsScan) -> tuple[bool, bool, bool, str]:
