@@ -20,7 +20,7 @@ ODD = {
 
 @pytest.mark.parametrize(("raw", "text"), ODD.items(), ids=list(ODD.values()))
 def test_what_is_shown_can_be_written_and_leads_back(tmp_path: Path, raw: bytes, text: str):
-    file = Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), raw)))
+    file = tmp_path / os.fsdecode(raw)
     try:
         file.write_text("x", encoding="utf-8")
     except OSError:

@@ -1,4 +1,4 @@
-"""Temporary folders: gone after every kind of end; what killed runs left goes, a user's own stays."""
+"""Temporary folders: gone after every kind of end; what killed runs left goes too."""
 
 from __future__ import annotations
 
@@ -123,11 +123,11 @@ def test_no_temporary_folder_at_all_says_what_to_set(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(tempfile, "gettempdir", none)
     monkeypatch.setenv("TMPDIR", "/nowhere")
-    with pytest.raises(OutputError, match=r"TMPDIR, which is /nowhere.*set TMPDIR to a folder"):
-        with temporary_folder():
-            pass
+    said = r"TMPDIR, which is /nowhere.*set TMPDIR to a folder"
+    with pytest.raises(OutputError, match=said), temporary_folder():
+        pass
 
 
 def test_a_temporary_folder_that_is_gone_says_what_to_set(tmp_path: Path):
-    with pytest.raises(OutputError, match="cannot be written.*set TMPDIR to another folder"):
+    with pytest.raises(OutputError, match=r"cannot be written.*set TMPDIR to another folder"):
         make_temporary(tmp_path / "gone")

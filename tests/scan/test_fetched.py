@@ -33,7 +33,7 @@ def test_a_pointer_says_how_to_fetch(tmp_path: Path, kind: str, name: str):
 def test_a_link_into_the_annex_says_how_to_fetch(tmp_path: Path):
     path = tmp_path / "sub-02_T1w.nii.gz"
     path.symlink_to(f"../../.git/annex/objects/3f/v2/{KEY}/{KEY}")
-    with pytest.raises(ScanError, match="not fetched.*datalad get"):
+    with pytest.raises(ScanError, match=r"not fetched.*datalad get"):
         read_scan(path)
 
 

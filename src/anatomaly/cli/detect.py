@@ -13,7 +13,7 @@ from anatomaly.cli.naming import result_names
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
 from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, AnomalyConfig, DetectConfig, PreprocessConfig
-from anatomaly.errors import AnatomalyError, ConfigError, DicomError
+from anatomaly.errors import ConfigError, DicomError
 from anatomaly.names import shown, writable
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def write_cohort_page(output: Path, display: Display) -> None:
 
     try:
         display.note(f"all results: {shown(write_index(output))}")
-    except (AnatomalyError, OSError) as error:
+    except Exception as error:
         display.line(f"no cohort page: {type(error).__name__}: {error}", style="yellow")
 
 

@@ -128,7 +128,8 @@ def _use_output(output: Path, why: str, display: Display) -> None:
     earlier = tempfile.tempdir
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder.absolute())
     display.line(
-        f"{why}: files in between go to a hidden folder in {shown(output)}", style="yellow"
+        f"{why}; this time files in between go to a hidden folder in {shown(output)}",
+        style="yellow",
     )
 
     def end() -> None:

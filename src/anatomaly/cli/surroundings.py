@@ -5,6 +5,7 @@ Only the command line does this: whoever imports the package keeps handlers and 
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -42,6 +43,7 @@ def surroundings() -> Iterator[None]:
     Text that a stream's encoding lacks is printed as an escape. Figures need no window.
     """
     os.environ["MPLBACKEND"] = "agg"
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # advice on where to keep its cache
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # closed, or not of the usual kind
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
