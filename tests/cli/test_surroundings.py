@@ -150,3 +150,8 @@ def test_text_beyond_ascii_is_escaped_where_it_cannot_be_printed():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == rb"10 mm\xb3 \u2192 \udce4" + b"\n"
+
+
+def test_a_program_whose_streams_were_closed_works():
+    command = f"{sys.executable} -m anatomaly.cli.main info >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0

@@ -44,9 +44,11 @@ def surroundings() -> Iterator[None]:
     """
     os.environ["MPLBACKEND"] = "agg"
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # advice on where to keep its cache
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # closed, or not of the usual kind
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the program
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        with suppress(AttributeError, OSError, ValueError):  # not a stream of the usual kind
+            getattr(sys, name).reconfigure(errors="backslashreplace")
     try:
         with _OrderlyEnd():
             yield
