@@ -165,3 +165,21 @@ def test_bidsignore_reads_as_a_gitignore_does(tmp_path: Path, lines: str, ignore
     assert {name for name in names if is_ignored(Path(name), rules)} == ignored
     left = {path for path, why in told(root).items() if why == "named in .bidsignore"}
     assert left == ignored
+
+
+def test_a_person_who_cannot_be_read_stops_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    root = data_set(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1w.nii.gz")
+    listed = Path.iterdir
+
+    def denied(self: Path):
+        if "sub-01" in self.parts:
+            raise PermissionError(13, "Permission denied", str(self))
+        return listed(self)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    (left,) = select_sessions(root).left_out
+    assert (left.path.name, left.refused) == ("sub-01", True)
+    assert "Permission denied" in left.reason
+    assert taken(root) == ["sub-02_T1w.nii.gz"]

@@ -142,8 +142,16 @@ def select_sessions(
     ignored = read_ignored(folder)
     found, left_out = [], list(misplaced(folder, chosen))
     for person in chosen:
-        anats = [anat for anat in _anats(person) if _is_wanted(anat, wanted_visits)]
-        read = [_read_anat(anat, folder, ignored) for anat in anats]
+        try:
+            read = [
+                _read_anat(anat, folder, ignored)
+                for anat in _anats(person)
+                if not wanted_visits or anat.parent.name in wanted_visits
+            ]
+        except OSError as error:
+            why = f"cannot be read ({error.strerror}); check its permissions"
+            left_out.append(LeftOut(person, why, refused=True))
+            continue
         found += [session for session, _ in read if session.scans]
         left_out += [each for _, left in read for each in left]
         if not any(session.scans or left for session, left in read) and not wanted_visits:
@@ -152,10 +160,6 @@ def select_sessions(
     return Selection(
         tuple(found), tuple(left_out), unknown, tuple(sorted(names)), tuple(sorted(visits))
     )
-
-
-def _is_wanted(anat: Path, visits: Collection[str]) -> bool:
-    return not visits or anat.parent.name in visits
 
 
 def _read_anat(anat: Path, folder: Path, ignored: Rules) -> tuple[BidsSession, list[LeftOut]]:

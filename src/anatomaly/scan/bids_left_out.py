@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,7 @@ class LeftOut:
     Attributes:
         path: of the image, or of a folder.
         reason: in plain words, the same for all of one kind.
-        refused: an error in the data set that could mix up people, not a choice of ours.
+        refused: an error in the data set, which counts as a failure, not a choice of ours.
     """
 
     path: Path
@@ -88,10 +89,11 @@ def misplaced(folder: Path, people: Iterable[Path]) -> Iterator[LeftOut]:
         if name.lower().startswith("sub-") and not name.startswith("sub-") and path.is_dir():
             yield LeftOut(path, "no person's folder: BIDS writes sub- in small letters; rename it")
     for person in people:
-        for place in (person, *sorted(person.glob("ses-*"))):
-            for path in images_in(place) if place.is_dir() else ():
-                if suffix_of(path.name).lower() in _SUFFIXES:
-                    yield LeftOut(path, "outside the folder anat, where BIDS has such scans")
+        with suppress(OSError):  # who reads its scans tells
+            for place in (person, *sorted(person.glob("ses-*"))):
+                for path in images_in(place) if place.is_dir() else ():
+                    if suffix_of(path.name).lower() in _SUFFIXES:
+                        yield LeftOut(path, "outside the folder anat, where BIDS has such scans")
 
 
 def images_in(place: Path) -> list[Path]:
