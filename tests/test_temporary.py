@@ -98,6 +98,7 @@ def test_what_is_in_use_stays(root: Path):
         ("anatomaly-analyse", ("scan.nii", "mask.nii")),
         (f"{PREFIX}of my own", ("moving.nii",)),
         ("anatomaly", ("run.json",)),
+        ("anatomaly_dicom_results", ("lesions_seg.dcm",)),
     ],
 )
 def test_a_folder_of_the_user_is_never_taken_for_ours(

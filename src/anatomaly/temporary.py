@@ -21,17 +21,18 @@ from anatomaly.leftovers import hold_lock, is_stale
 PREFIX = "anatomaly-temporary-"
 """Distinctive, because what starts with it and is nobody's is removed."""
 
-_OURS = re.compile(rf"\.?{PREFIX}[a-z0-9_]{{8}}|anatomaly_dicom_\w+")
-"""Names of today, hidden where the folder lies beside results, and of DICOM before."""
+_OURS = re.compile(rf"\.?{PREFIX}[a-z0-9_]{{8}}")
+"""Hidden where the folder lies beside results."""
 
 _PRIVATE = 0o700
 _EARLIER = re.compile(r"anatomaly-[a-z0-9_]{8}")
+_EARLIER_DICOM = re.compile(r"anatomaly_dicom_\w+")
 _EARLIER_FILES = {
     "moving.nii", "target.nii", "out.nii", "affine.json", "scan.nii", "mask.nii", "field.nii",
     "corrected.nii",
 }  # fmt: skip
 _EARLIER_PAIRS = ({"moving.nii", "target.nii"}, {"scan.nii", "mask.nii"})
-"""Versions before this one took a name that a user may take too: what lies in it must tell."""
+"""Versions before this one took names that a user may take too: what lies in them must tell."""
 
 
 @contextmanager
@@ -120,6 +121,8 @@ def _is_ours(folder: Path) -> bool:
         held = {entry.name for entry in folder.iterdir()}
     except OSError:
         return False
+    if _EARLIER_DICOM.fullmatch(folder.name):
+        return all(name.startswith("series_") for name in held)
     is_private = stat.S_IMODE(status.st_mode) == _PRIVATE
     is_known = held <= _EARLIER_FILES and any(pair <= held for pair in _EARLIER_PAIRS)
     return bool(_EARLIER.fullmatch(folder.name)) and is_private and is_known

@@ -103,5 +103,5 @@ class Display(logging.Handler):
 
     def line(self, text: str, style: str | None = None) -> None:
         """Write one line, above the bar if there is one; a stream that is gone costs no result."""
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             self.console.print(writable(text), style=style)
