@@ -209,6 +209,12 @@ def test_options_of_every_bids_app_are_taken(raw, detector, tmp_path, monkeypatc
         assert tempfile.gettempdir() == str(tmp_path / "work")
 
 
+def test_labels_that_swallow_the_folders_are_explained(capsys):
+    with pytest.raises(SystemExit):
+        app("--participant-label", "01", "raw", "out", "participant")
+    assert "options that take several values go to the end" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("word", ["-v", "--version"])
 def test_version(word, capsys):
     with pytest.raises(SystemExit) as left:

@@ -52,6 +52,8 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print usage and leave."""
         self.print_usage(sys.stderr)
+        if "arguments are required" in message:  # --participant-label 01 RAW OUT took all of them
+            message += "; options that take several values go to the end"
         self.exit(USAGE, f"{self.prog}: {message}\n")
 
 
