@@ -50,3 +50,19 @@ def test_several_writers_do_not_meet(tmp_path: Path) -> None:
         second.write_text("2")
     assert path.read_text() == "1"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_left_goes_after_a_day(tmp_path: Path):
+    import os
+    import time
+
+    for name, age in (
+        (".a.txt.0001.part", 90_000),
+        (".a.txt.0002.part", 10),
+        (".b.1.part", 90_000),
+    ):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
+    with whole_file(tmp_path / "a.txt", several=True) as temporary:
+        temporary.write_text("x")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".a.txt.0002.part", ".b.1.part", "a.txt"]

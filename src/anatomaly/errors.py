@@ -36,7 +36,7 @@ class BidsError(AnatomalyError):
 
 
 class OutputError(AnatomalyError):
-    """The output folder cannot be written."""
+    """The output folder, or the folder for files in between, cannot be written."""
 
 
 class DicomError(AnatomalyError):

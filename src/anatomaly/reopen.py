@@ -16,6 +16,7 @@ from nibabel.filebasedimages import ImageFileError
 
 from anatomaly.errors import AnatomalyError, ScanError
 from anatomaly.geometry import affine_in_mm
+from anatomaly.names import path_of
 from anatomaly.native import template_tissue_native
 from anatomaly.report.index import read_rows
 from anatomaly.report.layers import Layers, PageVolumes, UInt8, make_layers, read_layers
@@ -163,10 +164,10 @@ def _build_layers(folder: Path, run: Mapping[str, Any], kept: _Kept) -> Layers |
 def _find_scan(run: Mapping[str, Any], grid: Volume) -> Volume | None:
     """Return the scan itself where it still lies and is the same; None otherwise."""
     source = run["scan"].get("source")
-    if not source or not Path(source).exists():
+    if not source:
         return None
     try:
-        scan = read_scan(source)
+        scan = read_scan(path_of(source))
     except AnatomalyError:
         return None
     same = scan.metadata.get("sha256") == run["scan"].get("sha256")

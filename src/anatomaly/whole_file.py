@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+
+_OLD_SECONDS = 86_400.0
 
 
 @contextmanager
@@ -13,7 +17,8 @@ def whole_file(path: Path, several: bool = False) -> Iterator[Path]:
     """Yield a hidden name beside `path`; what the block writes there takes its place at the end.
 
     When the block fails, what it wrote is removed and an older file at `path` is as it was. What a
-    killed process left under the hidden name is written over by the next one (not if `several`).
+    killed process left under the hidden name is written over by the next one (if `several`, it is
+    removed when it is a day old).
     NIfTI files have writers of their own in `scan`: they need an ending, or tell a full disk.
 
     Args:
@@ -26,6 +31,8 @@ def whole_file(path: Path, several: bool = False) -> Iterator[Path]:
     """
     token = f".{secrets.token_hex(4)}" if several else ""
     temporary = path.with_name(f".{path.name}{token}.part")
+    if several:
+        _remove_old(path)
     try:
         yield temporary
         temporary.replace(path)
@@ -33,3 +40,11 @@ def whole_file(path: Path, several: bool = False) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def _remove_old(path: Path) -> None:
+    """Remove hidden files that processes left which wrote the same file and were killed."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.part"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _OLD_SECONDS:
+                left.unlink()

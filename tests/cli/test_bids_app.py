@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -135,3 +136,110 @@ def test_wrong_usage_is_64_and_not_2(words, capsys):
     with pytest.raises(SystemExit) as left:
         app(*(("raw", "out", "participant", *words) if words else ()))
     assert left.value.code == 64
+
+
+def test_a_file_under_another_persons_label_is_refused_and_the_others_go_on(
+    raw, fakes, detector, tmp_path, capsys
+):
+    (raw / "sub-03/anat/sub-03_FLAIR.nii.gz").unlink()
+    fakes.write_head(raw / "sub-02/anat/sub-01_FLAIR.nii.gz")
+    out = tmp_path / "out"
+    assert app(raw, out, "participant") == 65
+    assert detector.seen == ["sub-01_T1w.nii.gz", "sub-02_T1w.nii.gz"]
+    said = capsys.readouterr().err
+    assert "sub-01_FLAIR.nii.gz: FAILED: its name is not that of its folder sub-02" in said
+    assert "sub-03: left out: no T1w, T2w or FLAIR scan" in said
+    assert not list(out.rglob("*FLAIR*"))
+    assert app(raw, out, "group") == 0
+    failed = (out / "failures.tsv").read_text("utf-8")
+    assert "bids:raw:sub-02/anat/sub-01_FLAIR.nii.gz\tBidsError" in failed
+    (raw / "sub-02/anat/sub-01_FLAIR.nii.gz").unlink()
+    assert app(raw, out, "group") == 0
+    assert not (out / "failures.tsv").exists()
+
+
+def test_what_is_not_fetched_says_how_to_fetch_it(raw, detector, tmp_path, capsys):
+    broken = raw / "sub-03/anat/sub-03_FLAIR.nii.gz"
+    broken.write_text("/annex/objects/MD5E-s5231288--8af00966a4838b26260d375b22d8d84c.nii.gz\n")
+    link = raw / "sub-04/anat/sub-04_T1w.nii.gz"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("../../.git/annex/objects/3f/v2/K/K")
+    assert app(raw, tmp_path / "out", "participant") == 65
+    assert detector.seen == ["sub-01_T1w.nii.gz", "sub-02_T1w.nii.gz"]
+    assert capsys.readouterr().err.count("not fetched, git-annex keeps") >= 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--participant-label", "01", "99"),
+        ("--participant_label", "sub-01", "--participant_label", "sub-99"),
+    ],
+)
+def test_a_label_that_matches_nobody_is_told_and_the_others_are_done(
+    raw, detector, tmp_path, capsys, words
+):
+    assert app(raw, tmp_path / "out", "participant", *words) == 18
+    assert detector.seen == ["sub-01_T1w.nii.gz"]
+    assert "sub-99: no such label" in capsys.readouterr().err
+
+
+def test_a_label_without_its_zeros_is_answered_with_the_right_one(raw, detector, tmp_path, capsys):
+    assert app(raw, tmp_path / "out", "participant", "--participant-label", "1") == 18
+    assert "did you mean sub-01? there are 3: sub-01, sub-02, sub-03" in capsys.readouterr().err
+    assert app(raw, tmp_path / "out", "participant", "--session-label", "x") == 18
+    assert "ses-x: no such label in the data set; it has none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--skip-bids-validation", "-w", "{work}"),
+        ("--skip_bids_validation", "--work-dir", "{work}", "-v"),
+        ("--skip_bids_validator", "--work_dir", "{work}", "-vv"),
+        ("--skip-bids-validator", "--verbose"),
+    ],
+)
+def test_options_of_every_bids_app_are_taken(raw, detector, tmp_path, monkeypatch, words):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    filled = [word.format(work=tmp_path / "work") for word in words]
+    assert app(raw, tmp_path / "out", "participant", "--participant-label", "01", *filled) == 0
+    if "{work}" in words:
+        assert tempfile.gettempdir() == str(tmp_path / "work")
+
+
+def test_labels_that_swallow_the_folders_are_explained(capsys):
+    with pytest.raises(SystemExit):
+        app("--participant-label", "01", "raw", "out", "participant")
+    assert "options that take several values go to the end" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["-v", "--version"])
+def test_version(word, capsys):
+    with pytest.raises(SystemExit) as left:
+        app(word)
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith("anatomaly ")
+
+
+def test_what_is_left_out_is_told_once_a_reason(raw, fakes, detector, tmp_path, capsys):
+    for number in (1, 2):
+        fakes.write_head(raw / f"sub-0{number}/anat/sub-0{number}_ce-gad_T1w.nii.gz")
+        fakes.write_head(raw / f"sub-0{number}/anat/sub-0{number}_T1w.nii")
+    fakes.write_head(raw / "sub-01/anat/sub-01_run-2_T1w.nii.gz")
+    people = ("--participant-label", "01", "02")
+    out = tmp_path / "out"
+    assert app(raw, out, "participant", *people) == 0
+    said = capsys.readouterr().err
+    assert "sub-01_ce-gad_T1w.nii.gz and 1 more: left out: after contrast agent" in said
+    assert "sub-01_T1w.nii and 1 more: left out: the .nii.gz image of the same name" in said
+    assert "not in it: sub-01_run-2_T1w" in said
+    assert "with warnings, see the top of their pages: 5 maps" in said
+    assert app(raw, out, "group") == 0
+    rows = [line.split("\t") for line in (out / "group_left_out.tsv").read_text().splitlines()]
+    assert rows[0] == ["participant_id", "session_id", "file", "reason"]
+    assert ["sub-02", "n/a", "sub-02/anat/sub-02_T1w.nii"] in [row[:3] for row in rows]
+    table = (out / "group_volumes.tsv").read_text("utf-8")
+    assert table.count("a doubt") == 5
+    assert "a doubt" in (out / "index.html").read_text("utf-8")

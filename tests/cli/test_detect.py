@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from anatomaly.cli import run_scans
 from anatomaly.cli.detect import parse_outputs
 from anatomaly.config import OUTPUTS
-from anatomaly.errors import ConfigError
+from anatomaly.errors import ConfigError, OutputError
 
 
 def test_good_scan(run, fake, tmp_path):
@@ -245,3 +246,43 @@ def test_outputs_list(run, fake, tmp_path):
     assert parse_outputs("all") is None
     with pytest.raises(ConfigError, match="empty"):
         parse_outputs(" , ")
+
+
+@pytest.mark.parametrize("kind", ["good", "broken", "bug", "doubtful"])
+def test_a_name_that_is_no_text_costs_nothing(run, fake, tmp_path, kind):
+    odd, place = f"{kind}_Sch\udce4del_T1w.nii.gz", tmp_path / "out"
+    try:
+        (tmp_path / odd).touch()
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    result = run("detect", tmp_path / odd, tmp_path / "other.nii.gz", "-o", place)
+    assert rf"{kind}_Sch\xe4del_T1w" in result.stderr
+    assert not isinstance(result.exception, UnicodeError)
+    made = (place / f"{kind}_Sch\udce4del_T1w" / "run.json").is_file()
+    assert made == (kind in ("good", "doubtful"))
+    assert result.exit_code == (0 if made else 1)
+    if not made:
+        assert rf"{kind}_Sch\xe4del_T1w.nii.gz" in (place / "failures.tsv").read_text("utf-8")
+    assert (place / "index.html").is_file()
+
+
+def test_many_scans_end_with_how_many_need_a_look(run, fake, tmp_path):
+    scans = ("good.nii.gz", "doubtful.nii.gz", "doubtful_too.nii.gz", "broken.nii.gz")
+    last = run("detect", *scans, "-o", tmp_path).stderr
+    assert "4 scans: 3 with a result, 2 of them with warnings; 1 failed" in last
+    assert "scans: " not in run("detect", "good.nii.gz", "-o", tmp_path / "alone").stderr
+
+
+def test_a_table_of_failures_that_cannot_be_written_hides_no_failure(
+    run, fake, tmp_path, monkeypatch
+):
+    def full(path, text):
+        raise OutputError(f"cannot write {path} (No space left on device)")
+
+    monkeypatch.setattr(run_scans, "write_whole", full)
+    result = run("detect", "bug.nii.gz", "good.nii.gz", "-o", tmp_path)
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "no failures.tsv: cannot write" in result.stderr
+    assert "ZeroDivisionError" in result.stderr.split("no failures.tsv")[1]
+    assert "1 of 2 scans failed" in result.stderr

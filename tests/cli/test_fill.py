@@ -79,3 +79,21 @@ def test_the_scan_itself_is_never_overwritten(run, case):
     scan, result, data, _ = case
     assert run("fill", scan, "-o", scan, "--result", result).exit_code == 1
     np.testing.assert_array_equal(np.asanyarray(nib.load(scan).dataobj), data)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("filled.txt", "ends with .nii.gz or .nii"),
+        ("folder.nii", "is a folder"),
+        ("sub_T1w.nii.gz", "is the scan itself"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_before_the_scan_is_searched(
+    run, fake, case, tmp_path, name, said
+):
+    (tmp_path / "folder.nii").mkdir()
+    done = run("fill", case[0], "-o", tmp_path / name)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert fake.seen == []

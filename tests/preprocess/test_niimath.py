@@ -47,3 +47,12 @@ def test_unwritable_temporary_folder_says_what_to_do(tmp_path):
     volume = Volume(np.zeros((2, 3, 4), dtype=np.float32), np.eye(4))
     with pytest.raises(PreparationError, match="TMPDIR"):
         write_nifti(tmp_path / "gone" / "in.nii", volume)
+
+
+@pytest.mark.parametrize("kept", [0, 200, 400])
+def test_a_file_that_a_full_disk_cut_short_says_so(tmp_path, kept):
+    path = tmp_path / "field.nii"
+    write_nifti(path, Volume(np.ones((5, 7, 4), dtype=np.float32), np.eye(4)))
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(PreparationError, match=r"a part of field.nii alone.*TMPDIR"):
+        read_nifti(path)

@@ -107,3 +107,21 @@ def test_names_are_escaped():
     page = render_index([Entry(HOSTILE, reasons=(HOSTILE,), failed=True)], HOSTILE)
     assert "</script>&" not in page and "sub <b>" not in page
     assert page.count("sub &lt;b&gt;&amp;") >= 4
+
+
+def test_a_result_whose_name_is_no_text_is_linked_to_by_its_bytes(result, tmp_path):
+    try:
+        result("Sch\udce4del", page=True)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+    page = write_index(tmp_path).read_text("utf-8")
+    assert 'href="Sch%E4del/report.html"' in page
+    assert r"Sch\xe4del" in page
+
+
+def test_warnings_of_a_result_stand_in_its_line(result, tmp_path):
+    result("a", warnings=["the left is not marked"])
+    result("b")
+    page = write_index(tmp_path).read_text("utf-8")
+    (row,) = re.findall(r'<tr class="look" data-name="a".*?</tr>', page, re.DOTALL)
+    assert "the left is not marked" in row

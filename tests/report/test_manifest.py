@@ -60,3 +60,14 @@ def test_versions_are_those_of_the_installed_packages():
     assert versions["numpy"] == np.__version__
     assert versions["anatomaly"] == version("anatomaly")
     assert {"torch", "niimath", "nilearn", "deepbet", "python", "platform"} <= versions.keys()
+
+
+def test_a_name_that_is_no_text_is_written_so_that_json_can_be_read(tmp_path):
+    run = {"source": Path("Sch\udce4del.nii"), "warnings": ["of Sch\udce4del"], "k\udce4y": 1}
+    write_manifest(tmp_path / "run.json", run)
+    read = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    assert read == {
+        "source": r"Sch\xe4del.nii",
+        "warnings": [r"of Sch\xe4del"],
+        r"k\xe4y": 1,
+    }

@@ -19,8 +19,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, 
 from scipy.spatial.transform import Rotation
 
 from anatomaly.errors import ScanError
+from anatomaly.leftovers import hold_lock
 from anatomaly.scan import dicom
-from anatomaly.scan.leftovers import hold_lock
 from anatomaly.scan.read import read_scan
 
 SIZE = (36, 30, 24)  # columns, rows, slices

@@ -17,9 +17,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from anatomaly import leftovers
 from anatomaly.errors import OutputError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
-from anatomaly.scan import leftovers, write
+from anatomaly.scan import write
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.scan.write import output_folder, write_volume
 from anatomaly.volume import Scan, Volume
@@ -413,3 +414,44 @@ def test_results_of_raw_heads_lie_on_their_scans(data_folder: Path, tmp_path: Pa
         for field in ("sform_code", "qform_code", "xyzt_units"):
             assert after.header[field] == before.header[field]
         assert np.array_equal(np.asanyarray(after.dataobj), mask.data)
+
+
+def test_two_jobs_that_write_one_result_again_and_again_both_succeed(tmp_path: Path):
+    import threading
+
+    failed: list[Exception] = []
+
+    def job(name: str) -> None:
+        for turn in range(40):
+            try:
+                with output_folder(tmp_path / "x") as folder:
+                    write_result(folder, f"{name} {turn}")
+            except Exception as error:
+                failed.append(error)
+
+    jobs = [threading.Thread(target=job, args=(name,)) for name in ("one", "two", "three")]
+    for thread in jobs:
+        thread.start()
+    for thread in jobs:
+        thread.join()
+    assert failed == []
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_signal_between_the_two_renames_keeps_the_older_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with output_folder(tmp_path / "x") as folder:
+        write_result(folder, "1")
+    rename = Path.rename
+
+    def interrupted(self: Path, target: Path) -> Path:
+        if self.name.endswith(".partial"):
+            raise SystemExit(143)
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(SystemExit), output_folder(tmp_path / "x") as folder:
+        write_result(folder, "2")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert (tmp_path / "x" / "run.json").read_text() == "1"

@@ -186,8 +186,13 @@ def write_table(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, 
     """
     columns = tuple(columns)
     lines = ["\t".join(columns)]
-    lines += ["\t".join(row.get(column) or "n/a" for column in columns) for row in rows]
+    lines += ["\t".join(_cell(row.get(column)) for column in columns) for row in rows]
     write_whole(path, "\n".join(lines) + "\n")
+
+
+def _cell(text: str | None) -> str:
+    """Return one cell of a table: on one line, without tabs."""
+    return " ".join((text or "").split()) or "n/a"
 
 
 def read_json(path: Path) -> dict[str, Any]:

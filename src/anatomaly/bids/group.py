@@ -11,9 +11,12 @@ from anatomaly.anomaly.lesions import LESION_COLUMNS
 from anatomaly.bids.dataset import Derivatives, read_json, write_table
 from anatomaly.errors import BidsError
 from anatomaly.report.index import read_rows, write_index
+from anatomaly.scan.bids import select_sessions
+from anatomaly.scan.bids_left_out import LeftOut
 
 WHOSE = ("participant_id", "session_id", "map", "sequences")
 VOLUME_COLUMNS = (*WHOSE, "lesions", "volume_ml", "brain_ml", "threshold", "warnings", "file")
+LEFT_OUT_COLUMNS = ("participant_id", "session_id", "file", "reason")
 LESION_TABLE_COLUMNS = (*WHOSE, *LESION_COLUMNS)
 
 
@@ -38,13 +41,13 @@ class _Map:
 
 
 def write_group(out: Derivatives) -> list[Path]:
-    """Write `group_volumes.tsv`, `group_lesions.tsv`, `failures.tsv` and `index.html`.
+    """Write `group_*.tsv` (volumes, lesions, left_out), `failures.tsv` and `index.html`.
 
     A map is that of one scan (T1w, T2w, FLAIR) or of a session; a session of one sequence has
     both, so filter by the column `map` before you add up.
 
     Args:
-        out: the data set; only what it holds is read.
+        out: the data set; of the raw one the names alone are read, for what is left out of it.
 
     Returns:
         The files, of those there is something to say in.
@@ -54,7 +57,12 @@ def write_group(out: Derivatives) -> list[Path]:
         OutputError: the folder cannot be written.
     """
     maps = list(_maps(out.root))
-    failures = out.read_logs()
+    left_out = _left_out(out.source)
+    refused = [left for left in left_out if left.refused]
+    failures = out.read_logs() + [
+        {"scan": out.uri(left.path), "error": "BidsError", "reason": left.reason}
+        for left in refused
+    ]
     if not maps and not failures:
         raise BidsError(f"{out.root}: no results in it; run the participant level first")
     volumes, lesions = out.root / "group_volumes.tsv", out.root / "group_lesions.tsv"
@@ -67,8 +75,34 @@ def write_group(out: Derivatives) -> list[Path]:
     failed.unlink(missing_ok=True)
     if failures:
         write_table(failed, ("scan", "error", "reason"), failures)
-    written = [volumes, lesions, *([failed] if failures else [])]
+    omitted = out.root / "group_left_out.tsv"
+    omitted.unlink(missing_ok=True)
+    if left_out:
+        write_table(
+            omitted, LEFT_OUT_COLUMNS, [_left_out_row(left, out.source) for left in left_out]
+        )
+    written = [volumes, lesions, *(path for path in (failed, omitted) if path.is_file())]
     return [*written, write_index(out.root)]
+
+
+def _left_out(source: Path) -> tuple[LeftOut, ...]:
+    """Return what is left out of the raw data set; nothing where it is not here any more."""
+    try:
+        return select_sessions(source).left_out
+    except (BidsError, OSError):
+        return ()
+
+
+def _left_out_row(left: LeftOut, source: Path) -> dict[str, str]:
+    """Return a line of `group_left_out.tsv`: whose folder it lies in, not whose name it has."""
+    relative = left.path.relative_to(source)
+    visits = [part for part in relative.parts if part.startswith("ses-")]
+    return {
+        "participant_id": relative.parts[0],
+        "session_id": visits[0] if len(relative.parts) > 1 and visits else "",
+        "file": relative.as_posix(),
+        "reason": left.reason,
+    }
 
 
 def _maps(root: Path) -> Iterator[_Map]:

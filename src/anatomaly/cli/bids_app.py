@@ -9,22 +9,31 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence as Many
+from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from anatomaly import __version__
 from anatomaly.cli.progress import Display
-from anatomaly.cli.run_scans import Failure, check_writable, show_failures
+from anatomaly.cli.readiness import check_writable, use_temporary
+from anatomaly.cli.run_scans import Failure, show_failures
+from anatomaly.cli.surroundings import surroundings
 from anatomaly.config import AnomalyConfig, DetectConfig, PreprocessConfig
 from anatomaly.errors import AnatomalyError, BidsError, ConfigError, OutputError
-from anatomaly.scan.bids import find_sessions
+from anatomaly.names import shown, writable
+from anatomaly.scan.bids import BidsSession, Selection, find_sessions, select_sessions
+from anatomaly.scan.bids_left_out import LeftOut
 from anatomaly.types import SEQUENCES
+
+if TYPE_CHECKING:
+    from anatomaly.bids.dataset import Derivatives
 
 OK, FAILED, INVALID_BIDS, UNKNOWN_LEVEL, NOTHING_SELECTED = 0, 1, 16, 17, 18
 USAGE, BAD_DATA, NO_INPUT, CANNOT_CREATE, IO_ERROR = 64, 65, 66, 73, 74
 """Exit statuses of the BIDS execution specification, and of BSD's sysexits."""
 
-BAD_SCAN = {"ScanError", "GeometryError", "PreparationError"}
+BAD_SCAN = {"ScanError", "GeometryError", "PreparationError", "BidsError"}
+LISTED_LABELS = 20
 _EPILOG = """\
 examples:
   anatomaly-bids raw raw/derivatives/anatomaly participant
@@ -32,8 +41,8 @@ examples:
   anatomaly-bids raw raw/derivatives/anatomaly group
 
 exit status: 0 all succeeded, 1 something failed, 16 no BIDS data set, 17 unknown level,
-18 the filters select nothing, 64 wrong usage, 65 every failure is a bad scan, 66 no input,
-73 the output cannot be created, 74 it cannot be written.
+18 the filters, or one label of them, select nothing, 64 wrong usage, 65 every failure is a bad
+scan or a wrong name, 66 no input, 73 the output cannot be created, 74 it cannot be written.
 Research software, not a medical device."""
 
 
@@ -43,12 +52,15 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print usage and leave."""
         self.print_usage(sys.stderr)
+        if "arguments are required" in message:  # --participant-label 01 RAW OUT took all of them
+            message += "; options that take several values go to the end"
         self.exit(USAGE, f"{self.prog}: {message}\n")
 
 
 def main(arguments: Many[str] | None = None) -> NoReturn:
     """Run the BIDS App and exit with its status."""
-    sys.exit(run(arguments))
+    with surroundings():
+        sys.exit(run(arguments))
 
 
 def run(arguments: Many[str] | None = None) -> int:
@@ -60,7 +72,8 @@ def run(arguments: Many[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    told = make_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    told = make_parser().parse_args(["--version"] if list(words) == ["-v"] else words)
     levels = {"participant": _participant_level, "group": _group_level}
     if told.analysis_level not in levels:
         _say(f"unknown analysis level {told.analysis_level}; choose participant or group")
@@ -89,12 +102,12 @@ def make_parser() -> argparse.ArgumentParser:
     chosen = parser.add_argument_group("which scans (all without these)")
     add = chosen.add_argument
     add(
-        "--participant-label", "--participant_label", nargs="+", default=[], metavar="LABEL",
-        help="these people; with or without sub-, several after a space",
+        "--participant-label", "--participant_label", nargs="+", action="extend", default=[],
+        metavar="LABEL", help="these people; with or without sub-, several after a space",
     )  # fmt: skip
     add(
-        "--session-label", "--session_label", nargs="+", default=[], metavar="LABEL",
-        help="these sessions; with or without ses-",
+        "--session-label", "--session_label", nargs="+", action="extend", default=[],
+        metavar="LABEL", help="these sessions; with or without ses-",
     )  # fmt: skip
     add(
         "--sequence", nargs="+", choices=SEQUENCES, default=list(SEQUENCES),
@@ -102,6 +115,15 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     how = parser.add_argument_group("how")
     add = how.add_argument
+    add(
+        "-w", "--work-dir", "--work_dir", type=Path, metavar="DIR",
+        help="folder for files in between (default: TMPDIR); they are removed again",
+    )  # fmt: skip
+    add(
+        "--skip-bids-validation", "--skip_bids_validation", "--skip-bids-validator",
+        "--skip_bids_validator", action="store_true",
+        help="taken as every BIDS App does; the validator is never run, names alone are read",
+    )  # fmt: skip
     add("--redo", action="store_true", help="compute again what is finished")
     add(
         "--n-cpus", "--n_cpus", "--nprocs", type=_count, default=0, metavar="N",
@@ -118,7 +140,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="drop pieces of the mask that are smaller (default: %(default)s)",
     )  # fmt: skip
     add("--force", action="store_true", help="go on where the checks would refuse a scan")
-    add("--verbose", action="store_true", help="say more while working")
+    add(
+        "-v", "--verbose", action="count", default=0,
+        help="say more while working; -v and nothing else is --version",
+    )  # fmt: skip
     add("--quiet", action="store_true", help="only warnings and errors")
     return parser
 
@@ -131,38 +156,89 @@ def _count(text: str) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"anatomaly-bids: {text}", file=sys.stderr)
+    print(f"anatomaly-bids: {writable(text)}", file=sys.stderr)
 
 
 def _participant_level(told: argparse.Namespace) -> int:
     """Every scan that is not finished, then every session; a bad one never stops the others."""
     from anatomaly.bids.dataset import Derivatives
-    from anatomaly.cli.bids_sessions import SessionWorker
 
     out = Derivatives(told.bids_dir.resolve(), told.output_dir.resolve())
     try:
         config = _config(told)
+        selection = select_sessions(out.source, told.participant_label, told.session_label)
         sessions = [
             session
-            for session in find_sessions(out.source, told.participant_label, told.session_label)
+            for session in selection.sessions
             if any(scan.sequence in told.sequence for scan in session.scans)
         ]
-        if not sessions:
-            return _nothing_selected(out.source)
+        for label in selection.unknown:
+            _say(_no_such(label, selection))
+        if not sessions and not any(left.refused for left in selection.left_out):
+            return _nothing_selected(out.source, selection)
         check_writable(out.root)
+        if told.work_dir:
+            use_temporary(told.work_dir)
         out.prepare()
     except AnatomalyError as error:
         _say(str(error))
         codes = {ConfigError: USAGE, BidsError: INVALID_BIDS, OutputError: CANNOT_CREATE}
         return codes.get(type(error), FAILED)
+    failures = _work_through(selection.left_out, sessions, out, config, told)
+    status = FAILED if failures is None else _status(failures)
+    return NOTHING_SELECTED if status == OK and selection.unknown else status
+
+
+def _work_through(
+    left_out: Many[LeftOut],
+    sessions: Many[BidsSession],
+    out: Derivatives,
+    config: DetectConfig,
+    told: argparse.Namespace,
+) -> list[Failure] | None:
+    """Tell what is left out, then do each session; None where nothing could be started."""
+    from anatomaly.cli.bids_sessions import SessionWorker
+
     total = sum(len(session.scans) + 1 for session in sessions)
-    with Display(total, quiet=told.quiet, verbose=told.verbose) as display:
+    refused = [left for left in left_out if left.refused]
+    failures = [Failure(left.path, "BidsError", left.reason) for left in refused]
+    with Display(total, quiet=told.quiet, verbose=bool(told.verbose)) as display:
+        for line in left_out_lines(left_out, out.source):
+            display.note(line, style="yellow")
+        for failure in failures:
+            display.line(f"{shown(failure.scan)}: FAILED: {failure.reason}", style="red")
         worker = SessionWorker(out, config, told.sequence, told.redo, display)
         if any(worker.scans_to_do(session) for session in sessions) and not worker.load():
-            return FAILED
-        failures = [failure for session in sessions for failure in worker.do(session)]
-    show_failures(failures, total)
-    return _status(failures)
+            return None
+        failures += [failure for session in sessions for failure in worker.do(session)]
+        show_failures(failures, total + len(refused))
+        if worker.doubtful:
+            display.note(f"with warnings, see the top of their pages: {len(worker.doubtful)} maps")
+    return failures
+
+
+def left_out_lines(left_out: Many[LeftOut], source: Path) -> list[str]:
+    """Return a line for each reason: the first path that it holds for, and how many more."""
+    paths: dict[str, list[str]] = {}
+    for left in left_out:
+        if not left.refused:
+            paths.setdefault(left.reason, []).append(shown(left.path.relative_to(source)))
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: left out: {reason}"
+        for reason, names in paths.items()
+    ]
+
+
+def _no_such(label: str, selection: Selection) -> str:
+    """Say that a label matches nobody, and which there are."""
+    there = selection.people if label.startswith("sub-") else selection.visits
+    near = get_close_matches(label, there, n=3, cutoff=0.8)
+    listed = ", ".join(there[:LISTED_LABELS]) + (", ..." if len(there) > LISTED_LABELS else "")
+    return (
+        f"{label}: no such label in the data set; "
+        + (f"did you mean {' or '.join(near)}? " if near else "")
+        + (f"there are {len(there)}: {listed}" if there else "it has none of this kind")
+    )
 
 
 def _config(told: argparse.Namespace) -> DetectConfig:
@@ -177,8 +253,10 @@ def _config(told: argparse.Namespace) -> DetectConfig:
     )
 
 
-def _nothing_selected(source: Path) -> int:
+def _nothing_selected(source: Path, selection: Selection) -> int:
     """Say whether the filters or the data set are to blame."""
+    for line in left_out_lines(selection.left_out, source):
+        _say(line)
     if not find_sessions(source):
         _say(f"{source}: no sub-*/[ses-*/]anat/ with a T1w, T2w or FLAIR scan")
         return NO_INPUT
@@ -204,7 +282,7 @@ def _group_level(told: argparse.Namespace) -> int:
     try:
         for path in write_group(Derivatives(told.bids_dir.resolve(), told.output_dir.resolve())):
             if not told.quiet:
-                print(path)
+                print(shown(path))
     except BidsError as error:
         _say(str(error))
         return NO_INPUT

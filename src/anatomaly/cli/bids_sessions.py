@@ -17,7 +17,9 @@ from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import Failure, load_detector, run_scans
 from anatomaly.config import DetectConfig
 from anatomaly.errors import OutputError
+from anatomaly.names import shown
 from anatomaly.scan.bids import BidsScan, BidsSession
+from anatomaly.scan.fetched import refuse_unfetched
 
 if TYPE_CHECKING:
     from anatomaly.pipeline import Detector
@@ -33,6 +35,7 @@ class SessionWorker:
         sequences: those whose scans are wanted; the session map takes all that are finished.
         redo: compute again what is finished.
         display: shows progress.
+        doubtful: names of the scans and sessions of this run whose maps carry warnings.
     """
 
     out: Derivatives
@@ -41,6 +44,7 @@ class SessionWorker:
     redo: bool
     display: Display
     detector: Detector | None = field(default=None, init=False)
+    doubtful: list[str] = field(default_factory=list, init=False)
 
     def scans_to_do(self, session: BidsSession) -> dict[str, BidsScan]:
         """Return the wanted scans without a whole result, by name."""
@@ -70,21 +74,35 @@ class SessionWorker:
         if not ready or is_fused(ready, session, self.out):
             self._log([], {place: session.name})
             return failures
+        self._tell_spare(session, ready)
         fusing = run_scans(
             {session.name: place}, lambda *_: self._fuse(ready, session), self.display
         )
         self._log(fusing, {place: session.name})
         return failures + fusing
 
+    def _tell_spare(self, session: BidsSession, fused: list[BidsScan]) -> None:
+        """Say which scans the session's map does not hold: it takes one of each sequence."""
+        sequences = {scan.sequence for scan in fused}
+        spare = [s.name for s in session.scans if s not in fused and s.sequence in sequences]
+        if spare:
+            self.display.note(
+                f"{shown(session.name)}: the session's map takes one scan of each sequence, that "
+                f"with the shortest name; not in it: {shown(', '.join(spare))}"
+            )
+
     def _detect(self, scan: BidsScan, session: BidsSession) -> str:
         """Detect in one scan and write what was found; return a line about it."""
         if self.detector is None:
             raise RuntimeError("load() comes before do() where scans are to do")
+        refuse_unfetched(scan.path)
         detection = self.detector.detect(scan.path)
         for warning in detection.warnings:
-            self.display.line(f"{scan.name}: warning: {warning}", style="yellow")
+            self.display.line(f"{shown(scan.name)}: warning: {warning}", style="yellow")
         withdraw_session(session, self.out)
         write_scan(detection, scan, session, self.out)
+        if detection.warnings:
+            self.doubtful.append(scan.name)
         return describe(detection)
 
     def _fuse(self, scans: list[BidsScan], session: BidsSession) -> str:
@@ -93,7 +111,9 @@ class SessionWorker:
         fused = fuse(owns, self.config.anomaly.min_lesion_mm3, self._atlas())
         write_session(fused, scans, session, self.out)
         for warning in fused.warnings:
-            self.display.line(f"{session.name}: warning: {warning}", style="yellow")
+            self.display.line(f"{shown(session.name)}: warning: {warning}", style="yellow")
+        if fused.warnings:
+            self.doubtful.append(session.name)
         volume_ml = sum(lesion.volume_mm3 for lesion in fused.lesions) / 1000
         return f"{'+'.join(fused.sequences)}, {len(fused.lesions)} pieces, {volume_ml:.1f} mL"
 

@@ -13,7 +13,8 @@ from anatomaly.cli.naming import result_names
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
 from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, AnomalyConfig, DetectConfig, PreprocessConfig
-from anatomaly.errors import AnatomalyError, ConfigError, DicomError
+from anatomaly.errors import ConfigError, DicomError
+from anatomaly.names import shown, writable
 
 if TYPE_CHECKING:
     from anatomaly.detection import Detection
@@ -73,7 +74,7 @@ def detect(
             ),
         )
     except (ConfigError, DicomError) as error:
-        raise typer.BadParameter(str(error)) from error
+        raise typer.BadParameter(writable(str(error))) from error
     with Display(len(named), quiet=quiet, verbose=verbose) as display:
         if skip_finished:
             named = _unfinished(named, output, display)
@@ -131,12 +132,12 @@ def _unfinished(scans: dict[str, Path], output: Path, display: Display) -> dict[
         other = scan_of_result(output / name, scans[name])
         if other:
             display.line(
-                f"{name}: skipped, but the result there is of {other}, not of {scans[name]}: "
-                "give another -o, or rename one of the scans",
+                f"{shown(name)}: skipped, but the result there is of {other}, not of "
+                f"{shown(scans[name])}: give another -o, or rename one of the scans",
                 style="yellow",
             )
         else:
-            display.note(f"{name}: has a result already, skipped")
+            display.note(f"{shown(name)}: has a result already, skipped")
     return {name: scan for name, scan in scans.items() if name not in finished}
 
 
@@ -152,19 +153,25 @@ def _detect_all(
     if detector is None:
         return False
 
+    doubtful = []
+
     def process(name: str, scan: Path) -> str:
         other = scan_of_result(output / name, scan)
         if other:
-            display.line(f"{name}: warning: replaces the result of {other}", style="yellow")
+            display.line(f"{shown(name)}: warning: replaces the result of {other}", style="yellow")
         detection = detector.detect(scan)
         for warning in detection.warnings:
-            display.line(f"{name}: warning: {warning}", style="yellow")
+            display.line(f"{shown(name)}: warning: {warning}", style="yellow")
         folder = detection.save(output / name, outputs)
+        if detection.warnings:
+            doubtful.append(name)
         page = folder / "report.html"
-        return f"{describe(detection)} -> {page if page.is_file() else folder}"
+        return f"{describe(detection)} -> {shown(page if page.is_file() else folder)}"
 
     failures = run_scans(scans, process, display)
     report_failures(failures, scans.values(), output)
+    if len(scans) > 1:
+        display.note(summary(len(scans), len(failures), len(doubtful)))
     is_cohort = len(scans) > 1 or (output / "index.html").is_file()
     if is_cohort and (outputs is None or "report" in outputs):
         write_cohort_page(output, display)
@@ -177,7 +184,7 @@ def scan_of_result(folder: Path, scan: Path) -> str:
         source = json.loads((folder / "run.json").read_text("utf-8"))["scan"]["source"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-    same = not source or Path(source).absolute() == scan.absolute()
+    same = not source or str(Path(source).absolute()) == shown(scan.absolute())
     return "" if same else str(source)
 
 
@@ -186,9 +193,21 @@ def write_cohort_page(output: Path, display: Display) -> None:
     from anatomaly.report.index import write_index
 
     try:
-        display.note(f"all results: {write_index(output)}")
-    except (AnatomalyError, OSError) as error:
+        display.note(f"all results: {shown(write_index(output))}")
+    except Exception as error:
         display.line(f"no cohort page: {type(error).__name__}: {error}", style="yellow")
+
+
+def summary(total: int, failed: int, doubtful: int) -> str:
+    """Say in one line how many scans need a second look.
+
+    >>> summary(12, 1, 3), summary(2, 0, 0)
+    ('12 scans: 11 with a result, 3 of them with warnings; 1 failed', '2 scans: 2 with a result')
+    """
+    said = f"{total} scans: {total - failed} with a result"
+    if doubtful:
+        said += f", {doubtful} of them with warnings"
+    return said + (f"; {failed} failed" if failed else "")
 
 
 def describe(detection: Detection) -> str:

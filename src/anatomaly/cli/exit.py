@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from anatomaly.errors import AnatomalyError
+from anatomaly.names import writable
 
 
 @contextmanager
@@ -24,5 +25,5 @@ def exit_on_error(
     try:
         yield
     except kinds as error:
-        say(f"{type(error).__name__}: {error}")
+        say(writable(f"{type(error).__name__}: {error}"))
         raise typer.Exit(1) from error

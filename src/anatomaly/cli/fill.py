@@ -65,7 +65,7 @@ def fill(
     - `anatomaly fill sub-01_T1w.nii.gz -o filled.nii.gz --result results/sub-01_T1w --grow-mm 2`
     """
     from anatomaly.fill import fill_lesions
-    from anatomaly.scan.overwrite import write_replaced
+    from anatomaly.scan.overwrite import check_target, write_replaced
 
     config = DetectConfig(
         sequence=sequence,
@@ -77,6 +77,7 @@ def fill(
     with Display(1, quiet=quiet) as display:
         display.start_scan(scan.name)
         with exit_on_error(say=lambda text: display.line(text, style="red")):
+            check_target(output, scan)
             parts = _read_result(scan, result) if result else _detect(scan, output, config, display)
             told, healthy, mask, brain = parts
             filled = fill_lesions(told.volume, healthy, mask, brain, FillConfig(border_mm, grow_mm))

@@ -15,6 +15,7 @@ from anatomaly.cli.experiments import experiments_app
 from anatomaly.cli.fill import fill
 from anatomaly.cli.info import info
 from anatomaly.cli.report import report
+from anatomaly.cli.surroundings import surroundings
 from anatomaly.cli.train import train_app
 
 app = typer.Typer(
@@ -58,5 +59,13 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; exits with 0 (success), 1 (a scan failed) or 2 (wrong usage)."""
-    app()
+    """Run the command line.
+
+    Exits with 0 (success), 1 (a scan failed), 2 (wrong usage) or 128 + N (stopped by signal N).
+    """
+    with surroundings():
+        app()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from anatomaly.names import shown, writable
 
 STAGE_LOGGER = "anatomaly.stage"
 STAGES = 6
@@ -69,12 +72,12 @@ class Display(logging.Handler):
     def start_scan(self, name: str) -> None:
         """Say which scan is next."""
         self._number += 1
-        self._scan = name
+        self._scan = shown(name)
         if self._progress:
             self._progress.update(
                 self._task,
                 completed=(self._number - 1) * STAGES,
-                description=f"[{self._number}/{self.total}] {name}",
+                description=f"[{self._number}/{self.total}] {self._scan}",
             )
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -99,5 +102,6 @@ class Display(logging.Handler):
             self.line(text, style)
 
     def line(self, text: str, style: str | None = None) -> None:
-        """Write one line, above the bar if there is one."""
-        self.console.print(text, style=style)
+        """Write one line, above the bar if there is one; a stream that is gone costs no result."""
+        with suppress(OSError, ValueError):
+            self.console.print(writable(text), style=style)

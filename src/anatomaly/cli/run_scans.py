@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from anatomaly.cli.progress import Display
+from anatomaly.cli.readiness import make_ready
 from anatomaly.config import DetectConfig
-from anatomaly.errors import AnatomalyError, OutputError
+from anatomaly.errors import AnatomalyError
+from anatomaly.names import shown, writable
 from anatomaly.report.manifest import write_whole
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def run_scans(
     failures = []
     for name, scan in scans.items():
         display.start_scan(name)
+        called = shown(name)
         started = time.monotonic()
         try:
             said = process(name, scan)
@@ -64,10 +66,10 @@ def run_scans(
                 Failure(scan, type(error).__name__, reason, trace=traceback.format_exc())
             )
         else:
-            display.note(f"{name}: {said} ({time.monotonic() - started:.0f} s)", style="green")
+            display.note(f"{called}: {said} ({time.monotonic() - started:.0f} s)", style="green")
             continue
         failure = failures[-1]
-        display.line(f"{name}: FAILED: {failure.kind}: {failure.reason}", style="red")
+        display.line(f"{called}: FAILED: {failure.kind}: {failure.reason}", style="red")
     return failures
 
 
@@ -80,11 +82,17 @@ def report_failures(failures: list[Failure], scans: Collection[Path], output: Pa
         output: with more than one scan the table is also `failures.tsv` there; traces of unexpected
             errors go to `failures.log`. What an earlier run says of other scans stays.
     """
-    write_failure_files(failures, scans, output)
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    try:
+        write_failure_files(failures, scans, output)
+    except (AnatomalyError, OSError) as error:  # a full disk, which may be why scans failed
+        console.print(writable(f"no {FAILURES_FILE}: {error}"))
+        for failure in failures:
+            console.print(writable(failure.trace), end="")
+    else:
+        if any(failure.trace for failure in failures):
+            console.print(f"Details of unexpected errors: {shown(output / LOG_FILE)}")
     show_failures(failures, len(scans))
-    if any(failure.trace for failure in failures):
-        line = f"Details of unexpected errors: {output / LOG_FILE}"
-        Console(stderr=True, highlight=False).print(line, markup=False)
 
 
 def show_failures(failures: list[Failure], total: int) -> None:
@@ -97,7 +105,7 @@ def show_failures(failures: list[Failure], total: int) -> None:
     for column in ("scan", "error", "why, and what to do"):
         table.add_column(column, overflow="fold")
     for failure in failures:
-        cells = (str(failure.scan), failure.kind, failure.reason)
+        cells = (shown(failure.scan), failure.kind, writable(failure.reason))
         table.add_row(*(console.render_str(cell, markup=False, emoji=False) for cell in cells))
     console.print(table, width=width)
 
@@ -105,8 +113,8 @@ def show_failures(failures: list[Failure], total: int) -> None:
 def write_failure_files(failures: list[Failure], scans: Collection[Path], output: Path) -> None:
     """Write, or remove, `failures.tsv` and `failures.log`; see `report_failures`."""
     earlier = _earlier_failures(output / FAILURES_FILE, scans)
-    rows = ["\t".join((str(f.scan), f.kind, " ".join(f.reason.split()))) for f in failures]
-    traces = [f"{failure.scan}\n{failure.trace}" for failure in failures if failure.trace]
+    rows = ["\t".join((shown(f.scan), f.kind, " ".join(f.reason.split()))) for f in failures]
+    traces = [f"{shown(failure.scan)}\n{failure.trace}" for failure in failures if failure.trace]
     is_cohort = len(scans) > 1 or earlier is not None
     rows = [*(earlier or ()), *rows] if is_cohort else []
     table = "\n".join(["scan\terror\treason", *rows]) + "\n" if rows else ""
@@ -125,12 +133,12 @@ def _earlier_failures(table: Path, scans: Collection[Path]) -> list[str] | None:
         lines = table.read_text("utf-8").splitlines()[1:]
     except (OSError, ValueError):
         return None
-    tried = {str(scan) for scan in scans}
+    tried = {shown(scan) for scan in scans}
     return [line for line in lines if line.split("\t")[0] not in tried]
 
 
 def load_detector(config: DetectConfig, output: Path, display: Display) -> Detector | None:
-    """Check the output folder, then load the weights once for all scans.
+    """Check what the work needs, then load the weights once for all scans.
 
     Here, and not at the top of the program, because torch takes seconds to import.
 
@@ -138,7 +146,7 @@ def load_detector(config: DetectConfig, output: Path, display: Display) -> Detec
         None after an error, which has been shown.
     """
     try:
-        check_writable(output)
+        make_ready(output, display)
         from anatomaly.engine import keep_freed_memory
         from anatomaly.pipeline import Detector
 
@@ -147,34 +155,3 @@ def load_detector(config: DetectConfig, output: Path, display: Display) -> Detec
     except AnatomalyError as error:
         display.line(f"{type(error).__name__}: {error}", style="red")
         return None
-
-
-def check_writable(output: Path) -> None:
-    """Refuse an output folder that cannot be written, before minutes are spent.
-
-    Leaves nothing behind: a folder made for the test is removed again.
-
-    Raises:
-        OutputError: it cannot be made or written, or is a file.
-    """
-    missing = [folder for folder in (output, *output.parents) if not folder.exists()]
-    probe = output / f".anatomaly-{time.time_ns()}"
-    try:
-        for attempt in range(3):
-            output.mkdir(parents=True, exist_ok=True)
-            try:
-                probe.touch()
-            except FileNotFoundError:  # another job's test has just removed the folder
-                if attempt == 2:
-                    raise
-            else:
-                break
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"cannot write to {output} ({error.strerror}); choose another folder"
-        ) from error
-    finally:
-        for folder in missing:
-            with suppress(OSError):  # another job may have made it, or put something into it
-                folder.rmdir()

@@ -6,13 +6,12 @@ Source: Tustison et al., N4ITK, IEEE TMI 29(6):1310-1320 (2010), doi:10.1109/TMI
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from anatomaly.errors import PreparationError
 from anatomaly.preprocess.niimath import read_nifti, run_niimath, write_nifti
+from anatomaly.temporary import temporary_folder
 from anatomaly.types import BoolArray
 from anatomaly.volume import Volume
 
@@ -61,8 +60,7 @@ def correct_bias_field(
     offset = _no_signal(volume, mask)
     signal = np.maximum(volume.data.astype(np.float32) - np.float32(offset), 0.0)
     scale = float(np.percentile(signal[mask], 99.0)) or 1.0
-    with TemporaryDirectory(prefix="anatomaly-") as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         write_nifti(folder / "scan.nii", volume.with_data(signal * np.float32(1000.0 / scale)))
         write_nifti(folder / "mask.nii", volume.with_data(mask))
         iterations = "x".join([str(ITERATIONS)] * levels)

@@ -90,15 +90,21 @@ def read_nifti(path: Path) -> FloatArray:
     """Read what niimath wrote, (I, J, K) float32.
 
     Raises:
-        PreparationError: the file is not there.
+        PreparationError: the file is not there, or not whole.
     """
     import nibabel as nib
+    from nibabel.filebasedimages import ImageFileError
 
     try:
         image: Any = nib.load(path)
         data: FloatArray = image.get_fdata(dtype=np.float32)
     except FileNotFoundError as error:
         raise PreparationError(f"niimath did not write {path.name}") from error
+    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        raise PreparationError(
+            f"niimath wrote a part of {path.name} alone; is the temporary folder "
+            f"{path.parent.parent} full? Free some space there, or set TMPDIR to another folder"
+        ) from error
     return data
 
 

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from anatomaly.preprocess.register_outline import fit_outline
 from anatomaly.preprocess.resample import empty_grid, resample
 from anatomaly.preprocess.rotations import rotations
 from anatomaly.preprocess.template import load_template
+from anatomaly.temporary import temporary_folder
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
@@ -118,9 +118,9 @@ def align_head(volume: Volume) -> Affine:
     if not bright.any():
         raise PreparationError("the scan holds no head: all voxels are (nearly) equal")
     data = np.clip((volume.data.astype(np.float32) - low) / max(high - low, 1e-12), 0, 1)
-    with TemporaryDirectory(prefix="anatomaly-") as name:
+    with temporary_folder() as folder:
         return run_allineate(
-            volume.with_data(data * 1000), load_template().brain, np.eye(4), Path(name)
+            volume.with_data(data * 1000), load_template().brain, np.eye(4), folder
         )
 
 
@@ -133,8 +133,8 @@ def nearest_rotation(affine: Affine) -> FloatArray:
 
 def _attempt(moving: Volume, mask: Volume, coverage: Coverage, start: Affine) -> Registration:
     """Run niimath from one start (scanner mm to roughly template mm) and judge the result."""
-    with TemporaryDirectory(prefix="anatomaly-") as name:
-        found = run_allineate(moving, load_template().brain, start, Path(name))
+    with temporary_folder() as folder:
+        found = run_allineate(moving, load_template().brain, start, folder)
     return Registration(found, judge_fit(moving, mask, found, coverage), coverage)
 
 
@@ -158,7 +158,7 @@ def run_allineate(moving: Volume, target: Volume, start: Affine, folder: Path) -
     options = ["-cost", "fast", "-nearest", "-savemat", "affine.json"]
     run_niimath(["moving.nii", "-allineate", "target.nii", *options, "out.nii"], folder)
     try:
-        said = json.loads((folder / "affine.json").read_text())
+        said = json.loads((folder / "affine.json").read_text("utf-8"))
         fixed_to_moving = np.array(said["fixed_to_moving"], dtype=np.float64)
         found = np.linalg.inv(fixed_to_moving) @ start
     except (OSError, ValueError, KeyError, np.linalg.LinAlgError) as error:

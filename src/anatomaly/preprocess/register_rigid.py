@@ -7,8 +7,6 @@ rigid transform nearest to the fast fit is as exact (docs/decisions/0011 holds t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -16,6 +14,7 @@ from anatomaly.errors import PreparationError
 from anatomaly.geometry import apply_affine
 from anatomaly.preprocess.register import cut_out_brain, run_allineate
 from anatomaly.preprocess.resample import resample
+from anatomaly.temporary import temporary_folder
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
@@ -61,8 +60,8 @@ def register_rigid(
         raise PreparationError("a brain mask of the session is empty; give one with --brain-mask")
     small, small_mask = cut_out_brain(moving, moving_mask)
     target, target_mask = cut_out_brain(fixed, fixed_mask)
-    with TemporaryDirectory(prefix="anatomaly-") as name:
-        affine = run_allineate(small, target, start, Path(name))
+    with temporary_folder() as folder:
+        affine = run_allineate(small, target, start, folder)
     points = apply_affine(small.affine, np.argwhere(small_mask.data).astype(np.float64))
     rigid = nearest_rigid(affine, points[:: max(1, len(points) // MOST_POINTS)])
     return RigidRegistration(rigid, _overlap(moving, small_mask, target_mask, rigid))

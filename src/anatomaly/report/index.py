@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import csv
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -133,7 +134,7 @@ def read_entry(result: Path, folder: Path) -> Entry:
         volume_ml=said.volume_ml if (result / "lesions.tsv").is_file() else None,
         count=said.count,
         reasons=(*said.warnings, *unusual),
-        link=quote(relative) if page.is_file() else "",
+        link=quote(os.fsencode(relative)) if page.is_file() else "",
         thumbnail=read_thumbnail(page) if page.is_file() else None,
     )
 

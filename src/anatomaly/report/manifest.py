@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from anatomaly.errors import OutputError
+from anatomaly.names import shown, writable
 from anatomaly.whole_file import whole_file
 
 DISTRIBUTIONS = (
@@ -53,7 +54,7 @@ def write_manifest(path: Path, run: Mapping[str, Any]) -> None:
     """Write a run as JSON, all of it or nothing: a temporary file in the same folder is renamed.
 
     Paths become strings, arrays lists, dataclasses objects; NaN and infinity become null, because
-    JSON has no word for them.
+    JSON has no word for them. Bytes of a name that are no UTF-8 are written as `names.shown` does.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -71,7 +72,7 @@ def write_whole(path: Path, text: str) -> None:
     """
     try:
         with whole_file(path, several=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(writable(text), encoding="utf-8")
     except OSError as error:
         raise OutputError(
             f"cannot write {path} ({error}); choose a folder that can be written and has space"
@@ -92,7 +93,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         return plain(value.tolist())
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {writable(str(key)): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, set | frozenset):
@@ -103,9 +104,11 @@ def plain(value: Any) -> Any:
 def _plain_scalar(value: Any) -> str | int | float | bool | None:
     """Return a path as text, NaN and infinity as None, and what is plain already as it is."""
     if isinstance(value, Path):
-        return str(value)
+        return shown(value)
+    if isinstance(value, str):
+        return writable(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if value is None or isinstance(value, str | int | float):
+    if value is None or isinstance(value, int | float):
         return value
     raise TypeError(f"a run manifest cannot hold a {type(value).__name__}")

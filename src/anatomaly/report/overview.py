@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from anatomaly.errors import GeometryError
+from anatomaly.names import shown, writable
+from anatomaly.report.drawing import new_figure, plain_drawing
 from anatomaly.volume import Volume
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class _Cut:
     index: int
 
 
+@plain_drawing()
 def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and what to say about them)
     path: Path,
     scan: Volume,
@@ -85,9 +88,6 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
     Raises:
         GeometryError: the volumes do not share one grid.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     others = (pseudo_healthy, anomaly_map, anomaly_mask, brain_mask)
     if any(volume.shape != scan.shape for volume in others):
         raise GeometryError(
@@ -100,8 +100,7 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
     tallest = max(size_mm[1] if cut.axis == 2 else size_mm[2] for cut in cuts)
     row_inches = min(0.92 * WIDTH_INCHES * tallest / sum(widths), 3.4)
     height = 3 * row_inches + 1.25
-    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DPI, facecolor=BACKGROUND)
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(WIDTH_INCHES, height), dpi=DPI, facecolor=BACKGROUND)
     grid = figure.add_gridspec(
         3,
         len(cuts),
@@ -272,15 +271,20 @@ def _summary(anomaly_mask: Volume, threshold: float) -> str:
 def _write_words(figure: Figure, title: str, summary: str, warnings: Sequence[str]) -> None:
     """Write title and summary above, warnings and the disclaimer below."""
     height = figure.get_figheight()
-    figure.text(0.03, 1 - 0.30 / height, title, color=INK, fontsize=14, weight="bold")
+    figure.text(
+        0.03, 1 - 0.30 / height, shown(title), color=INK, fontsize=14, weight="bold",
+        parse_math=False,
+    )  # fmt: skip
     figure.text(0.03, 1 - 0.57 / height, summary, color=FAINT, fontsize=11)
     figure.text(
         0.95, 1 - 0.30 / height, "research software, not a medical device",
         color=FAINT, fontsize=9, ha="right",
     )  # fmt: skip
     if warnings:
-        shown = "  |  ".join(warnings[:3])
+        first = "  |  ".join(warnings[:3])
         more = f"  (+{len(warnings) - 3} more in run.json)" if len(warnings) > 3 else ""
-        text = textwrap.shorten(shown, 330, placeholder=" …") + more
-        lines = "\n".join(textwrap.wrap(f"Warning: {text}", 200))
-        figure.text(0.03, 0.06 / height, lines, color=AMBER, fontsize=9, va="bottom")
+        text = textwrap.shorten(first, 330, placeholder=" …") + more
+        lines = "\n".join(textwrap.wrap(f"Warning: {writable(text)}", 200))
+        figure.text(
+            0.03, 0.06 / height, lines, color=AMBER, fontsize=9, va="bottom", parse_math=False
+        )

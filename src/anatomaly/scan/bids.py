@@ -13,11 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anatomaly.errors import BidsError
+from anatomaly.scan.bids_left_out import (
+    ENDINGS,
+    MP2RAGE_SUFFIX,
+    LeftOut,
+    Rules,
+    images_in,
+    is_ignored,
+    judge_name,
+    misplaced,
+    read_ignored,
+    suffix_of,
+)
+from anatomaly.scan.fetched import is_unfetched
 from anatomaly.types import SEQUENCES, Sequence
-
-ENDINGS = (".nii.gz", ".nii")
-LEFT_OUT = ("_ce-", "_part-phase", "_part-real", "_part-imag")
-"""Scans with contrast agent, for which no weights are made, and all but magnitude images."""
 
 GENERATOR = "anatomaly"
 """Name of the program in the descriptions of data sets that it writes."""
@@ -30,7 +39,7 @@ class BidsScan:
     Attributes:
         path: of the image.
         stem: the name without suffix and ending, for example sub-01_ses-a_acq-3D.
-        sequence: its suffix.
+        sequence: its suffix; T1w for UNIT1.
     """
 
     path: Path
@@ -68,10 +77,29 @@ class BidsSession:
         return Path(*self.name.split("_"))
 
 
+@dataclass(frozen=True)
+class Selection:
+    """What a data set holds for the labels asked for.
+
+    Attributes:
+        sessions: with one scan at least, by name.
+        left_out: what is not worked on, and why.
+        unknown: labels that were asked for and match nobody: sub-9, ses-z.
+        people: labels of every person of the data set, with `sub-`.
+        visits: labels of every session, with `ses-`.
+    """
+
+    sessions: tuple[BidsSession, ...]
+    left_out: tuple[LeftOut, ...]
+    unknown: tuple[str, ...]
+    people: tuple[str, ...]
+    visits: tuple[str, ...]
+
+
 def find_sessions(
     folder: Path, participants: Collection[str] = (), sessions: Collection[str] = ()
 ) -> list[BidsSession]:
-    """List the scans of a data set by session.
+    """List the scans of a data set by session; see `select_sessions` for what is left out.
 
     Args:
         folder: root of the data set.
@@ -79,40 +107,126 @@ def find_sessions(
         sessions: the same with `ses-`.
 
     Returns:
-        Sessions with one scan at least, by name. `LEFT_OUT` is left out.
+        Sessions with one scan at least, by name.
 
     Raises:
         BidsError: the folder has no `sub-*` folder.
     """
-    if not any(path.is_dir() for path in folder.glob("sub-*")):
+    return list(select_sessions(folder, participants, sessions).sessions)
+
+
+def select_sessions(
+    folder: Path, participants: Collection[str] = (), sessions: Collection[str] = ()
+) -> Selection:
+    """List the scans of a data set by session, and what is left out of it.
+
+    Args:
+        folder: root of the data set.
+        participants: labels wanted, with or without `sub-`; none for all.
+        sessions: the same with `ses-`.
+
+    Raises:
+        BidsError: the folder has no `sub-*` folder.
+    """
+    people = [path for path in sorted(folder.glob("sub-*")) if path.is_dir()]
+    if not people:
         raise BidsError(
             f"{folder}: no folder sub-* in it; give the root of a BIDS data set, which holds "
             "sub-01/anat/sub-01_T1w.nii.gz and the like"
         )
-    wanted_people = {label.removeprefix("sub-") for label in participants}
-    wanted_sessions = {label.removeprefix("ses-") for label in sessions}
-    found = []
-    for anat in anat_folders(folder):
-        labels = [part.split("-", 1)[1] for part in anat.relative_to(folder).parts[:-1]]
-        person, visit = labels[0], labels[1] if len(labels) > 1 else ""
-        if (wanted_people and person not in wanted_people) or (
-            wanted_sessions and visit not in wanted_sessions
-        ):
+    visits = {path.name for path in folder.glob("sub-*/ses-*") if path.is_dir()}
+    wanted_people = {f"sub-{label.removeprefix('sub-')}" for label in participants}
+    wanted_visits = {f"ses-{label.removeprefix('ses-')}" for label in sessions}
+    names = {path.name for path in people}
+    chosen = [path for path in people if not wanted_people or path.name in wanted_people]
+    ignored = read_ignored(folder)
+    found, left_out = [], list(misplaced(folder, chosen))
+    for person in chosen:
+        try:
+            read = [
+                _read_anat(anat, folder, ignored)
+                for anat in _anats(person)
+                if not wanted_visits or anat.parent.name in wanted_visits
+            ]
+        except OSError as error:
+            why = f"cannot be read ({error.strerror}); check its permissions"
+            left_out.append(LeftOut(person, why, refused=True))
             continue
-        scans = tuple(
-            BidsScan(path, stem_of(path), sequence)
-            for sequence in SEQUENCES
-            for path in scans_of(anat, sequence)
-        )
-        if scans:
-            found.append(BidsSession(person, visit, scans))
-    return found
+        found += [session for session, _ in read if session.scans]
+        left_out += [each for _, left in read for each in left]
+        if not any(session.scans or left for session, left in read) and not wanted_visits:
+            left_out.append(LeftOut(person, "no T1w, T2w or FLAIR scan in a folder anat of it"))
+    unknown = (*sorted(wanted_people - names), *sorted(wanted_visits - visits))
+    return Selection(
+        tuple(found), tuple(left_out), unknown, tuple(sorted(names)), tuple(sorted(visits))
+    )
+
+
+def _read_anat(anat: Path, folder: Path, ignored: Rules) -> tuple[BidsSession, list[LeftOut]]:
+    """Return the scans of an `anat` folder, and what is left out of it."""
+    labels = [part.split("-", 1)[1] for part in anat.relative_to(folder).parts[:-1]]
+    person, visit = labels[0], labels[1] if len(labels) > 1 else ""
+    scans: list[BidsScan] = []
+    left_out: list[LeftOut] = []
+    for path in images_in(anat):
+        left = judge_name(path, person, visit)
+        if is_ignored(path.relative_to(folder), ignored):
+            left = LeftOut(path, "named in .bidsignore")
+        if left:
+            left_out.append(left)
+        else:
+            scans.append(BidsScan(path, stem_of(path), _sequence_of(path)))
+    kept, doubled = _without_doubles(scans)
+    order = {sequence: place for place, sequence in enumerate(SEQUENCES)}
+    kept.sort(key=lambda s: (order[s.sequence], len(s.path.name), s.path.name))
+    return BidsSession(person, visit, tuple(kept)), left_out + doubled
+
+
+def _sequence_of(path: Path) -> Sequence:
+    """Return the sequence that a suffix stands for."""
+    suffix = suffix_of(path.name)
+    return next((name for name in SEQUENCES if name == suffix), "T1w")
+
+
+def _without_doubles(scans: list[BidsScan]) -> tuple[list[BidsScan], list[LeftOut]]:
+    """Keep one file a name: compressed before plain, T1w before UNIT1, with content before none."""
+    kept: dict[str, BidsScan] = {}
+    left_out = []
+    for scan in sorted(scans, key=_preference):
+        if scan.name in kept:
+            taken = kept[scan.name].path
+            ending = ENDINGS[0] if taken.name.endswith(ENDINGS[0]) else ENDINGS[1]
+            what = ending if _same_suffix(taken, scan.path) else suffix_of(taken.name)
+            left_out.append(LeftOut(scan.path, f"the {what} image of the same name is taken"))
+        else:
+            kept[scan.name] = scan
+    return list(kept.values()), left_out
+
+
+def _same_suffix(one: Path, other: Path) -> bool:
+    return suffix_of(one.name) == suffix_of(other.name)
+
+
+def _preference(scan: BidsScan) -> tuple[bool, bool, bool, str]:
+    """Sort key of files that would give results of one name, the best first."""
+    name = scan.path.name
+    return (
+        is_unfetched(scan.path),
+        suffix_of(name) == MP2RAGE_SUFFIX,
+        not name.endswith(".gz"),
+        name,
+    )
 
 
 def anat_folders(folder: Path) -> Iterator[Path]:
     """Yield `sub-*/anat` and `sub-*/ses-*/anat`, by name."""
     for person in sorted(path for path in folder.glob("sub-*") if path.is_dir()):
-        yield from (p for p in [person / "anat", *sorted(person.glob("ses-*/anat"))] if p.is_dir())
+        yield from _anats(person)
+
+
+def _anats(person: Path) -> list[Path]:
+    """Return the `anat` folders of a person, by name."""
+    return [p for p in [person / "anat", *sorted(person.glob("ses-*/anat"))] if p.is_dir()]
 
 
 def derivatives_of(folder: Path, inside: Path) -> list[Path]:
@@ -144,12 +258,10 @@ def generators_of(dataset: Path) -> list[str]:
 
 
 def scans_of(anat: Path, sequence: Sequence) -> list[Path]:
-    """Return the scans of a sequence but for `LEFT_OUT`, the shortest name first."""
-    return [
-        path
-        for path in images_of(anat, f"_{sequence}")
-        if not any(part in path.name for part in LEFT_OUT)
-    ]
+    """Return the scans of a sequence that `select_sessions` takes, the shortest name first."""
+    root = anat.parents[2 if anat.parent.name.startswith("ses-") else 1]
+    session, _ = _read_anat(anat, root, read_ignored(root))
+    return [scan.path for scan in session.scans if scan.sequence == sequence]
 
 
 def images_of(place: Path, name_end: str = "") -> list[Path]:

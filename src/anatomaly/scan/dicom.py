@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from anatomaly.errors import ScanError
-from anatomaly.scan.leftovers import hold_lock, is_stale
+from anatomaly.scan.fetched import refuse_partly_fetched
 from anatomaly.scan.series import Series, choose_series, series_of_file
+from anatomaly.temporary import temporary_folder
 from anatomaly.types import Sequence
 
 TIMEOUT_SECONDS = 900
 MAX_FILES = 20_000
 """A head study has a few thousand files; more is a folder with many studies."""
 _DEPTH = 9
-_PREFIX = "anatomaly_dicom_"
 
 
 @dataclass(frozen=True)
@@ -60,10 +58,9 @@ def converted_series(folder: Path) -> Iterator[ConvertedSeries]:
             conversion failed.
     """
     files = files_of(folder)
-    _remove_stale()
-    with tempfile.TemporaryDirectory(prefix=_PREFIX) as temporary, _locked(Path(temporary)):
-        said = _convert(folder, Path(temporary))
-        found = _found(Path(temporary))
+    with temporary_folder() as temporary:
+        said = _convert(folder, temporary)
+        found = _found(temporary)
         if not found:
             raise ScanError(_nothing_found(folder, files, said))
         _refuse_several_patients(folder, found)
@@ -81,24 +78,6 @@ def converted_series(folder: Path) -> Iterator[ConvertedSeries]:
             },
             uid=chosen.uid,
         )
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Mark the folder as in use, so that no other run takes it for left behind."""
-    lock = hold_lock(folder)
-    try:
-        yield
-    finally:
-        if lock is not None:
-            os.close(lock)
-
-
-def _remove_stale() -> None:
-    """Remove what killed runs left in the temporary folder: it holds a patient's images."""
-    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if is_stale(left):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def files_of(folder: Path) -> tuple[Path, ...]:
@@ -121,6 +100,7 @@ def files_of(folder: Path) -> tuple[Path, ...]:
         raise ScanError(
             f"{folder}: cannot be read ({error.strerror}); check its permissions"
         ) from error
+    refuse_partly_fetched(folder, files)
     files = [path for path in files if path.is_file()]
     if not files:
         raise ScanError(f"{folder}: the folder is empty; name a folder with DICOM files")

@@ -31,11 +31,8 @@ def write_replaced(path: Path, scan: Scan, values: Volume, region: BoolArray) ->
     Raises:
         OutputError: the file cannot be written, has another ending, or is the scan itself.
     """
-    if not path.name.endswith((".nii", ".nii.gz")):
-        raise OutputError(f"{path}: give a name that ends with .nii.gz or .nii")
     source = scan.source
-    if source is not None and path.resolve() == source.resolve():
-        raise OutputError(f"{path}: is the scan itself; give another name")
+    check_target(path, source)
     _make_folder(path.parent)
     if source is None or not source.is_file():
         merged = np.where(region, values.data, scan.volume.data)
@@ -50,6 +47,20 @@ def write_replaced(path: Path, scan: Scan, values: Volume, region: BoolArray) ->
     image.header.set_slope_inter(stored.slope, stored.intercept)
     _write_whole(image, path)
     return path
+
+
+def check_target(path: Path, source: Path | None) -> None:
+    """Refuse a place that a filled scan cannot be written to; to be asked before the work too.
+
+    Raises:
+        OutputError: it is a folder or the scan itself, or its name has another ending.
+    """
+    if not path.name.endswith((".nii", ".nii.gz")):
+        raise OutputError(f"{path}: give a name that ends with .nii.gz or .nii")
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file")
+    if source is not None and path.resolve() == source.resolve():
+        raise OutputError(f"{path}: is the scan itself; give another name")
 
 
 def _as_stored(

@@ -14,6 +14,7 @@ import numpy as np
 
 from anatomaly.errors import ScanError
 from anatomaly.scan.dicom import converted_series
+from anatomaly.scan.fetched import refuse_unfetched
 from anatomaly.scan.grid import find_grid
 from anatomaly.scan.intensities import to_intensities
 from anatomaly.scan.nifti import (
@@ -53,6 +54,7 @@ def read_scan(path: str | Path) -> Scan:
         raise ScanError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if is_folder:
         return _read_folder(path)
+    refuse_unfetched(path)
     if not is_file:
         raise ScanError(f"{path}: no such file or folder; check the path")
     if not path.name.lower().endswith(ENDINGS):

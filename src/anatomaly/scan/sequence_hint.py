@@ -8,7 +8,7 @@ from typing import Any
 
 from anatomaly.types import Sequence
 
-_SUFFIX = re.compile(r"(?:^|[_.\-])(T1w|T2w|FLAIR)$", re.IGNORECASE)
+_SUFFIX = re.compile(r"(?:^|[_.\-])(T1w|T2w|FLAIR|UNIT1)$", re.IGNORECASE)
 _EDGE_L, _EDGE_R = r"(?:^|(?<=[^a-z0-9]))", r"(?=$|[^a-z0-9])"
 _T1_FLAIR = re.compile(r"t1[^a-z0-9]*flair|flair[^a-z0-9]*t1" + _EDGE_R)
 _FLAIR = re.compile(r"flair|dark[^a-z0-9]*fluid|" + _EDGE_L + "tirm")
@@ -17,7 +17,7 @@ _T1 = re.compile(
 )
 _T2_STAR = re.compile(_EDGE_L + r"t2[^a-z0-9]?(?:\*|star)|" + _EDGE_L + r"(?:swi|swan)" + _EDGE_R)
 _T2 = re.compile(_EDGE_L + r"t2(?:w|wi)?" + _EDGE_R)
-_CANONICAL: dict[str, Sequence] = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR"}
+_CANONICAL: dict[str, Sequence] = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "unit1": "T1w"}
 
 
 def sequence_from_name(name: str) -> Sequence | None:

@@ -19,7 +19,7 @@ from numpy.typing import DTypeLike
 
 from anatomaly.errors import OutputError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
-from anatomaly.scan.leftovers import hold_lock, is_stale
+from anatomaly.leftovers import alone_in, hold_lock, is_stale
 from anatomaly.volume import Scan, Volume
 
 RESULT_MARKER = "run.json"
@@ -112,7 +112,8 @@ def output_folder(path: str | Path) -> Iterator[Path]:
 
     An older result at `path` stays until then. Files in it that are no part of a result (a
     user's own) are carried over. When the block fails, the hidden folder is removed and the
-    older result is as it was. What a killed run left behind is put right at the next run.
+    older result is as it was. What a killed run left behind is put right at the next run. Of two
+    jobs that write one result, the later one's stays.
 
     Args:
         path: the result folder; missing parents are made (and removed again on failure).
@@ -127,13 +128,15 @@ def output_folder(path: str | Path) -> Iterator[Path]:
     try:
         path = path.resolve()
         _make_parents(path, parents)
-        _recover(path)
-        _refuse_foreign(path)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
-        temporary.mkdir()
-        lock = hold_lock(temporary)
+        with alone_in(path.parent):
+            _recover(path)
+            _refuse_foreign(path)
+            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+            temporary.mkdir()
+            lock = hold_lock(temporary)
         yield temporary
-        _publish(temporary, path)
+        with alone_in(path.parent):
+            _publish(temporary, path)
         parents.clear()
     except OSError as error:
         if temporary is not None and not _concerns(error, path.parent):
@@ -201,8 +204,9 @@ def _publish(temporary: Path, path: Path) -> None:
     path.rename(old)
     try:
         temporary.rename(path)
-    except OSError:
-        old.rename(path)
+    except BaseException:  # also a signal that ends the program
+        if not path.exists():
+            old.rename(path)
         raise
     _retire(old, path)
 

@@ -99,7 +99,7 @@ def _cached(labels: Path, cache: Path, name: str, scan: Path | None) -> str:
     np.save(folder / "labels.npy", subject.labels)
     if subject.image is not None:
         np.save(folder / "image.npy", subject.image)
-    (folder / "subject.json").write_text(json.dumps(record, indent=1))
+    (folder / "subject.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
     return f"{name}: prepared"
 
 

@@ -272,7 +272,7 @@ def _batches(
 
 def _log(path: Path, step: int, means: dict[str, float]) -> None:
     new = not path.is_file()
-    with path.open("a", newline="") as stream:
+    with path.open("a", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         if new:
             writer.writerow(["step", *means])
@@ -283,6 +283,6 @@ def _trim_log(path: Path, done: int) -> None:
     """Drop log lines after the checkpoint, which the resumed run will write again."""
     if not path.is_file():
         return
-    head, *rows = path.read_text().splitlines()
+    head, *rows = path.read_text("utf-8").splitlines()
     kept = [row for row in rows if int(row.split(",")[0]) <= done]
-    path.write_text("\n".join([head, *kept]) + "\n")
+    path.write_text("\n".join([head, *kept]) + "\n", encoding="utf-8")

@@ -131,5 +131,9 @@ def peak_memory_gb() -> float:
     status = Path("/proc/self/status")
     if not status.is_file():
         return float("nan")
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    lines = dict(
+        line.split(":", 1)
+        for line in status.read_text("utf-8", "replace").splitlines()
+        if ":" in line
+    )
     return int(lines["VmHWM"].split()[0]) / 1e6

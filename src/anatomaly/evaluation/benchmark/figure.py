@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from anatomaly.evaluation.benchmark.table import UNFINISHED, Row
+from anatomaly.report.drawing import new_figure
 from anatomaly.whole_file import whole_file
 
 
@@ -16,16 +17,12 @@ def draw_figure(rows: list[Row], path: Path) -> None:
         rows: of `table.summarise`.
         path: of the PNG file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     kept = [row for row in rows if row["stratum"] == "all"]
     datasets, sequences, methods = (
         list(dict.fromkeys(row[name] for row in kept)) for name in ("dataset", "sequence", "method")
     )
     size = (3.2 * len(sequences) + 1.8, (0.26 * len(methods) + 0.9) * len(datasets))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(datasets), len(sequences), sharex=True, sharey=True, squeeze=False)
     for line, dataset in zip(axes, datasets, strict=True):
         for axis, sequence in zip(line, sequences, strict=True):

@@ -139,7 +139,12 @@ def _in_own_process(group: list[Cell]) -> None:
         return
     process = get_context("spawn").Process(target=run_cells, args=(group,))
     process.start()
-    process.join()
+    try:
+        process.join()
+    except BaseException:  # a signal: the child ends with its parent
+        process.terminate()
+        process.join()
+        raise
     if not process.exitcode:
         return
     reason = f"the process ended with {process.exitcode} (out of memory, or killed)"

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.dataset import Dataset, Found
-from anatomaly.scan.bids import ENDINGS, anat_folders, derivatives_of, images_of, scans_of
+from anatomaly.scan.bids import anat_folders, derivatives_of, images_of, scans_of
+from anatomaly.scan.bids_left_out import ENDINGS
 from anatomaly.types import SEQUENCES, Sequence
 
 _HEALTHY = {"control", "controls", "healthy", "healthy_control", "hc", "cn", "hv"}

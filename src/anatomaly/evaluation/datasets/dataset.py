@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.scan.bids import ENDINGS
+from anatomaly.scan.bids_left_out import ENDINGS
 from anatomaly.types import SEQUENCES, Sequence
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.dataset import Dataset, Found
-from anatomaly.scan.bids import ENDINGS
+from anatomaly.scan.bids_left_out import ENDINGS
 from anatomaly.types import Sequence
 
 _NAME = re.compile(r"(IXI(\d+))-([A-Za-z]+)-(\d+)-(T1|T2)")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomaly.report import drawing
 from anatomaly.types import FloatArray
 
 if TYPE_CHECKING:
@@ -89,11 +90,8 @@ def draw_bars(
 
 def new_figure(width: float, height: float, heading: str) -> Figure:
     """Return an empty figure of a size in inches with a heading."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    size = (width, height)
+    figure = drawing.new_figure(figsize=size, dpi=DPI, layout="constrained", facecolor="white")
     figure.suptitle(heading, fontsize=10, color=INK)
     return figure
 

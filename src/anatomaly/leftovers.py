@@ -1,9 +1,11 @@
-"""Which unfinished folders still have an owner: a lock on the folder dies with its process."""
+"""Locks on folders, which die with their process: who works in one, and who may change one now."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 try:
@@ -14,6 +16,7 @@ except ImportError:  # not on Windows: there only age tells a stale folder
 STALE_SECONDS = 86_400.0
 """Where locks do not work, an unfinished folder counts as left behind after this time."""
 _EMPTY_STALE_SECONDS = 60.0
+_PATIENCE_SECONDS = 30.0
 
 
 def hold_lock(folder: Path) -> int | None:
@@ -49,3 +52,35 @@ def is_stale(folder: Path) -> bool:
         return False
     os.close(handle)
     return True
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes of ours from changing a folder, for the moment of a few renames.
+
+    Goes on without the lock where the file system has none, or where somebody holds it for long.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while (lock := hold_lock(folder)) is None and fcntl is not None:
+        if not _is_held(folder) or time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    try:
+        yield
+    finally:
+        if lock is not None:
+            os.close(lock)
+
+
+def _is_held(folder: Path) -> bool:
+    """Return whether another process holds the lock; no where the file system has none."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True  # it was let go just now

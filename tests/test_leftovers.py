@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from anatomaly.scan import leftovers
-from anatomaly.scan.leftovers import hold_lock, is_stale
+from anatomaly import leftovers
+from anatomaly.leftovers import hold_lock, is_stale
 
 
 @pytest.fixture
