@@ -51,7 +51,7 @@ def test_flat_face_is_found_wherever_it_lies(make_phantom, normal, side, share):
 
 def test_end_of_the_array_counts_without_a_cut():
     grid = Volume(np.zeros((10, 20, 30), np.uint8), np.diag([-2.0, 1.0, 1.5, 1.0]))
-    found = find_coverage(grid, grid.with_data(np.zeros(grid.shape, bool)))
+    found = find_coverage(grid, grid.with_data(np.ones(grid.shape, bool)))
     inside = apply_affine(grid.affine, np.array([[0.0, 0, 0], [9, 19, 29], [9.4, 0, 0]]))
     outside = apply_affine(grid.affine, np.array([[-0.6, 0, 0], [0, 19.6, 0], [0, 0, -0.6]]))
     assert found.contains(inside).all() and not found.contains(outside).any()
@@ -61,11 +61,20 @@ def test_end_of_the_array_counts_without_a_cut():
 def test_sheared_grid_has_its_own_faces():
     affine = np.array([[2.0, 0.6, 0, 5], [0, 2.0, 0.4, -3], [0.3, 0, 3.0, 8], [0, 0, 0, 1]])
     grid = Volume(np.zeros((8, 9, 7), np.uint8), affine)
-    found = find_coverage(grid, grid.with_data(np.zeros(grid.shape, bool)))
+    found = find_coverage(grid, grid.with_data(np.ones(grid.shape, bool)))
     rng = np.random.default_rng(0)
     indices = rng.uniform(-3, 12, (500, 3))
     inside = ((indices > -0.5) & (indices < np.array(grid.shape) - 0.5)).all(axis=1)
     np.testing.assert_array_equal(found.contains(apply_affine(affine, indices)), inside)
+
+
+def test_end_of_the_array_that_the_brain_does_not_reach_counts_for_nothing():
+    grid = Volume(np.zeros((60, 60, 60), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
+    away = np.linalg.norm(np.stack(np.indices(grid.shape), -1) - (30, 30, 35), axis=-1)
+    mask = away < 24.9  # a ball that reaches the top alone
+    found = find_coverage(grid, grid.with_data(mask))
+    assert not found.contains(np.array([[60.0, 60, 125]])).any()
+    assert found.contains(np.array([[60.0, 60, -30], [-30, 60, 60]])).all()
 
 
 def test_coverage_without_an_end_covers_everything():

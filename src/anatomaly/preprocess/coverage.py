@@ -40,6 +40,8 @@ class Coverage:
         normals: (N, 3) unit vectors in scanner space, pointing out of the covered part.
         offsets_mm: (N,).
         is_cut: (N,) bool, True where the brain ends in a flat face there.
+
+    Scans whose array is far larger than the brain have no faces at all.
     """
 
     normals: FloatArray
@@ -100,15 +102,21 @@ def full_coverage() -> Coverage:
 
 
 def find_coverage(grid: Volume, brain_mask: Volume) -> Coverage:
-    """Return what a scan covers: its array's six faces, and flat faces of its brain mask.
+    """Return what a scan covers: faces of its array that the brain reaches, flat faces of the mask.
+
+    A face of the array that the brain does not reach cuts nothing: beyond it lies air.
 
     Args:
         grid: the scan; only its grid is used.
         brain_mask: bool, scanner space, any grid.
     """
     normals, offsets = _array_faces(grid)
-    is_cut = np.zeros(6, dtype=bool)
-    for normal, offset in _flat_faces(brain_mask, normals):
+    faces = _flat_faces(brain_mask, normals)
+    places = apply_affine(brain_mask.affine, np.argwhere(brain_mask.data).astype(np.float64))
+    reached = (places @ normals.T).max(axis=0, initial=-np.inf) > offsets - FACE_DEPTH_MM
+    normals, offsets = normals[reached], offsets[reached]
+    is_cut = np.zeros(len(offsets), dtype=bool)
+    for normal, offset in faces:
         normals = np.vstack([normals, normal])
         offsets = np.append(offsets, offset)
         is_cut = np.append(is_cut, True)
