@@ -114,8 +114,9 @@ def refuse_without_dicom(scans: list[Path]) -> None:
         DicomError: highdicom is not installed.
     """
     from anatomaly.dicom_results.write import require_highdicom
+    from anatomaly.scan.instances import is_dicom_file
 
-    files = [str(scan) for scan in scans if scan.is_file()]
+    files = [str(scan) for scan in scans if scan.is_file() and not is_dicom_file(scan)]
     if files:
         raise ConfigError(
             f"--outputs dicom: {', '.join(files)} is no DICOM folder; results refer to DICOM "
