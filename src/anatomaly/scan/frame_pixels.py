@@ -21,7 +21,8 @@ _MAX_AWAY_MM = 0.5
 """A frame belongs to the slice that lies within this share of the distance between slices: scanners
 round positions, and less than half a slice cannot be another slice."""
 
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+_READ_WHOLE = ("1.2.840.10008.1.2.1.99", None)
+"""Transfer syntaxes: deflated, or none where the file has no preamble."""
 
 Pixels = np.ndarray[Any, Any]
 
@@ -58,8 +59,8 @@ def frame_pixels(frames: Sequence[Frame]) -> Iterator[tuple[Frame, Pixels]]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 # a deflated file is unpacked as a whole, before its pixels can be
-                is_deflated = wanted[0].image.file_meta.get("TransferSyntaxUID") == _DEFLATED
-                source = dcmread(path) if is_deflated else Path(path)
+                plain = wanted[0].image.file_meta.get("TransferSyntaxUID") not in _READ_WHOLE
+                source = Path(path) if plain else dcmread(path, force=True)
                 unpacked = list(iter_pixels(source, indices=indices))
         except UNREADABLE as error:
             raise UndecodableError(" ".join(str(error).split()).split(":")[0]) from error

@@ -5,21 +5,17 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableSequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.multival import MultiValue
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 UNREADABLE = (
-    ArithmeticError, AttributeError, EOFError, InvalidDicomError, LookupError, NotImplementedError,
-    OSError, RecursionError, RuntimeError, struct.error, TypeError, ValueError, zlib.error,
+    ArithmeticError, AttributeError, EOFError, LookupError, NotImplementedError, OSError,
+    RecursionError, RuntimeError, struct.error, TypeError, ValueError, zlib.error,
 )  # fmt: skip
 """What pydicom raises at files and fields that it cannot read."""
 
@@ -69,13 +65,14 @@ def read_instances(files: Iterable[Path]) -> tuple[Instance, ...]:
 
 def read_instance(path: Path) -> Instance | None:
     """Return a file's header, or None where it is no DICOM image that pydicom can read."""
+    from pydicom import dcmread
+
     try:
-        start = _start(path)
-        if start is None:
+        if _start(path) is None:
             return None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd values are met by whoever asks for them
-            header = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=not start)
+            header = dcmread(path, stop_before_pixels=True, specific_tags=_TAGS, force=True)
             is_image = bool(header.get("Rows")) and bool(header.get("Columns"))
     except UNREADABLE:
         return None
@@ -116,7 +113,7 @@ def texts_of(header: Mapping[Any, Any] | Dataset, name: str) -> list[str]:
         return []
     if value is None or value == "":
         return []
-    several = isinstance(value, (list, tuple, MultiValue))
+    several = isinstance(value, (tuple, MutableSequence))
     return [str(v).strip(" \0") for v in (value if several else [value])]
 
 

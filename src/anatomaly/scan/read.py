@@ -111,7 +111,9 @@ def scan_name(path: Path) -> str:
     'sub-01_T1w'
     """
     name = path.name or path.resolve().name
-    return re.sub(r"\.(nii\.gz|nii|mgz|dcm|ima)$", "", name, flags=re.IGNORECASE).strip(". ") or "scan"
+    return (
+        re.sub(r"\.(nii\.gz|nii|mgz|dcm|ima)$", "", name, flags=re.IGNORECASE).strip(". ") or "scan"
+    )
 
 
 def sha256_of(files: Iterable[Path]) -> str:

@@ -203,10 +203,7 @@ def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str,
     warnings = []
     if len(found) > 1:
         others = [s for s in found if s is not best]
-        told = ", ".join(
-            s.label + (f" ({why})" if (why := s.reason_against or s.doubt) else "")
-            for s in others[:20]
-        )
+        told = ", ".join(_told(s) for s in others[:20])
         warnings.append(f"of {len(found)} series, {best.label} was taken; not taken: {told}")
     if best.derived:
         warnings.append(f"{best.label} is derived or reformatted, not as acquired")
@@ -220,13 +217,23 @@ def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str,
     return best, tuple(warnings)
 
 
+def _told(series: Series) -> str:
+    """Name a series that was not taken, and why if there is a reason."""
+    why = series.reason_against or series.doubt
+    if not why and series.volumes > 1:
+        why = f"{series.volumes} volumes"
+    if not why and (series.uneven_slices or series.unusable_as_converted):
+        why = "slices missing or unevenly spaced"
+    return series.label + (f" ({why})" if why else "")
+
+
 def _rank(series: Series) -> tuple[float, ...]:
     """Sort key, smallest first."""
     spacing = sorted(series.spacing_mm)
     number = series.facts.get("SeriesNumber")
     return (
         bool(series.doubt),
-        series.volumes > 1 or bool(series.unusable_as_converted),
+        series.volumes > 1 or series.uneven_slices or bool(series.unusable_as_converted),
         series.derived,
         series.sequence is None,
         series.contrast_enhanced,
