@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
+from pydicom.filebase import DicomFileLike
+from pydicom.filewriter import write_dataset
+from pydicom.uid import generate_uid
 
 from anatomaly.scan.read import read_scan
 
@@ -154,3 +157,51 @@ def test_irregular_slices_are_brought_to_even_distances(study):
     found = (scan.volume.affine @ (*centre, 1))[:3]
     assert np.linalg.norm(found - wanted) < 0.6  # the next slice of the even grid is .52 mm away
     assert any("unevenly spaced slices; they were interpolated" in w for w in scan.warnings)
+
+
+@pytest.mark.parametrize("pieces", [2, 4])
+def test_a_volume_in_several_multi_frame_files_is_put_together(study, pieces):
+    """dcm2niix makes a volume of each: half a head, or nothing that is one."""
+    file = study.add_enhanced(list(range(study.SIZE[2])))
+    whole = read_scan(study.folder)
+    data = dcmread(file)
+    pixels, groups = data.pixel_array, list(data.PerFrameFunctionalGroupsSequence)
+    file.unlink()
+    for number, frames in enumerate(np.array_split(np.arange(study.SIZE[2]), pieces)):
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        data.InstanceNumber, data.NumberOfFrames = number + 1, len(frames)
+        data.PerFrameFunctionalGroupsSequence = [groups[k] for k in frames]
+        data.PixelData = pixels[frames].tobytes()
+        data.save_as(study.folder / f"piece_{number}.dcm")
+    assert_is(read_scan(study.folder), whole)
+
+
+def test_magnitude_behind_phase_in_one_file_is_found(study):
+    count = study.SIZE[2]
+    file = study.add_enhanced(list(range(count)), volumes=2)
+    data = dcmread(file)
+    for n, groups in enumerate(data.PerFrameFunctionalGroupsSequence):
+        kind = Dataset()
+        kind.FrameType = ["ORIGINAL", "PRIMARY", "P" if n < count else "M", "NONE"]
+        kind.ComplexImageComponent = "PHASE" if n < count else "MAGNITUDE"
+        groups.MRImageFrameTypeSequence = [kind]
+    data.save_as(file)
+    scan = read_scan(study.folder)
+    assert scan.volume.data.max() == 1500  # of the second volume; the first has 3000
+    assert scan.volume.shape == study.SIZE
+
+
+def test_files_without_preamble_are_compared_too(study):
+    study.add(4, "T1 MPRAGE")
+    whole = read_scan(study.folder)
+    for path in study.folder.iterdir():
+        data = dcmread(path)
+        bare = Dataset()
+        bare.update(data)
+        with path.open("wb") as file:
+            buffer = DicomFileLike(file)
+            buffer.is_little_endian, buffer.is_implicit_VR = True, True
+            write_dataset(buffer, bare)
+    scan = read_scan(study.folder)
+    assert_is(scan, whole)
+    assert scan.warnings == ()

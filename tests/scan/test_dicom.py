@@ -240,6 +240,29 @@ def test_a_packing_that_nobody_knows_is_named(study, nothing_left: Callable[[], 
     nothing_left()
 
 
+def test_nothing_that_identifies_is_told_of_a_nameless_series(study):
+    study.add(4, "", fields={"SeriesDescription": None, "ProtocolName": None})
+    scan = read_scan(study.folder)
+    assert scan.metadata["dicom_series_found"] == ["series 4 'series_4'"]
+    assert study.series_uids[4] not in str(scan.metadata) + str(scan.warnings)
+
+
+def test_odd_values_are_no_noise(study, recwarn):
+    study.add(4, "T1 MPRAGE", fields={"PatientBirthDate": "1970", "StudyDate": "someday"})
+    recwarn.clear()
+    assert read_scan(study.folder).warnings == ()
+    assert [str(w.message) for w in recwarn] == []
+
+
+def test_a_temporary_folder_without_links_gets_copies(study, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_):
+        raise PermissionError(1, "no links here")
+
+    study.add(4, "T1 MPRAGE")
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    assert read_scan(study.folder).volume.shape == study.SIZE
+
+
 def test_files_lie_deep_and_are_named_oddly(study):
     study.folder = study.folder / "Müller (1) & [b]" / "/".join(f"l{k}" for k in range(12))
     study.add(4, "T1 MPRAGE", copy=" é")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset
+from pydicom.uid import generate_uid
 
 from anatomaly.errors import ScanError
 from anatomaly.scan.instances import Instance
@@ -17,6 +18,7 @@ FOLDER = Path("/in")
 
 def image(path="a/1", **fields):
     header = Dataset()
+    header.SpecificCharacterSet = "ISO_IR 192"
     told = {
         "PatientID": "P1",
         "PatientName": "Doe^Jane",
@@ -65,6 +67,7 @@ def test_two_people_are_refused(one, two):
         {"PatientName": "ANONYMOUS", "PatientBirthDate": ""},
         {"PatientName": "doe^jane "},
         {"PatientName": "DOE^JANE^A"},
+        {"PatientName": "Doe^Jané=山田^太郎", "PatientID": ""},
         {"PatientName": "Roe^Jane"},  # same number and birth date: she married
         {"PatientBirthDate": "19700101"},  # an anonymiser left the year
         {"PatientBirthDate": "1970"},
@@ -139,7 +142,7 @@ def test_another_modality_of_another_day_is_no_visit():
 
 def test_a_file_of_one_visit_takes_its_series(study):
     study.add(4, "T1 MPRAGE")
-    study.study_uid = study.study_uid + ".1"
+    study.study_uid = generate_uid()
     study.add(5, "T1 MPRAGE", fields={"StudyDate": "20210506"})
     with pytest.raises(ScanError, match=r"2 visits of one person.*s04_000.*s05_000"):
         read_scan(study.folder)

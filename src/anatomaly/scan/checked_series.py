@@ -16,8 +16,10 @@ from anatomaly.scan.frames import (
     Frame,
     StackedGrid,
     lies_as,
+    of_echo,
     parallel_groups,
     placed_frames,
+    places_count,
     stacked_grid,
 )
 from anatomaly.scan.instances import Instance
@@ -51,9 +53,11 @@ def checked_series(series: Series, instances: Sequence[Instance]) -> tuple[Serie
     group, grid = _frames_of_volume(frames, image)
     as_converted = series.volumes == 1 and not series.uneven_slices
     as_converted = as_converted and not series.unusable_as_converted
+    verdict, left_out_count = Verdict.OTHER, 0
     if as_converted and grid is not None:
         verdict = compare_pixels(np.asanyarray(image.dataobj.get_unscaled()), grid, group)
-        if verdict is Verdict.SAME:
+        left_out_count = places_count(of_echo(group, _echo_ms(series))) - grid.shape[2]
+        if verdict is Verdict.SAME and left_out_count <= 0:
             return series, ()
         if verdict is Verdict.UNKNOWN:
             return _unchecked(series, "they cannot be unpacked here, or are laid out otherwise")
@@ -62,6 +66,8 @@ def checked_series(series: Series, instances: Sequence[Instance]) -> tuple[Serie
     except UndecodableError as error:
         return _unchecked(series, f"they cannot be unpacked here: {error}")
     except ScanError as error:
+        if verdict is Verdict.SAME:
+            return series, (_left_out(series, left_out_count),)
         raise ScanError(f"{series.label}: {error}") from error
     path = series.path.with_name(f"rebuilt_{series.path.name}")
     nib.save(rebuilt.image, path)
@@ -73,7 +79,7 @@ def checked_series(series: Series, instances: Sequence[Instance]) -> tuple[Serie
         unusable_as_converted="",
         uneven_slices=rebuilt.interpolated_count > 0,
     )
-    return done, _warnings(series, rebuilt, not as_converted)
+    return done, _warnings(series, rebuilt, as_converted and verdict is Verdict.OTHER)
 
 
 def _frames_of_volume(
@@ -111,17 +117,25 @@ def _unchecked(series: Series, why: str) -> tuple[Series, tuple[str, ...]]:
         raise ScanError(f"{series.label}: {series.volumes} volumes, and {why}")
     warnings = [
         f"the places of the slices of {series.label} could not be compared with its DICOM images "
-        f"({why}); compare the picture with another viewer"
+        f"({why}); compare the overview with what another viewer shows"
     ]
     if series.uneven_slices:
         warnings.append(f"{series.label} {_UNEVEN}doubtful")
     return series, tuple(warnings)
 
 
-def _warnings(series: Series, rebuilt: RebuiltVolume, was_needed: bool) -> tuple[str, ...]:
+def _left_out(series: Series, count: int) -> str:
+    """Say that a volume is a part of its series."""
+    return (
+        f"{series.label} holds {count} more slices beside those of the volume that was taken: "
+        "apart, or in another row; the volume may show a part of the head alone"
+    )
+
+
+def _warnings(series: Series, rebuilt: RebuiltVolume, was_wrong: bool) -> tuple[str, ...]:
     """Say why a volume was rebuilt and what of the series was left out or made up."""
     warnings = []
-    if not was_needed:
+    if was_wrong:
         warnings.append(
             f"the conversion of {series.label} put slices in wrong places; it was rebuilt from "
             "the DICOM images, each slice where its own header says"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,18 @@ import nibabel as nib
 from anatomaly.errors import ScanError
 from anatomaly.scan.checked_series import unusable
 from anatomaly.scan.frame_pixels import UndecodableError
-from anatomaly.scan.frames import parallel_groups, placed_frames, places_count
+from anatomaly.scan.frames import Frame, parallel_groups, placed_frames, places_count
 from anatomaly.scan.instances import Instance, text_of
 from anatomaly.scan.rebuilt_volume import rebuild_volume
-from anatomaly.scan.series import Series, exam_protocols, series_of_file
+from anatomaly.scan.series import (
+    MIN_EXTENT_MM,
+    ODD_TYPE,
+    TOO_FEW,
+    TOO_SMALL,
+    Series,
+    exam_protocols,
+    series_of_file,
+)
 from anatomaly.scan.series_fields import TIMES, fields_of_series
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_. -]{1,100}")
@@ -42,7 +51,10 @@ def stage_files(files: Iterable[Path], target: Path) -> Path:
             home = homes[path.parent] = target / f"{len(homes):05d}"
             home.mkdir()
         name = path.name if _PLAIN_NAME.fullmatch(path.name) else f"image_{number:05d}"
-        (home / name).symlink_to(path.absolute())
+        try:
+            (home / name).symlink_to(path.absolute())
+        except OSError:  # a temporary folder on a file system without links
+            shutil.copyfile(path, home / name)
     return target
 
 
@@ -100,33 +112,59 @@ def rebuild_unconverted(
 ) -> tuple[list[Series], list[str]]:
     """Put series together that dcm2niix left out: packed in a way that it does not know.
 
+    Also those of which it wrote nothing but the phase, or pieces too small for a head.
+
     Returns:
         These series, and which others could not be read, with the reason.
     """
+    pieces: dict[str, list[Series]] = {}
+    for series in found:
+        pieces.setdefault(series.uid or "", []).append(series)
     by_uid: dict[str, list[Instance]] = {}
-    converted = {series.uid for series in found}
     for instance in instances:
         is_mr = text_of(instance.header, "Modality").upper() in ("MR", "")
-        if is_mr and instance.series_uid and instance.series_uid not in converted:
+        converted = pieces.get(instance.series_uid, [])
+        if is_mr and instance.series_uid and all(map(_is_piece, converted)):
             by_uid.setdefault(instance.series_uid, []).append(instance)
     made, unread = [], []
-    for number, owns in enumerate(by_uid.values()):
-        fields = fields_of_series(owns)
-        groups = parallel_groups(placed_frames(instance.header for instance in owns))
-        if not groups or not _is_volume(len(groups[0]), places_count(groups[0])):
+    for number, (uid, owns) in enumerate(by_uid.items()):
+        frames = _largest_stack(owns, uid in pieces)
+        if not frames:
             continue
+        fields = fields_of_series(owns)
         path = target / f"unconverted_{number}.nii"
         try:
-            nib.save(rebuild_volume(groups[0], None).image, path)
+            nib.save(rebuild_volume(frames, None).image, path)
         except (ScanError, UndecodableError) as error:
             title = fields.get("SeriesDescription", "")
             reason = str(error).split(";")[0].split("\n")[0]
             unread.append(f"series {fields.get('SeriesNumber', '?')} '{title}': {reason}")
-        else:
-            made.append(series_of_file(path, fields))
+            continue
+        series = series_of_file(path, fields, exam_protocols([fields]))
+        if uid not in pieces or not series.reason_against:
+            made.append(series)
     return made, unread
 
 
-def _is_volume(frames_count: int, count_of_places: int) -> bool:
-    """Return whether frames may be one volume, not a localizer and no time series."""
-    return count_of_places >= _LEAST_FRAMES and frames_count <= _MOST_REPEATED * count_of_places
+def _is_piece(series: Series) -> bool:
+    """Return whether a conversion is refused for what the series may hold more of."""
+    return series.reason_against.startswith((ODD_TYPE, TOO_SMALL, TOO_FEW))
+
+
+def _largest_stack(instances: Sequence[Instance], is_tried: bool) -> list[Frame]:
+    """Return the frames of what may be one volume, no localizer and no time series; else none.
+
+    Args:
+        instances: of a series.
+        is_tried: dcm2niix wrote something of it; then there must be a head to gain.
+    """
+    groups = parallel_groups(placed_frames(instance.header for instance in instances))
+    if not groups:
+        return []
+    group, count = groups[0], places_count(groups[0])
+    if count < _LEAST_FRAMES or len(group) > _MOST_REPEATED * count:
+        return []
+    heights_mm = [float(frame.position_mm @ group[0].normal) for frame in group]
+    if is_tried and max(heights_mm) - min(heights_mm) < MIN_EXTENT_MM:
+        return []
+    return group

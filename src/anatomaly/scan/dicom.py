@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import warnings as warnings_of_python
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -69,19 +70,21 @@ def converted_series(path: Path) -> Iterator[ConvertedSeries]:
         ScanError: no DICOM image, several patients or visits, no structural series, or the
             conversion failed.
     """
-    files, instances = _to_read(path)
-    warnings = check_one_visit(path, instances)
+    with _quiet():
+        files, instances = _to_read(path)
+        warnings = check_one_visit(path, instances)
     _remove_stale()
     with tempfile.TemporaryDirectory(prefix=_PREFIX) as temporary, _locked(Path(temporary)):
         staged, target = stage_files(files, Path(temporary) / "images"), Path(temporary) / "nifti"
         target.mkdir()
         said = _told_of(path, staged, _convert(staged, target))
-        found = found_series(target, instances)
-        rebuilt, unread = rebuild_unconverted(target, instances, found)
-        found += rebuilt
-        if not found:
-            raise ScanError(_nothing_found(path, files, said, unread))
-        chosen, more = _checked_choice(found, instances, path)
+        with _quiet():
+            found = found_series(target, instances)
+            rebuilt, unread = rebuild_unconverted(target, instances, found)
+            found += rebuilt
+            if not found:
+                raise ScanError(_nothing_found(path, files, said, unread))
+            chosen, more = _checked_choice(found, instances, path)
         if unread:
             more = (*more, f"not read: {'; '.join(unread)}")
         yield ConvertedSeries(
@@ -97,6 +100,14 @@ def converted_series(path: Path) -> Iterator[ConvertedSeries]:
             },
             uid=chosen.uid,
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back pydicom's warnings of odd values; what counts of them is told by `Scan.warnings`."""
+    with warnings_of_python.catch_warnings():
+        warnings_of_python.simplefilter("ignore")
+        yield
 
 
 def _to_read(path: Path) -> tuple[tuple[Path, ...], tuple[Instance, ...]]:

@@ -21,8 +21,7 @@ _MAX_AWAY_MM = 0.5
 """A frame belongs to the slice that lies within this share of the distance between slices: scanners
 round positions, and less than half a slice cannot be another slice."""
 
-_READ_WHOLE = ("1.2.840.10008.1.2.1.99", None)
-"""Transfer syntaxes: deflated, or none where the file has no preamble."""
+_DEFLATED = "1.2.840.10008.1.2.1.99"
 
 Pixels = np.ndarray[Any, Any]
 
@@ -45,28 +44,45 @@ def frame_pixels(frames: Sequence[Frame]) -> Iterator[tuple[Frame, Pixels]]:
     Raises:
         UndecodableError: the pixels of a frame cannot be unpacked, or have several samples.
     """
-    from pydicom import dcmread
     from pydicom.pixels.utils import iter_pixels
 
     by_file: dict[str, list[Frame]] = {}
     for frame in frames:
         by_file.setdefault(str(frame.image.filename), []).append(frame)
-    for path, owns in by_file.items():
+    for owns in by_file.values():
         wanted = sorted(owns, key=lambda frame: frame.index)
         alone = wanted[0].image.get("NumberOfFrames") in (None, "", 1)
         indices = None if alone else [frame.index for frame in wanted]
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                # a deflated file is unpacked as a whole, before its pixels can be
-                plain = wanted[0].image.file_meta.get("TransferSyntaxUID") not in _READ_WHOLE
-                source = Path(path) if plain else dcmread(path, force=True)
-                unpacked = list(iter_pixels(source, indices=indices))
+                unpacked = list(iter_pixels(_pixel_source(wanted[0]), indices=indices))
         except UNREADABLE as error:
             raise UndecodableError(" ".join(str(error).split()).split(":")[0]) from error
         if len(unpacked) != len(wanted) or unpacked[0].ndim != 2:
             raise UndecodableError(f"{len(unpacked)} frames of shape {unpacked[0].shape}")
         yield from zip(wanted, unpacked, strict=True)
+
+
+def _pixel_source(frame: Frame) -> Any:
+    """Return what pydicom unpacks a frame from: its file, or the whole content read before.
+
+    Deflated files are unpacked as a whole; files without preamble do not name their encoding.
+    """
+    from pydicom import dcmread
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    path = str(frame.image.filename)
+    syntax = frame.image.file_meta.get("TransferSyntaxUID")
+    if syntax and syntax != _DEFLATED:
+        return Path(path)
+    whole = dcmread(path, force=True)
+    if not syntax:
+        is_implicit = whole.original_encoding[0]
+        whole.file_meta.TransferSyntaxUID = (
+            ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
+        )
+    return whole
 
 
 def compare_pixels(data: Pixels, grid: StackedGrid, frames: Sequence[Frame]) -> Verdict:

@@ -23,7 +23,9 @@ _SAME_PLACE_MM = 0.1
 _PARALLEL = 0.02
 """Direction cosines that differ by less are of one direction: 1 degree."""
 _NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}
-_ORDER = ("AcquisitionNumber", "TemporalPositionIdentifier", "InstanceNumber")
+_ORDER = (
+    "AcquisitionNumber", "TemporalPositionIdentifier", "AcquisitionTime", "InstanceNumber",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,6 @@ def _places(frames: Sequence[Frame]) -> list[int]:
 
 
 def _order(frame: Frame) -> tuple[float, ...]:
-    """Sort key: acquisition, time point, instance, frame."""
+    """Sort key: acquisition, time point, time, instance, frame."""
     numbers = (number_of(frame.image, name) for name in _ORDER)
     return (*(0.0 if number is None else number for number in numbers), float(frame.index))

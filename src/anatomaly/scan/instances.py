@@ -20,9 +20,10 @@ UNREADABLE = (
 """What pydicom raises at files and fields that it cannot read."""
 
 _TAGS: list[Any] = [
-    "PatientID", "PatientName", "PatientBirthDate", "PatientSex",
+    "SpecificCharacterSet", "PatientID", "PatientName", "PatientBirthDate", "PatientSex",
     "StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID", "FrameOfReferenceUID",
     "StudyDate", "SeriesDate", "AcquisitionDate", "AcquisitionDateTime", "ContentDate",
+    "AcquisitionTime",
     "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality", "Manufacturer",
     "ManufacturerModelName", "MagneticFieldStrength", "MRAcquisitionType", "ImageType",
     "SliceThickness", "RepetitionTime", "EchoTime", "InversionTime", "InversionTimes", "FlipAngle",

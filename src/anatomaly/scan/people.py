@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -104,7 +105,11 @@ def check_one_visit(folder: Path, instances: Sequence[Instance]) -> tuple[str, .
 
 def _person_of(instance: Instance) -> _Person:
     """Read who an image says it is of."""
-    name = re.sub(r"[\^=\s,]+", " ", text_of(instance.header, "PatientName")).strip()
+    written = text_of(instance.header, "PatientName")
+    in_letters = next((group for group in written.split("=") if group.strip("^ ")), "")
+    plain = unicodedata.normalize("NFKD", in_letters)
+    bare = "".join(sign for sign in plain if not unicodedata.combining(sign))
+    name = re.sub(r"[\^\s,]+", " ", bare).strip()
     sex = text_of(instance.header, "PatientSex").upper()
     return _Person(
         number=_known(text_of(instance.header, "PatientID")),

@@ -63,7 +63,9 @@ _MAX_VOLUMES = 4
 _MIN_SLICES = 8
 _WHOLE_HEAD_MM, _WHOLE_HEAD_SLICES = 110.0, 16
 _ECHO_PLANAR = re.compile(r"^\*?(?:ep|epi|epfid|epse|ep_b|ep2d)[0-9a-z_]*", re.IGNORECASE)
-_MIN_EXTENT_MM = 60.0
+MIN_EXTENT_MM = 60.0
+ODD_TYPE, TOO_SMALL, TOO_FEW = "image type", "covers only", "only"
+"""How reasons against a series begin."""
 _FACTS = (
     "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality", "Manufacturer",
     "ManufacturersModelName", "MagneticFieldStrength", "MRAcquisitionType", "ImageType",
@@ -152,7 +154,7 @@ def series_of_file(
     zooms = (*(abs(float(z)) for z in header.get_zooms()), 0.0, 0.0, 0.0)
     description = str(fields.get("SeriesDescription", ""))
     protocol = str(fields.get("ProtocolName", ""))
-    title = next((text for text in (description, protocol) if text), path.stem)
+    title = description or protocol or re.sub(r"_[0-9.]{5,}.*", "", path.stem)  # no UID
     of_series = "" if protocol in of_exams else protocol
     words = description or of_series
     image_type = _image_type(fields)
@@ -277,7 +279,7 @@ def _reason_against(
         return f"modality {modality}"
     odd = sorted(_image_type(fields) & _NO_STRUCTURAL_TYPES)
     if odd:
-        return "a localizer" if odd == ["LOCALIZER"] else f"image type {odd[0]}"
+        return "a localizer" if odd == ["LOCALIZER"] else f"{ODD_TYPE} {odd[0]}"
     return _pulses_against(path, fields) or _size_against(shape, zooms)
 
 
@@ -287,10 +289,10 @@ def _size_against(shape: tuple[int, ...], zooms: tuple[float, ...]) -> str:
     if volumes > _MAX_VOLUMES:
         return f"{volumes} volumes"
     extent = [n * z for n, z in zip((*shape, 1, 1)[:3], zooms, strict=False)]
-    if min(extent) < _MIN_EXTENT_MM:
-        return f"covers only {' x '.join(f'{e:.0f}' for e in extent)} mm"
+    if min(extent) < MIN_EXTENT_MM:
+        return f"{TOO_SMALL} {' x '.join(f'{e:.0f}' for e in extent)} mm"
     if min(shape[:3]) < _MIN_SLICES:
-        return f"only {min(shape[:3])} slices"
+        return f"{TOO_FEW} {min(shape[:3])} slices"
     return ""
 
 
