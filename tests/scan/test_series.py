@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import Dataset
 
 from anatomaly.errors import ScanError
+from anatomaly.scan.instances import Instance
 from anatomaly.scan.series import choose_series, exam_protocols, series_of_file
+from anatomaly.scan.series_fields import fields_of_series
 
 FLAIR = {"RepetitionTime": 9.0, "EchoTime": 0.12, "InversionTime": 2.5}
 T1 = {"RepetitionTime": 2.3, "EchoTime": 0.003, "InversionTime": 0.9}
@@ -150,3 +156,37 @@ def test_one_image_at_each_place_goes_before_several(describe, tmp_path):
     best, warnings = choose(tmp_path, two, one)
     assert best is one
     assert "series 1 'T1' (2 volumes)" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("manufacturer", "tag", "kind", "value"),
+    [
+        ("SIEMENS", 0x0019100C, "IS", "1000"),
+        ("SIEMENS", 0x0019100C, "UN", b"1000"),
+        ("Philips Medical Systems", 0x20011003, "FL", 1000.0),
+        ("Philips Medical Systems", 0x20011003, "UN", struct.pack("<f", 1000.0)),
+        ("GE MEDICAL SYSTEMS", 0x00431039, "IS", ["1000001000", "8", "0", "0"]),
+        ("GE MEDICAL SYSTEMS", 0x00431039, "UN", b"1000\\8\\0\\0"),
+    ],
+)
+def test_b_values_of_manufacturers(manufacturer, tag, kind, value):
+    header = Dataset()
+    header.Manufacturer = manufacturer
+    assert fields_of_series([Instance(Path("x"), header)])["DiffusionBValue"] == 0
+    header.add_new(tag, kind, value)
+    assert fields_of_series([Instance(Path("x"), header)])["DiffusionBValue"] == 1000
+    header.Manufacturer = "Canon"
+    assert fields_of_series([Instance(Path("x"), header)])["DiffusionBValue"] == 0
+
+
+def test_fields_of_an_enhanced_header():
+    header, shared, echo, timing, inversion = (Dataset() for _ in range(5))
+    echo.EffectiveEchoTime, timing.RepetitionTime, inversion.InversionTimes = 120.0, 9000.0, 2500.0
+    shared.MREchoSequence, shared.MRModifierSequence = [echo], [inversion]
+    shared.MRTimingAndRelatedParametersSequence = [timing]
+    header.SharedFunctionalGroupsSequence = [shared]
+    header.SeriesNumber, header.ImageType = "7", ["ORIGINAL", "PRIMARY"]
+    fields = fields_of_series([Instance(Path("x"), header)])
+    assert {name: fields[name] for name in FLAIR} == FLAIR
+    assert (fields["SeriesNumber"], fields["ImageType"]) == (7, ["ORIGINAL", "PRIMARY"])
+    assert fields_of_series([]) == {}

@@ -45,7 +45,7 @@ def checked_series(series: Series, instances: Sequence[Instance]) -> tuple[Serie
     Raises:
         ScanError: the conversion is wrong, and the images make no volume either.
     """
-    owns = [i for i in instances if series.uid and i.series_uid == series.uid]
+    owns = [i for i in instances if i.series_uid == (series.uid or "")]
     frames = placed_frames(instance.header for instance in owns)
     if not frames:
         return _unchecked(series, "none of them says where it lies")

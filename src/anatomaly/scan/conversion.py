@@ -100,8 +100,8 @@ def _fields(path: Path, sidecar: dict[str, Any], instances: Sequence[Instance]) 
     It takes two images at each place for a time series, and makes a repetition time of that.
     """
     in_name = _UID.match(path.stem)
-    uid = sidecar.get("SeriesInstanceUID") or (in_name.group(1) if in_name else None)
-    header = fields_of_series([i for i in instances if uid and i.series_uid == uid])
+    uid = sidecar.get("SeriesInstanceUID") or (in_name.group(1) if in_name else "")
+    header = fields_of_series([i for i in instances if i.series_uid == uid])
     if len(nib.load(path).shape) < 4:  # type: ignore[attr-defined]
         return {**header, **sidecar}
     return {**header, **sidecar, **{name: header[name] for name in TIMES if name in header}}

@@ -104,7 +104,7 @@ def converted_series(path: Path) -> Iterator[ConvertedSeries]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back pydicom's warnings of odd values; what counts of them is told by `Scan.warnings`."""
+    """Keep back pydicom's warnings of odd values; `Scan.warnings` tells what counts."""
     with warnings_of_python.catch_warnings():
         warnings_of_python.simplefilter("ignore")
         yield

@@ -34,6 +34,7 @@ _TAGS: list[Any] = [
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
     "RescaleSlope", "RescaleIntercept", "NumberOfFrames",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    0x0019100C, 0x20011003, 0x00431039,  # b values of Siemens, Philips and GE
 ]  # fmt: skip
 _MAGIC, _MAGIC_PLACE = b"DICM", 128
 _FIRST_GROUPS = (b"\x02\x00", b"\x08\x00")

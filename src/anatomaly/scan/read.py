@@ -26,7 +26,7 @@ from anatomaly.scan.nifti import (
     single_volume_warning,
 )
 from anatomaly.scan.sequence_hint import (
-    contrast_agent_from_name,
+    contrast_agent_from_fields,
     contrast_warning,
     sequence_from_name,
     sequence_from_timing,
@@ -72,7 +72,7 @@ def read_scan(path: str | Path) -> Scan:
     name = scan_name(path)
     hint = sequence_from_name(name) or sequence_from_timing(sidecar)
     metadata = {"file": path.name, "sha256": sha256_of([path])}
-    stored = _warned_of_contrast_agent(read_nifti(path), name)
+    stored = _warned_of_contrast_agent(read_nifti(path), name, sidecar)
     return _join(stored, name, path, str(path), hint, metadata)
 
 
@@ -93,13 +93,16 @@ def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = 
     ('T1w', 'float32')
     """
     stored = _stored_volume(image, name) if isinstance(image, Volume) else _stored(image, name)
-    stored = _warned_of_contrast_agent(stored, name)
+    stored = _warned_of_contrast_agent(stored, name, {})
     return _join(stored, name, None, name, sequence_from_name(name), {"file": None, "sha256": None})
 
 
-def _warned_of_contrast_agent(stored: StoredImage, name: str) -> StoredImage:
-    """Add a warning where the name of a scan speaks of contrast agent."""
-    if not contrast_agent_from_name(name):
+def _warned_of_contrast_agent(
+    stored: StoredImage, name: str, sidecar: dict[str, Any]
+) -> StoredImage:
+    """Add a warning where the name of a scan, or its sidecar, speaks of contrast agent."""
+    texts = (name, str(sidecar.get("SeriesDescription", "")))
+    if not contrast_agent_from_fields(texts, sidecar):
         return stored
     return replace(stored, warnings=(*stored.warnings, contrast_warning(name)))
 

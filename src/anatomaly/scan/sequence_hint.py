@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from anatomaly.types import Sequence
@@ -43,7 +43,7 @@ _AGENT = (
 )
 """Words for the agent, whichever side of 'with' and 'without' they stand on."""
 _NOT = (
-    r"(?:w/o|w\\o|wo|w\.o|without|w/out|witout|no|non|not|none|sans|ohne|o\.|senza|sin|zonder|utan|"
+    r"(?:w/o|w\\o|wo|w\.o|without|w/out|no|non|not|none|sans|ohne|o\.|senza|sin|zonder|utan|"
     r"uden|uten|bez|pre|pré|vor|avant|prima|before|nativ[ea]?|minus|unenhanced|noncon|precon|s/)"
 )
 _WITH = r"(?:w|w/|with|mit|m\.|avec|con|met|med|post|nach|apres|après|after|dopo)"
@@ -125,6 +125,26 @@ def contrast_agent_said(text: str) -> bool | None:
     if _ENHANCED.search(rest):
         return True
     return False if rest != plain else None
+
+
+def contrast_agent_from_fields(texts: Iterable[str], fields: Mapping[str, Any]) -> bool:
+    """Return whether a scan was made after contrast agent; its own words count more than tags.
+
+    Scanners keep the agent of an exam in the header of what was acquired before it was given.
+
+    Args:
+        texts: file name or descriptions, the most telling first.
+        fields: a BIDS sidecar, or what a DICOM header says by the same names.
+
+    >>> agent = {"ContrastBolusIngredient": "GADOLINIUM"}
+    >>> [contrast_agent_from_fields([text], agent) for text in ("T1", "T1 PRE")]
+    [True, False]
+    """
+    said = next((s for text in texts if (s := contrast_agent_said(text)) is not None), None)
+    if said is not None:
+        return said
+    agent = str(fields.get("ContrastBolusAgent") or fields.get("ContrastBolusIngredient") or "")
+    return agent.strip().lower() not in ("", "no", "none", "n", "n/a", "na", "0", "-", "without")
 
 
 def contrast_warning(what: str) -> str:

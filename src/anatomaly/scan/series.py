@@ -13,7 +13,7 @@ import numpy as np
 
 from anatomaly.errors import ScanError
 from anatomaly.scan.sequence_hint import (
-    contrast_agent_said,
+    contrast_agent_from_fields,
     contrast_warning,
     sequence_from_name,
     sequence_from_timing,
@@ -171,7 +171,7 @@ def series_of_file(
         spacing_mm=(zooms[0], zooms[1], zooms[2]),
         sequence=sequence_from_name(description) or timing or sequence_from_name(of_series),
         reason_against=against if fields else NO_SIDECAR,
-        contrast_enhanced=_is_enhanced((description, of_series), fields),
+        contrast_enhanced=contrast_agent_from_fields((description, of_series), fields),
         derived=bool(image_type & _DERIVED_TYPES),
         acquired_3d=str(fields.get("MRAcquisitionType", "")).upper() == "3D",
         uneven_slices="_Eq" in path.stem,
@@ -250,18 +250,6 @@ def _image_type(fields: Mapping[str, Any]) -> set[str]:
     """Return the values of ImageType in capitals."""
     types = fields.get("ImageType", [])
     return {str(t).upper() for t in types} if isinstance(types, list) else set()
-
-
-def _is_enhanced(texts: tuple[str, str], fields: Mapping[str, Any]) -> bool:
-    """Return whether a series was made after contrast agent; its own words count more than tags.
-
-    Scanners keep the agent of an exam in the header of what was acquired before it was given.
-    """
-    said = next((s for text in texts if (s := contrast_agent_said(text)) is not None), None)
-    if said is not None:
-        return said
-    agent = str(fields.get("ContrastBolusAgent") or fields.get("ContrastBolusIngredient") or "")
-    return agent.strip().lower() not in ("", "no", "none", "n", "n/a", "na", "0", "-", "without")
 
 
 def _words_against(text: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import struct
+from collections.abc import Mapping, MutableSequence, Sequence
 from typing import Any
 
 from anatomaly.scan.instances import UNREADABLE, Instance, number_of, text_of, texts_of
@@ -28,6 +29,9 @@ _MILLISECONDS = {
     "EchoTime": ("EchoTime", "EffectiveEchoTime"),
     "InversionTime": ("InversionTime", "InversionTimes"),
 }
+_PRIVATE_B_VALUES = {"SIEMENS": 0x0019100C, "PHILIPS": 0x20011003, "GE": 0x00431039}
+_GE_MARK = 1_000_000
+"""GE adds a multiple of this (a mark of its software) to b values."""
 TIMES = tuple(_MILLISECONDS)
 
 
@@ -76,4 +80,23 @@ def _b_value(instance: Instance) -> float:
     except UNREADABLE:
         groups = []
     values = [number_of(group, "DiffusionBValue") for group in (instance.header, *groups)]
+    values.append(_private_b_value(instance.header))
     return max((value for value in values if value is not None), default=0.0)
+
+
+def _private_b_value(header: Any) -> float | None:
+    """Return the b value that manufacturers keep in fields of their own, s/mm²."""
+    maker = text_of(header, "Manufacturer").upper()
+    tag = next((tag for name, tag in _PRIVATE_B_VALUES.items() if maker.startswith(name)), None)
+    if tag is None or tag not in header:
+        return None
+    try:
+        value = header[tag].value
+        if isinstance(value, bytes) and maker.startswith("PHILIPS"):
+            return float(struct.unpack("<f", value)[0])
+        if isinstance(value, bytes):
+            value = value.decode("ascii").split("\\")
+        first = value[0] if isinstance(value, (list, MutableSequence)) else value
+        return None if first in (None, "") else float(first) % _GE_MARK
+    except UNREADABLE:
+        return None
