@@ -20,6 +20,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, HTJ2KLossless
 from anatomaly.errors import ScanError
 from anatomaly.scan import dicom
 from anatomaly.scan.conversion import sidecar_of
+from anatomaly.scan.instances import one_file_a_series
 from anatomaly.scan.leftovers import hold_lock
 from anatomaly.scan.read import read_scan
 
@@ -200,6 +201,15 @@ def test_a_dicom_file_stands_for_its_series(study):
     assert other.metadata["sha256"] == scan.metadata["sha256"]
 
 
+def test_files_of_one_series_stand_for_it_once(study, tmp_path):
+    study.add(4, "T1", size=(36, 30, 3))
+    study.add(5, "T2", size=(36, 30, 2))
+    files = sorted(study.folder.iterdir())
+    others = [study.folder, tmp_path / "gone.nii", tmp_path / "gone.nii"]
+    kept = one_file_a_series([*files, *others])
+    assert kept == [files[0], files[3], *others]
+
+
 def test_a_multi_frame_file_is_read_by_its_name(study):
     file = study.add_enhanced(list(range(study.SIZE[2])))
     (study.folder / "readme.txt").write_text("hello")
@@ -245,6 +255,23 @@ def test_nothing_that_identifies_is_told_of_a_nameless_series(study):
     scan = read_scan(study.folder)
     assert scan.metadata["dicom_series_found"] == ["series 4 'series_4'"]
     assert study.series_uids[4] not in str(scan.metadata) + str(scan.warnings)
+
+
+def test_what_a_crash_of_the_converter_left_is_rebuilt(study, monkeypatch: pytest.MonkeyPatch):
+    study.add(4, "T1 MPRAGE")
+    whole = read_scan(study.folder)
+    convert = dicom._convert
+
+    def crash(folder: Path, target: Path) -> str:
+        said = convert(folder, target)
+        for path in target.iterdir():
+            path.write_bytes(path.read_bytes()[:1000])
+        return said
+
+    monkeypatch.setattr(dicom, "_convert", crash)
+    scan = read_scan(study.folder)
+    assert np.array_equal(scan.volume.data, whole.volume.data)
+    np.testing.assert_allclose(scan.volume.affine, whole.volume.affine, atol=1e-3)
 
 
 def test_odd_values_are_no_noise(study, recwarn):

@@ -150,6 +150,13 @@ def test_contrast_agent_by_own_words_then_tags(describe, tmp_path, fields, enhan
     assert any("contrast-enhanced" in warning for warning in warnings) is enhanced
 
 
+def test_an_agent_of_the_exam_does_not_make_series_equal(describe, tmp_path):
+    agent = {"ContrastBolusAgent": "Gadovist", **T1}
+    after = describe(SeriesDescription="T1 +C", number=1, shape=(80, 80, 60), **agent)
+    before = describe(SeriesDescription="T1", number=2, **agent)
+    assert choose(tmp_path, after, before)[0] is before
+
+
 def test_one_image_at_each_place_goes_before_several(describe, tmp_path):
     two = describe(SeriesDescription="T1", number=1, shape=(80, 80, 60, 2), **T1)
     one = describe(SeriesDescription="T1", number=2, **T1)

@@ -14,6 +14,7 @@ from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
 from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, AnomalyConfig, DetectConfig, PreprocessConfig
 from anatomaly.errors import AnatomalyError, ConfigError, DicomError
+from anatomaly.scan.instances import is_dicom_file, one_file_a_series
 
 if TYPE_CHECKING:
     from anatomaly.detection import Detection
@@ -56,6 +57,7 @@ def detect(
         wanted = parse_outputs(outputs)
         if wanted and "dicom" in wanted:
             refuse_without_dicom(scans)
+        given_count, scans = len(scans), one_file_a_series(scans)
         named = dict(zip(result_names(scans), scans, strict=True))
         if brain_mask and len(scans) > 1:
             raise ConfigError("--brain-mask fits one scan; run detect once for each scan")
@@ -75,6 +77,11 @@ def detect(
     except (ConfigError, DicomError) as error:
         raise typer.BadParameter(str(error)) from error
     with Display(len(named), quiet=quiet, verbose=verbose) as display:
+        if given_count > len(scans):
+            display.note(
+                f"{given_count - len(scans)} more DICOM files are of series given already; each "
+                "series is read once"
+            )
         if skip_finished:
             named = _unfinished(named, output, display)
         succeeded = not named or _detect_all(named, output, config, wanted, display)
@@ -114,7 +121,6 @@ def refuse_without_dicom(scans: list[Path]) -> None:
         DicomError: highdicom is not installed.
     """
     from anatomaly.dicom_results.write import require_highdicom
-    from anatomaly.scan.instances import is_dicom_file
 
     files = [str(scan) for scan in scans if scan.is_file() and not is_dicom_file(scan)]
     if files:

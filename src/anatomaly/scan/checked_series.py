@@ -23,7 +23,7 @@ from anatomaly.scan.frames import (
     stacked_grid,
 )
 from anatomaly.scan.instances import Instance
-from anatomaly.scan.rebuilt_volume import RebuiltVolume, rebuild_volume
+from anatomaly.scan.rebuilt_volume import RebuiltVolume, rebuild_volume, write_rebuilt
 from anatomaly.scan.series import NO_SIDECAR, Series
 
 _UNEVEN = "has missing or unevenly spaced slices; they were interpolated, results near the gap are "
@@ -69,11 +69,9 @@ def checked_series(series: Series, instances: Sequence[Instance]) -> tuple[Serie
         if verdict is Verdict.SAME:
             return series, (_left_out(series, left_out_count),)
         raise ScanError(f"{series.label}: {error}") from error
-    path = series.path.with_name(f"rebuilt_{series.path.name}")
-    nib.save(rebuilt.image, path)
     done = replace(
         series,
-        path=path,
+        path=write_rebuilt(rebuilt, series.path.with_name(f"rebuilt_{series.path.name}")),
         shape=tuple(rebuilt.image.shape),
         volumes=1,
         unusable_as_converted="",

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 
 from anatomaly.errors import ScanError
 from anatomaly.scan.checked_series import unusable
 from anatomaly.scan.frame_pixels import UndecodableError
 from anatomaly.scan.frames import Frame, parallel_groups, placed_frames, places_count
 from anatomaly.scan.instances import Instance, text_of
-from anatomaly.scan.rebuilt_volume import rebuild_volume
+from anatomaly.scan.rebuilt_volume import rebuild_volume, write_rebuilt
 from anatomaly.scan.series import (
     MIN_EXTENT_MM,
     ODD_TYPE,
@@ -65,7 +66,7 @@ def found_series(target: Path, instances: Sequence[Instance]) -> list[Series]:
     geometry, and once (`_Eq`) interpolated to even distances. Only the second is kept. Of 16-bit
     images it writes the wrong one alone, without sidecar: that is marked as unusable.
     """
-    paths = sorted(target.glob("*.nii"))
+    paths = sorted(path for path in target.glob("*.nii") if _is_whole(path))
     evened = {path.stem.split("_Eq")[0] for path in paths if "_Eq" in path.stem}
     kept = [path for path in paths if path.stem not in evened]
     sidecars = {path: sidecar_of(path) for path in kept}
@@ -73,6 +74,16 @@ def found_series(target: Path, instances: Sequence[Instance]) -> list[Series]:
     of_exams = exam_protocols(fields.values())
     made = ((path, series_of_file(path, fields[path], of_exams)) for path in kept)
     return [series if sidecars[path] else unusable(series) for path, series in made]
+
+
+def _is_whole(path: Path) -> bool:
+    """Return whether a file holds the voxels that its header promises; a crash leaves a part."""
+    try:
+        image: Any = nib.load(path)
+        size = int(np.prod(image.shape)) * image.get_data_dtype().itemsize
+        return bool(path.stat().st_size >= size + int(image.dataobj.offset))
+    except (OSError, ValueError, nib.filebasedimages.ImageFileError):
+        return False
 
 
 def sidecar_of(path: Path) -> dict[str, Any]:
@@ -134,7 +145,7 @@ def rebuild_unconverted(
         fields = fields_of_series(owns)
         path = target / f"unconverted_{number}.nii"
         try:
-            nib.save(rebuild_volume(frames, None).image, path)
+            write_rebuilt(rebuild_volume(frames, None), path)
         except (ScanError, UndecodableError) as error:
             title = fields.get("SeriesDescription", "")
             reason = str(error).split(";")[0].split("\n")[0]

@@ -89,6 +89,23 @@ def is_dicom_file(path: Path) -> bool:
         return False
 
 
+def one_file_a_series(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths without DICOM files of a series that an earlier one stands for.
+
+    A file stands for its series in its folder, so `folder/*.dcm` names one series many times.
+    """
+    kept: list[Path] = []
+    met: set[tuple[Path, str]] = set()
+    for path in paths:
+        named = read_instance(path) if path.is_file() and is_dicom_file(path) else None
+        series = (path.absolute().parent, named.series_uid) if named and named.series_uid else None
+        if series not in met:
+            kept.append(path)
+        if series:
+            met.add(series)
+    return kept
+
+
 def _start(path: Path) -> bool | None:
     """Return True for a DICOM file, False for what may be one without preamble, else None."""
     with path.open("rb") as file:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -73,6 +74,22 @@ def rebuild_volume(frames: Sequence[Frame], echo_ms: float | None) -> RebuiltVol
         spare_alike=may_be_copies and alike,
         interpolated_count=interpolated_count,
     )
+
+
+def write_rebuilt(volume: RebuiltVolume, path: Path) -> Path:
+    """Write a rebuilt volume into the folder of the conversion.
+
+    Raises:
+        ScanError: there is no space.
+    """
+    try:
+        nib.save(volume.image, path)
+    except OSError as error:
+        raise ScanError(
+            f"the temporary folder {path.parent} cannot be written ({error.strerror or error}); "
+            "make space, or set TMPDIR to another folder"
+        ) from error
+    return path
 
 
 def _slices(stack: list[Frame], frames: Sequence[Frame]) -> tuple[Pixels, bool]:

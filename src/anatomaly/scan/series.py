@@ -94,6 +94,7 @@ class Series:
         sequence: from description or timing.
         reason_against: why it can never be used; empty if it can.
         contrast_enhanced: after contrast agent.
+        contrast_told: its own words say so, not only a tag, which may be the whole exam's.
         derived: reformatted or secondary, not as acquired.
         acquired_3d: one 3D acquisition, not slices.
         uneven_slices: slices are missing or unevenly spaced, or dcm2niix could not tell.
@@ -121,6 +122,7 @@ class Series:
     volumes: int = 1
     doubt: str = ""
     doubt_settled: bool = False
+    contrast_told: bool = False
     unusable_as_converted: str = ""
 
 
@@ -179,6 +181,7 @@ def series_of_file(
         uid=fields.get("SeriesInstanceUID"),
         volumes=int(np.prod(shape[3:])),
         doubt=doubt,
+        contrast_told=contrast_agent_from_fields((description, of_series), {}),
         doubt_settled=timing is not None and timing == sequence_from_name(description),
     )
 
@@ -238,7 +241,7 @@ def _rank(series: Series) -> tuple[float, ...]:
         series.volumes > 1 or series.uneven_slices or bool(series.unusable_as_converted),
         series.derived,
         series.sequence is None,
-        series.contrast_enhanced,
+        series.contrast_enhanced + series.contrast_told,
         round(2 * spacing[-1] / max(spacing[0], 1e-6)) / 2,
         not series.acquired_3d,
         -float(np.prod(series.shape[:3], dtype=np.float64)),
