@@ -125,6 +125,14 @@ def test_undated_studies_are_dated_by_their_acquisition():
         check_one_visit(FOLDER, [image(**undated), image(**undated, **OTHER_STUDY)])
 
 
+def test_studies_of_one_false_date_are_dated_by_their_acquisition():
+    two = [image(AcquisitionDate="20180101"), image(**OTHER_STUDY, AcquisitionDate="20200102")]
+    with pytest.raises(ScanError, match="2 visits"):
+        check_one_visit(FOLDER, two)
+    next_day = [image(AcquisitionDate="20200102"), image(**OTHER_STUDY, AcquisitionDate="20200103")]
+    assert len(check_one_visit(FOLDER, next_day)) == 1
+
+
 def test_two_studies_of_one_day_go_on_with_a_warning():
     told = check_one_visit(FOLDER, [image(), image(**OTHER_STUDY)])
     assert told == ("the folder holds 2 studies of one person and day; all were looked at",)

@@ -152,6 +152,7 @@ def test_timing(repetition, echo, inversion, scanning, sequence):
         "T1 TSE SAG KM+",
         "T1 m. KM",
         "patient-t1-c",
+        "T1 injecté",
     ],
 )
 def test_contrast_agent(text: str):

@@ -57,6 +57,12 @@ def test_words_alone_refuse_no_whole_head_of_structural_timing(describe, tmp_pat
     assert choose(tmp_path, series) == (series, ())  # description and timing agree
 
 
+def test_words_rank_where_the_timing_was_removed(describe):
+    series = describe(SeriesDescription="FLAIR survey")
+    assert (series.reason_against, series.doubt) == ("", "a localizer")
+    assert describe(SeriesDescription="survey").reason_against == "a localizer"
+
+
 def test_words_rank(describe, tmp_path):
     scout = describe(SeriesDescription="AAHead_Scout", number=1, **T1)
     angiogram = describe(SeriesDescription="TOF_3D", number=2, shape=(80, 80, 60), **T1)

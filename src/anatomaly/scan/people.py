@@ -8,6 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from anatomaly.errors import ScanError
@@ -196,16 +197,33 @@ def _dates_of(studies: Iterable[Sequence[Instance]]) -> set[str]:
 
 
 def _visits(studies: list[list[Instance]]) -> list[list[Instance]]:
-    """Sort the studies of one person by date; a study that nothing dates is a visit of its own."""
-    visits: dict[str, list[Instance]] = {}
+    """Sort the studies of one person by date; a study that nothing dates is a visit of its own.
+
+    An anonymiser may give every study one date and leave those of acquisition.
+    """
+    visits: dict[tuple[str, str], list[Instance]] = {}
     for number, study in enumerate(studies):
-        other_dates = {
-            text_of(i.header, name)[:8] for i in study for name in _DATES if text_of(i.header, name)
-        }
-        default = min(_dates_of([study]) or other_dates, default=f"undated {number}")
+        acquired = _acquired(study)
+        default = min(_dates_of([study]) or {acquired}, default="") or f"undated {number}"
         for instance in study:
-            visits.setdefault(_date_of(instance) or default, []).append(instance)
+            date = _date_of(instance) or default
+            visits.setdefault((date, acquired if _far(acquired, date) else ""), []).append(instance)
     return [visits[date] for date in sorted(visits)]
+
+
+def _acquired(study: Sequence[Instance]) -> str:
+    """Return the first date of acquisition, YYYYMMDD; empty if none is known."""
+    dates = (text_of(instance.header, name)[:8] for name in _DATES for instance in study)
+    return min(filter(None, dates), default="")
+
+
+def _far(one: str, other: str) -> bool:
+    """Return whether two dates (YYYYMMDD) are more than a day apart: not around midnight."""
+    try:
+        apart = datetime.strptime(one, "%Y%m%d") - datetime.strptime(other, "%Y%m%d")
+    except ValueError:
+        return False
+    return abs(apart.days) > 1
 
 
 def _told(folder: Path, groups: Sequence[Sequence[Instance]]) -> str:
@@ -217,7 +235,8 @@ def _told(folder: Path, groups: Sequence[Sequence[Instance]]) -> str:
         largest = series.most_common(1)[0][0]
         example = next(instance.path for instance in group if instance.series_uid == largest)
         apart = home != folder and sum(_lies_in(home, h) or _lies_in(h, home) for h in homes) == 1
-        date = min(_dates_of([group]), default="no date")
+        date = min(_dates_of([group]), default="no study date")
+        date += f", acquired {_acquired(group)}" if _far(_acquired(group), date) else ""
         told.append(
             f"{date}: {len(series)} series, {len(group)} images, such as "
             f"{home if apart else example}"

@@ -38,7 +38,7 @@ _JOIN = r"[^a-z0-9]*"
 _AGENT = (
     r"(?:gado[a-z]*|gad[a-z]?|gd(?:[ -]?dtpa)?|(?<!phase )(?<!phase-)(?<!phase_)(?<!transfer )"
     r"(?<!multi )(?<!multi-)(?<!multi_)(?<!high )(?<!low )(?<!tissue )[ck]ontrast[a-z]*|km|kontr|"
-    r"injection|inj|mdc|m\.d\.c|pdc|agent|dotarem|gadavist|magnevist|multihance|omniscan|prohance|"
+    r"inject[a-zé]*|inj|mdc|m\.d\.c|pdc|agent|dotarem|gadavist|magnevist|multihance|omniscan|prohance|"
     r"clariscan|elucirem|vueway)"
 )
 """Words for the agent, whichever side of 'with' and 'without' they stand on."""

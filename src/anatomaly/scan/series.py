@@ -29,7 +29,7 @@ _WORDS_AGAINST: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "diffusion",
         re.compile(
-            r"dwi|dti|diffusion|tracew|" + _START + r"(?:adc|fa(?![ _]?\d)|trace|b[01]0*0)" + _END
+            r"dwi|dti|diffusion|tracew|" + _START + r"(?:adc|fa(?![ _:=]?\d)|trace|b[01]0*0)" + _END
         ),
     ),
     (
@@ -163,7 +163,9 @@ def series_of_file(
     timing = sequence_from_timing(fields)
     against = _reason_against(path, fields, shape, zooms)
     doubt = _words_against(words)
-    if doubt and (against or timing is None or not _is_whole_head(shape, zooms)):
+    named = sequence_from_name(description)
+    is_timed = timing is not None or (named is not None and "EchoTime" not in fields)
+    if doubt and (against or not is_timed or not _is_whole_head(shape, zooms)):
         against = against if against.startswith("modality") else doubt
     return Series(
         path=path,
@@ -171,7 +173,7 @@ def series_of_file(
         modality=str(fields.get("Modality", "")),
         shape=shape,
         spacing_mm=(zooms[0], zooms[1], zooms[2]),
-        sequence=sequence_from_name(description) or timing or sequence_from_name(of_series),
+        sequence=named or timing or sequence_from_name(of_series),
         reason_against=against if fields else NO_SIDECAR,
         contrast_enhanced=contrast_agent_from_fields((description, of_series), fields),
         derived=bool(image_type & _DERIVED_TYPES),
@@ -182,7 +184,7 @@ def series_of_file(
         volumes=int(np.prod(shape[3:])),
         doubt=doubt,
         contrast_told=contrast_agent_from_fields((description, of_series), {}),
-        doubt_settled=timing is not None and timing == sequence_from_name(description),
+        doubt_settled=timing is not None and timing == named,
     )
 
 
