@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import Dataset, dcmread
+from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomFileLike
 from pydicom.filewriter import write_dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import JPEG2000, JPEG2000Lossless, generate_uid
 
 from anatomaly.scan.read import read_scan
 
@@ -75,6 +79,35 @@ def test_what_cannot_be_unpacked_is_read_with_a_warning(study, monkeypatch):
     scan = read_scan(study.folder)
     assert_is(scan, whole)
     assert ["could not be compared with its DICOM images" in w for w in scan.warnings] == [True]
+
+
+@pytest.mark.parametrize("quality_db", [[0], [60.0]], ids=["lossless", "lossy"])
+def test_packed_images_are_compared(study, quality_db):
+    """JPEG 2000, unpacked by pydicom and by dcm2niix, which may differ by a step."""
+    study.add(4, "T1 MPRAGE")
+    for path in study.folder.iterdir():
+        data = dcmread(path)
+        pixels = Image.fromarray(data.pixel_array.astype(np.uint16))
+        packed = BytesIO()
+        lossy = quality_db != [0]
+        pixels.save(
+            packed,
+            "JPEG2000",
+            irreversible=lossy,
+            quality_mode="dB",
+            quality_layers=quality_db,
+            no_jp2=True,
+        )
+        data.PixelRepresentation = 0
+        data.file_meta.TransferSyntaxUID = JPEG2000 if lossy else JPEG2000Lossless
+        data.PixelData = encapsulate([packed.getvalue()])
+        data["PixelData"].is_undefined_length = True
+        data.save_as(path)
+    scan = read_scan(study.folder)
+    assert scan.warnings == ()
+    brightest = np.unravel_index(np.argmax(scan.volume.data), scan.volume.shape)
+    found = scan.volume.affine @ (*brightest, 1)
+    np.testing.assert_allclose(found[:3], study.patient_mm(*study.MARKER), atol=0.01)
 
 
 def test_a_series_sent_again_with_new_uids_is_read_once(study):

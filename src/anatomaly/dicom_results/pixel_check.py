@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from anatomaly.dicom_results.source import SourceFrames
 from anatomaly.errors import DicomError
-from anatomaly.scan.frame_pixels import UndecodableError, agree, frame_pixels
+from anatomaly.scan.frame_pixels import UndecodableError, agree, frame_pixels, least_correlation
 from anatomaly.volume import Scan
 
 
@@ -22,7 +22,7 @@ def check_pixels(source: SourceFrames, scan: Scan) -> None:
     place = {id(frame): number for number, frame in enumerate(source.frames)}
     try:
         for frame, pixels in frame_pixels(source.frames):
-            if not agree(pixels, slices[place[id(frame)]]):
+            if not agree(pixels, slices[place[id(frame)]], least_correlation(frame)):
                 raise DicomError(
                     f"{scan.source}: a slice of the scan does not hold the pixels of the image "
                     f"that lies there ({frame.image.SOPInstanceUID}), so results cannot refer to "

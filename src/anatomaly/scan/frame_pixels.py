@@ -16,6 +16,13 @@ from anatomaly.scan.instances import UNREADABLE
 MIN_CORRELATION = 0.999_999
 """A conversion scales and shifts, so slice and image correlate with 1 up to rounding; neighbouring
 slices of 1 mm heads reach .99."""
+MIN_CORRELATION_LOSSY = 0.999
+"""Of images packed with loss two decoders differ by a step or two."""
+_LOSSY = {
+    "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81",
+    "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203",
+}  # fmt: skip
+"""Transfer syntaxes: JPEG baseline and extended, JPEG-LS and JPEG 2000 with loss, HTJ2K."""
 _MAX_AWAY = 0.2
 _MAX_AWAY_MM = 0.5
 """A frame belongs to the slice that lies within this share of the distance between slices: scanners
@@ -112,14 +119,20 @@ def compare_pixels(data: Pixels, grid: StackedGrid, frames: Sequence[Frame]) -> 
     try:
         for frame, pixels in frame_pixels(placed):
             k = grid.slice_of(frame)
-            if k in open_slices and agree(pixels, slices[k]):
+            if k in open_slices and agree(pixels, slices[k], least_correlation(frame)):
                 open_slices.remove(k)
     except UndecodableError:
         return Verdict.UNKNOWN
     return Verdict.OTHER if open_slices else Verdict.SAME
 
 
-def agree(pixels: Pixels, own: Pixels) -> bool:
+def least_correlation(frame: Frame) -> float:
+    """Return with what a slice must correlate to be a frame: less where packing loses something."""
+    syntax = str(frame.image.file_meta.get("TransferSyntaxUID"))
+    return MIN_CORRELATION_LOSSY if syntax in _LOSSY else MIN_CORRELATION
+
+
+def agree(pixels: Pixels, own: Pixels, least: float = MIN_CORRELATION) -> bool:
     """Return whether two slices are the same up to scale and shift."""
     if pixels.shape != own.shape:
         return False
@@ -128,4 +141,4 @@ def agree(pixels: Pixels, own: Pixels) -> bool:
     if np.ptp(pixels) == 0 or np.ptp(own) == 0:
         return bool(np.ptp(pixels) == np.ptp(own))
     correlation = np.corrcoef(pixels.ravel().astype(np.float64), own.ravel().astype(np.float64))
-    return bool(abs(correlation[0, 1]) > MIN_CORRELATION)
+    return bool(abs(correlation[0, 1]) > least)
