@@ -173,6 +173,19 @@ def test_a_localizer_inside_the_series_is_left_out(study):
     assert_is(read_scan(study.folder), whole)
 
 
+@pytest.mark.parametrize("kind", ["LOCALIZER", "OTHER"])
+def test_parallel_images_between_the_slices_are_left_out(study, kind):
+    study.add(4, "T1 MPRAGE")
+    whole = read_scan(study.folder)
+    study.origin = study.origin + study.rotation[:, 2] * 3.0
+    fields = {"ImageType": ["ORIGINAL", "PRIMARY", kind], "EchoTime": 2.9, "AcquisitionNumber": 2}
+    study.add(4, "T1 MPRAGE", copy="loc", skip=tuple(range(3, 24)), fields=fields)
+    study.origin = study.origin - study.rotation[:, 2] * 3.0
+    scan = read_scan(study.folder)
+    print(scan.warnings)
+    assert_is(scan, whole)
+
+
 def test_irregular_slices_are_brought_to_even_distances(study):
     """Every slice above the sixth lies 2 mm higher: no slice is missing, the step is uneven."""
     study.add(4, "T1 MPRAGE")

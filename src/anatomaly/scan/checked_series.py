@@ -16,7 +16,7 @@ from anatomaly.scan.frames import (
     Frame,
     StackedGrid,
     lies_as,
-    of_echo,
+    magnitudes_of_echo,
     parallel_groups,
     placed_frames,
     places_count,
@@ -49,26 +49,17 @@ def checked_series(series: Series, instances: Sequence[Instance]) -> tuple[Serie
     frames = placed_frames(instance.header for instance in owns)
     if not frames:
         return _unchecked(series, "none of them says where it lies")
-    image: Any = nib.load(series.path)
-    group, grid = _frames_of_volume(frames, image)
-    as_converted = series.volumes == 1 and not series.uneven_slices
-    as_converted = as_converted and not series.unusable_as_converted
-    verdict, left_out_count = Verdict.OTHER, 0
-    if as_converted and grid is not None:
-        verdict = compare_pixels(np.asanyarray(image.dataobj.get_unscaled()), grid, group)
-        left_out_count = places_count(of_echo(group, _echo_ms(series))) - grid.shape[2]
-        if verdict is Verdict.SAME and left_out_count <= 0:
-            return series, ()
-        if verdict is Verdict.UNKNOWN:
-            return _unchecked(series, "they cannot be unpacked here, or are laid out otherwise")
+    group, verdict, left_out_count = _compared(series, frames)
+    if verdict is Verdict.SAME and left_out_count <= 0:
+        return series, ()
+    if verdict is Verdict.UNKNOWN:
+        return _unchecked(series, "they cannot be unpacked here, or are laid out otherwise")
     try:
-        rebuilt = rebuild_volume(group, _echo_ms(series))
+        rebuilt = _rebuilt(series, group, verdict)
     except UndecodableError as error:
         return _unchecked(series, f"they cannot be unpacked here: {error}")
-    except ScanError as error:
-        if verdict is Verdict.SAME:
-            return series, (_left_out(series, left_out_count),)
-        raise ScanError(f"{series.label}: {error}") from error
+    if rebuilt is None:
+        return series, (_left_out(series, left_out_count),)
     done = replace(
         series,
         path=write_rebuilt(rebuilt, series.path.with_name(f"rebuilt_{series.path.name}")),
@@ -77,7 +68,40 @@ def checked_series(series: Series, instances: Sequence[Instance]) -> tuple[Serie
         unusable_as_converted="",
         uneven_slices=rebuilt.interpolated_count > 0,
     )
-    return done, _warnings(series, rebuilt, as_converted and verdict is Verdict.OTHER)
+    was_wrong = verdict is Verdict.OTHER and _is_usable(series)
+    return done, _warnings(series, rebuilt, was_wrong)
+
+
+def _is_usable(series: Series) -> bool:
+    """Return whether a conversion says itself that it is one volume of even slices."""
+    return series.volumes == 1 and not (series.uneven_slices or series.unusable_as_converted)
+
+
+def _compared(series: Series, frames: Sequence[Frame]) -> tuple[list[Frame], Verdict, int]:
+    """Return the frames of a volume, whether it holds them, and how many places it leaves out."""
+    image: Any = nib.load(series.path)
+    group, grid = _frames_of_volume(frames, image)
+    if grid is None or not _is_usable(series):
+        return group, Verdict.OTHER, 0
+    verdict = compare_pixels(np.asanyarray(image.dataobj.get_unscaled()), grid, group)
+    count = places_count(magnitudes_of_echo(group, _echo_ms(series)))
+    return group, verdict, count - grid.shape[2]
+
+
+def _rebuilt(series: Series, group: list[Frame], verdict: Verdict) -> RebuiltVolume | None:
+    """Rebuild a series; None where the conversion is right and what is beside it another stack.
+
+    Raises:
+        ScanError: the conversion is wrong, and the images make no volume.
+        UndecodableError: pixels cannot be unpacked.
+    """
+    try:
+        rebuilt = rebuild_volume(group, _echo_ms(series))
+    except ScanError as error:
+        if verdict is Verdict.SAME:
+            return None
+        raise ScanError(f"{series.label}: {error}") from error
+    return None if verdict is Verdict.SAME and rebuilt.interpolated_count else rebuilt
 
 
 def _frames_of_volume(

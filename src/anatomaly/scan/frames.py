@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SAME_PLACE_MM = 0.1
 _PARALLEL = 0.02
 """Direction cosines that differ by less are of one direction: 1 degree."""
-_NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"}
+_NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "LOCALIZER"}
 _ORDER = (
     "AcquisitionNumber", "TemporalPositionIdentifier", "AcquisitionTime", "InstanceNumber",
 )  # fmt: skip
@@ -40,7 +40,7 @@ class Frame:
         column_axis: direction in which the row index grows, unit vector (3,).
         spacing_mm: between columns, between rows.
         echo_ms: echo time; None if unknown.
-        is_magnitude: no phase, real or imaginary image.
+        is_magnitude: no phase, real or imaginary image, and no localizer inside a series.
     """
 
     image: Dataset
@@ -220,8 +220,7 @@ def of_one_stack(frames: Sequence[Frame], echo_ms: float | None) -> list[Frame]:
         frames: parallel and of one size; at least one.
         echo_ms: of the stack; None where it is unknown.
     """
-    kept = [frame for frame in frames if frame.is_magnitude] or list(frames)
-    kept = sorted(of_echo(kept, echo_ms), key=_order)
+    kept = sorted(magnitudes_of_echo(frames, echo_ms), key=_order)
     places = _places(kept)
     acquisitions: dict[float, dict[int, Frame]] = {}
     for frame, place in zip(kept, places, strict=True):
@@ -235,6 +234,11 @@ def of_one_stack(frames: Sequence[Frame], echo_ms: float | None) -> list[Frame]:
 def places_count(frames: Sequence[Frame]) -> int:
     """Return at how many places along their normal parallel frames lie."""
     return len(set(_places(frames)))
+
+
+def magnitudes_of_echo(frames: Sequence[Frame], echo_ms: float | None) -> list[Frame]:
+    """Return the magnitude frames of one echo; all of that echo where none is a magnitude."""
+    return of_echo([frame for frame in frames if frame.is_magnitude] or frames, echo_ms)
 
 
 def of_echo(frames: Sequence[Frame], echo_ms: float | None) -> list[Frame]:
