@@ -5,6 +5,9 @@ import os
 import sys
 
 import pytest
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
 from anatomaly.cli import run_scans
 from anatomaly.cli.detect import parse_outputs
@@ -238,6 +241,24 @@ def test_dicom_results_without_highdicom_are_refused_before_any_work(
     assert result.exit_code == 2
     assert "anatomaly[dicom]" in result.output
     assert fake.seen == []
+
+
+def test_dicom_files_of_one_series_are_run_once(run, fake, tmp_path):
+    """`detect folder/*.dcm`: a file stands for its series."""
+    for name, series in (("a", "1.1"), ("b", "1.1"), ("c", "1.2")):
+        data = Dataset()
+        data.Rows = data.Columns = 2
+        data.SeriesInstanceUID = series
+        data.file_meta = FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        data.file_meta.MediaStorageSOPClassUID = MRImageStorage
+        data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        dcmwrite(tmp_path / f"{name}.dcm", data, enforce_file_format=True)
+    files = sorted(tmp_path.glob("*.dcm"))
+    result = run("detect", *files, "-o", tmp_path / "out", "--outputs", "dicom")
+    # the fake takes them for NIfTI and fails; which it was asked for is what counts
+    assert [path.name for path, _ in fake.seen] == ["a.dcm", "c.dcm"]
+    assert "1 more DICOM files are of series given already" in result.stderr
 
 
 def test_outputs_list(run, fake, tmp_path):

@@ -14,119 +14,26 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import dcmread
-from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
-from scipy.spatial.transform import Rotation
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, HTJ2KLossless
 
 from anatomaly.errors import ScanError
 from anatomaly.leftovers import hold_lock
 from anatomaly.scan import dicom
+from anatomaly.scan.conversion import sidecar_of
+from anatomaly.scan.instances import one_file_a_series
 from anatomaly.scan.read import read_scan
 
-SIZE = (36, 30, 24)  # columns, rows, slices
-SPACING_MM = (5.0, 6.0, 7.5)  # along columns, along rows, between slices
-MARKER = (25, 6, 17)  # column, row, slice
 
-
-class Study:
-    """Writes series of one patient; columns run to the patient's left, oblique by some degrees."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.study_uid = generate_uid()
-        self.frame_uid = generate_uid()
-        self.rotation = Rotation.from_euler("xyz", [12, -7, 20], degrees=True).as_matrix()
-        self.origin = np.array([-95.0, -80.0, -60.0])
-
-    def patient_mm(self, column: float, row: float, k: float) -> np.ndarray:
-        """DICOM's own formula (PS3.3 C.7.6.2.1.1): LPS mm, returned as RAS mm."""
-        step = self.rotation @ (np.array(SPACING_MM) * (column, row, k))
-        return (self.origin + step) * (-1, -1, 1)
-
-    def add(
-        self,
-        number: int,
-        description: str,
-        *,
-        size: tuple[int, int, int] = SIZE,
-        modality: str = "MR",
-        image_type: tuple[str, ...] = ("ORIGINAL", "PRIMARY", "M", "ND"),
-        acquisition: str = "2D",
-        timing_ms: tuple[float, float, float | None] = (2300.0, 2.9, 900.0),
-        patient: str = "somebody",
-    ) -> None:
-        random = np.random.default_rng(number)
-        series_uid = generate_uid()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for k in range(size[2]):
-            pixels = random.integers(0, 400, (size[1], size[0])).astype(np.int16)
-            if k == MARKER[2]:
-                pixels[MARKER[1], MARKER[0]] = 3000
-            data = self._slice(series_uid, k, modality)
-            data.SeriesNumber, data.SeriesDescription, data.ProtocolName = (
-                number,
-                description,
-                description,
-            )
-            data.PatientID = data.PatientName = patient
-            data.ImageType = list(image_type)
-            if modality == "MR":
-                data.MRAcquisitionType = acquisition
-                data.RepetitionTime, data.EchoTime = timing_ms[0], timing_ms[1]
-                if timing_ms[2] is not None:
-                    data.InversionTime = timing_ms[2]
-            else:
-                data.RescaleIntercept, data.RescaleSlope, data.KVP = -1024, 1, 120
-            data.Rows, data.Columns = size[1], size[0]
-            data.PixelData = pixels.tobytes()
-            data.save_as(self.folder / f"s{number:02d}_{k:03d}.dcm", enforce_file_format=True)
-
-    def _slice(self, series_uid: str, k: int, modality: str) -> FileDataset:
-        meta = FileMetaDataset()
-        meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        meta.MediaStorageSOPClassUID = CTImageStorage if modality == "CT" else MRImageStorage
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
-        data.SOPClassUID = meta.MediaStorageSOPClassUID
-        data.SOPInstanceUID = meta.MediaStorageSOPInstanceUID
-        data.StudyInstanceUID, data.SeriesInstanceUID = self.study_uid, series_uid
-        data.FrameOfReferenceUID = self.frame_uid
-        data.Modality, data.Manufacturer = modality, "SIEMENS"
-        data.MagneticFieldStrength, data.ScanningSequence = 3, "GR"
-        data.StudyDate = data.SeriesDate = data.AcquisitionDate = "20200102"
-        data.StudyTime = data.SeriesTime = data.AcquisitionTime = "101500"
-        data.AcquisitionNumber, data.InstanceNumber = 1, k + 1
-        data.ImagePositionPatient = [
-            float(f"{v:.8g}")
-            for v in self.origin + self.rotation @ (np.array(SPACING_MM) * (0, 0, k))
-        ]
-        data.ImageOrientationPatient = [
-            float(f"{v:.8g}") for v in (*self.rotation[:, 0], *self.rotation[:, 1])
-        ]
-        data.PixelSpacing = [SPACING_MM[1], SPACING_MM[0]]  # between rows, between columns
-        data.SliceThickness = data.SpacingBetweenSlices = SPACING_MM[2]
-        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
-        data.BitsAllocated, data.BitsStored, data.HighBit = 16, 16, 15
-        data.PixelRepresentation = 1
-        return data
-
-
-@pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return Study(tmp_path / "in" / "study")
-
-
-def test_oblique_anisotropic_series_lies_where_dicom_says(
-    study: Study, nothing_left: Callable[[], None]
-):
+def test_oblique_anisotropic_series_lies_where_dicom_says(study, nothing_left: Callable[[], None]):
     study.add(4, "T1_MPRAGE_sag")
     scan = read_scan(study.folder)
     brightest = np.unravel_index(np.argmax(scan.volume.data), scan.volume.shape)
     found = scan.volume.affine @ (*brightest, 1)
     assert scan.volume.data.max() == 3000
-    np.testing.assert_allclose(found[:3], study.patient_mm(*MARKER), atol=0.01)
-    np.testing.assert_allclose(sorted(scan.volume.spacing_mm), sorted(SPACING_MM), atol=1e-3)
-    assert sorted(scan.volume.shape) == sorted(SIZE)
+    np.testing.assert_allclose(found[:3], study.patient_mm(*study.MARKER), atol=0.01)
+    np.testing.assert_allclose(sorted(scan.volume.spacing_mm), sorted(study.SPACING_MM), atol=1e-3)
+    assert sorted(scan.volume.shape) == sorted(study.SIZE)
     assert scan.sequence_hint == "T1w"
     assert scan.name == "study"
     assert scan.source == study.folder
@@ -136,7 +43,7 @@ def test_oblique_anisotropic_series_lies_where_dicom_says(
     nothing_left()
 
 
-def test_best_of_several_series_is_taken_and_named(study: Study):
+def test_best_of_several_series_is_taken_and_named(study):
     study.add(1, "localizer", size=(36, 30, 3))
     study.add(2, "ep2d_diff_DWI")
     study.add(3, "t2_tse_tra", timing_ms=(4000, 100, None))
@@ -152,17 +59,17 @@ def test_best_of_several_series_is_taken_and_named(study: Study):
     assert len(scan.metadata["dicom_series_found"]) >= 6
 
 
-def test_sequence_from_timing_where_the_description_is_silent(study: Study):
+def test_sequence_from_timing_where_the_description_is_silent(study):
     study.add(3, "AXIAL HEAD", timing_ms=(9000, 120, 2500))
     assert read_scan(study.folder).sequence_hint == "FLAIR"
 
 
-def test_only_a_derived_series_is_taken_with_a_warning(study: Study):
+def test_only_a_derived_series_is_taken_with_a_warning(study):
     study.add(7, "t1_space", image_type=("DERIVED", "SECONDARY", "MPR"))
     assert any("derived" in warning for warning in read_scan(study.folder).warnings)
 
 
-def test_missing_slices_keep_the_geometry_right(study: Study):
+def test_missing_slices_keep_the_geometry_right(study):
     """dcm2niix closes the gap in one of its two outputs; the marker behind it would move 7.5 mm."""
     study.add(4, "T1 MPRAGE")
     (study.folder / "s04_010.dcm").unlink()
@@ -170,36 +77,64 @@ def test_missing_slices_keep_the_geometry_right(study: Study):
     weights = np.where(scan.volume.data > 1000, scan.volume.data, 0)
     centre = np.array([np.average(i, weights=weights) for i in np.indices(weights.shape)])
     found = scan.volume.affine @ (*centre, 1)
-    np.testing.assert_allclose(found[:3], study.patient_mm(*MARKER), atol=2.0)
+    np.testing.assert_allclose(found[:3], study.patient_mm(*study.MARKER), atol=2.0)
     assert any("missing or unevenly spaced slices" in warning for warning in scan.warnings)
     assert scan.metadata["dicom_series_found"] == ["series 4 'T1 MPRAGE'"]
     assert scan.metadata["dicom_series"]["SeriesNumber"] == 4
 
 
-def test_missing_slices_that_cannot_be_interpolated_are_refused(study: Study):
+def test_missing_slices_of_unsigned_pixels_are_interpolated_too(study):
     """dcm2niix interpolates signed pixels alone; of unsigned ones it leaves a wrong geometry."""
-    study.add(4, "T1 MPRAGE")
+    study.add(4, "T1 MPRAGE", fields={"PixelRepresentation": 0})
+    whole = read_scan(study.folder)
     (study.folder / "s04_010.dcm").unlink()
-    for path in study.folder.iterdir():
-        data = dcmread(path)
-        data.PixelRepresentation = 0
-        data.save_as(path)
-    with pytest.raises(ScanError, match="slices are missing or unevenly spaced"):
+    scan = read_scan(study.folder)
+    assert any("interpolated" in w and "(1 slices made up)" in w for w in scan.warnings)
+    np.testing.assert_allclose(scan.volume.affine, whole.volume.affine, atol=1e-3)
+    differ = np.any(scan.volume.data != whole.volume.data, axis=(0, 1))
+    k = int(np.flatnonzero(differ)[0])
+    assert differ.sum() == 1
+    neighbours = whole.volume.data[:, :, [k - 1, k + 1]].mean(axis=2)
+    np.testing.assert_allclose(scan.volume.data[:, :, k], neighbours, atol=0.51)  # rounded
+
+
+def test_too_many_missing_slices_are_refused(study):
+    study.add(4, "T1 MPRAGE", fields={"PixelRepresentation": 0}, skip=(8, 9, 10, 11))
+    with pytest.raises(ScanError, match=r"4 slices are missing beside 20.*export the series again"):
         read_scan(study.folder)
 
 
+def test_a_broken_series_does_not_stop_another(study):
+    broken = {"fields": {"PixelRepresentation": 0}, "skip": (8, 9, 10, 11)}
+    study.add(2, "T1 MPRAGE", **broken)
+    study.add(5, "t2_tse_gd", timing_ms=(4000, 100, None))  # ranks behind, if both lack slices
+    scan = read_scan(study.folder)
+    assert scan.metadata["dicom_series"]["SeriesNumber"] == 5
+    assert any("series 2 'T1 MPRAGE' (slices missing or uneven" in w for w in scan.warnings)
+    (study.folder / "s05_010.dcm").unlink()
+    scan = read_scan(study.folder)
+    assert scan.metadata["dicom_series"]["SeriesNumber"] == 5
+    assert any("series 2 'T1 MPRAGE' (4 slices are missing" in w for w in scan.warnings)
+
+
 def test_a_series_without_a_sidecar_does_not_borrow_that_of_another(tmp_path):
-    for name in ("series_2", "series_2a", "series_20", "series_20_Eq_1"):
+    for name in ("series_2", "series_2a", "series_20", "series_20_Eq_1", "series_2.1"):
         nib.save(
             nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), tmp_path / f"{name}.nii"
         )
     told = {"PatientID": "one", "SeriesNumber": 2}
     (tmp_path / "series_2.json").write_text(json.dumps(told), encoding="utf-8")
-    owners = {p.stem: dicom._series(p)[1] for p in sorted(tmp_path.glob("*.nii"))}
-    assert owners == {"series_2": "one", "series_2a": "one", "series_20": "", "series_20_Eq_1": ""}
+    owners = {p.stem: bool(sidecar_of(p)) for p in tmp_path.glob("*.nii")}
+    assert owners == {
+        "series_2": True,
+        "series_2a": True,
+        "series_20": False,
+        "series_20_Eq_1": False,
+        "series_2.1": False,
+    }
 
 
-def test_missing_slices_do_not_hide_a_ct(study: Study):
+def test_missing_slices_do_not_hide_a_ct(study):
     study.add(4, "head", modality="CT")
     (study.folder / "s04_010.dcm").unlink()
     with pytest.raises(ScanError, match="modality CT"):
@@ -210,13 +145,17 @@ def test_missing_slices_do_not_hide_a_ct(study: Study):
     ("series", "message"),
     [
         ({"description": "HEAD CT", "modality": "CT"}, "modality CT.*T1w, T2w or FLAIR"),
-        ({"description": "dwi_b1000"}, "diffusion"),
+        ({"description": "dwi_b1000", "timing_ms": (4000.0, 40.0, None)}, "diffusion"),
+        ({"description": "T1", "fields": {"DiffusionBValue": 1000.0}}, "diffusion"),
+        ({"description": "T1", "fields": {"ScanningSequence": ["EP", "GR"]}}, "echo-planar"),
+        ({"description": "T1", "fields": {"SequenceName": "*epfid2d1_64"}}, "echo-planar"),
+        ({"description": "T1", "fields": {"AngioFlag": "Y"}}, "an angiogram"),
         ({"description": "t1_slab", "size": (36, 30, 7)}, "covers only .*52 mm"),
         ({"description": "t1", "image_type": ("ORIGINAL", "PRIMARY", "P")}, "image type P"),
     ],
 )
 def test_no_structural_series_is_refused(
-    study: Study, nothing_left: Callable[[], None], series: dict, message: str
+    study, nothing_left: Callable[[], None], series: dict, message: str
 ):
     study.add(2, **series)
     with pytest.raises(ScanError, match=message):
@@ -224,7 +163,7 @@ def test_no_structural_series_is_refused(
     nothing_left()
 
 
-def test_several_patients_are_refused(study: Study, nothing_left: Callable[[], None]):
+def test_several_patients_are_refused(study, nothing_left: Callable[[], None]):
     study.add(1, "T1 one", patient="one")
     study.add(2, "T1 two", patient="two")
     with pytest.raises(ScanError, match="2 patients; name the folder of one"):
@@ -251,13 +190,113 @@ def test_folder_with_nifti_names_the_file_to_give(
         read_scan(path.parent)
 
 
-def test_single_dicom_file_is_sent_to_its_folder(study: Study):
-    study.add(1, "T1", size=(36, 30, 1))
-    with pytest.raises(ScanError, match="single DICOM file; give the folder"):
+def test_a_dicom_file_stands_for_its_series(study):
+    study.add(4, "T1")
+    study.add(5, "t2_tse", timing_ms=(4000, 100, None))
+    scan = read_scan(study.folder / "s05_003.dcm")
+    assert scan.metadata["dicom_series_found"] == ["series 5 't2_tse'"]
+    assert (scan.name, scan.source) == ("s05_003", study.folder / "s05_003.dcm")
+    assert scan.volume.shape == study.SIZE
+    other = read_scan(study.folder / "s05_020.dcm")
+    assert other.metadata["sha256"] == scan.metadata["sha256"]
+
+
+def test_files_of_one_series_stand_for_it_once(study, tmp_path):
+    study.add(4, "T1", size=(36, 30, 3))
+    study.add(5, "T2", size=(36, 30, 2))
+    files = sorted(study.folder.iterdir())
+    others = [study.folder, tmp_path / "gone.nii", tmp_path / "gone.nii"]
+    kept = one_file_a_series([*files, *others])
+    assert kept == [files[0], files[3], *others]
+
+
+def test_a_multi_frame_file_is_read_by_its_name(study):
+    file = study.add_enhanced(list(range(study.SIZE[2])))
+    (study.folder / "readme.txt").write_text("hello")
+    scan = read_scan(file)
+    assert (scan.volume.shape, scan.sequence_hint, scan.warnings) == (study.SIZE, "FLAIR", ())
+
+
+def test_a_dicom_file_without_image_is_refused(study):
+    study.add(1, "T1", size=(36, 30, 1), fields={"Rows": None, "PixelData": None})
+    with pytest.raises(ScanError, match="without an image that can be read; give an image"):
         read_scan(next(study.folder.iterdir()))
 
 
-def test_truncated_dicom_is_refused(study: Study, nothing_left: Callable[[], None]):
+def test_a_deflated_series_is_read(study):
+    """dcm2niix does not know it."""
+    study.add(4, "T1 MPRAGE")
+    plain = read_scan(study.folder)
+    for path in study.folder.iterdir():
+        data = dcmread(path)
+        data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+        data.save_as(path)
+    scan = read_scan(study.folder)
+    assert np.array_equal(scan.volume.data, plain.volume.data)
+    np.testing.assert_allclose(scan.volume.affine, plain.volume.affine, atol=1e-3)
+    assert scan.sequence_hint == "T1w"
+
+
+def test_a_packing_that_nobody_knows_is_named(study, nothing_left: Callable[[], None]):
+    study.add(4, "T1 MPRAGE")
+    for path in study.folder.iterdir():
+        data = dcmread(path)
+        data.file_meta.TransferSyntaxUID = HTJ2KLossless
+        data.PixelData = encapsulate([b"\xff\x4f\xff\x51" + b"\0" * 200])
+        data["PixelData"].is_undefined_length = True
+        data.save_as(path)
+    with pytest.raises(ScanError, match=r"cannot be read .*High-Throughput.*uncompressed"):
+        read_scan(study.folder)
+    nothing_left()
+
+
+def test_nothing_that_identifies_is_told_of_a_nameless_series(study):
+    study.add(4, "", fields={"SeriesDescription": None, "ProtocolName": None})
+    scan = read_scan(study.folder)
+    assert scan.metadata["dicom_series_found"] == ["series 4 'series_4'"]
+    assert study.series_uids[4] not in str(scan.metadata) + str(scan.warnings)
+
+
+def test_what_a_crash_of_the_converter_left_is_rebuilt(study, monkeypatch: pytest.MonkeyPatch):
+    study.add(4, "T1 MPRAGE")
+    whole = read_scan(study.folder)
+    convert = dicom._convert
+
+    def crash(folder: Path, target: Path) -> str:
+        said = convert(folder, target)
+        for path in target.iterdir():
+            path.write_bytes(path.read_bytes()[:1000])
+        return said
+
+    monkeypatch.setattr(dicom, "_convert", crash)
+    scan = read_scan(study.folder)
+    assert np.array_equal(scan.volume.data, whole.volume.data)
+    np.testing.assert_allclose(scan.volume.affine, whole.volume.affine, atol=1e-3)
+
+
+def test_odd_values_are_no_noise(study, recwarn):
+    study.add(4, "T1 MPRAGE", fields={"PatientBirthDate": "1970", "StudyDate": "someday"})
+    recwarn.clear()
+    assert read_scan(study.folder).warnings == ()
+    assert [str(w.message) for w in recwarn] == []
+
+
+def test_a_temporary_folder_without_links_gets_copies(study, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_):
+        raise PermissionError(1, "no links here")
+
+    study.add(4, "T1 MPRAGE")
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    assert read_scan(study.folder).volume.shape == study.SIZE
+
+
+def test_files_lie_deep_and_are_named_oddly(study):
+    study.folder = study.folder / "Müller (1) & [b]" / "/".join(f"l{k}" for k in range(12))
+    study.add(4, "T1 MPRAGE", copy=" é")
+    assert read_scan(study.folder.parents[11]).volume.shape == study.SIZE
+
+
+def test_truncated_dicom_is_refused(study, nothing_left: Callable[[], None]):
     study.add(1, "T1")
     for path in study.folder.iterdir():
         path.write_bytes(path.read_bytes()[:400])
@@ -267,7 +306,7 @@ def test_truncated_dicom_is_refused(study: Study, nothing_left: Callable[[], Non
 
 
 def test_slow_conversion_is_ended(
-    study: Study, nothing_left: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+    study, nothing_left: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ):
     study.add(1, "T1", size=(36, 30, 2))
     monkeypatch.setattr(dicom, "TIMEOUT_SECONDS", 0.0)
@@ -277,7 +316,7 @@ def test_slow_conversion_is_ended(
 
 
 def test_left_conversions_of_killed_runs_are_removed(
-    study: Study, nothing_left: Callable[[], None], tmp_path: Path
+    study, nothing_left: Callable[[], None], tmp_path: Path
 ):
     study.add(1, "T1")
     killed = tmp_path / "temporary" / "anatomaly_dicom_killed"
@@ -294,21 +333,21 @@ def test_left_conversions_of_killed_runs_are_removed(
     nothing_left()
 
 
-def test_an_overfull_folder_is_refused(study: Study, monkeypatch: pytest.MonkeyPatch):
+def test_an_overfull_folder_is_refused(study, monkeypatch: pytest.MonkeyPatch):
     study.add(1, "T1", size=(36, 30, 4))
     monkeypatch.setattr(dicom, "MAX_FILES", 3)
     with pytest.raises(ScanError, match="more than 3 files; name the folder of one study"):
         read_scan(study.folder)
 
 
-def test_missing_converter_says_how_to_get_it(study: Study, monkeypatch: pytest.MonkeyPatch):
+def test_missing_converter_says_how_to_get_it(study, monkeypatch: pytest.MonkeyPatch):
     study.add(1, "T1", size=(36, 30, 2))
     monkeypatch.setattr(dcm2niix, "bin", "/nowhere/dcm2niix")
     with pytest.raises(ScanError, match="dcm2niix cannot be run"):
         read_scan(study.folder)
 
 
-def test_two_routes_agree(study: Study, tmp_path: Path):
+def test_two_routes_agree(study, tmp_path: Path):
     """The affine equals the one that a plain dcm2niix call gives, and pydicom's pixels are kept."""
     study.add(4, "T2 TSE")
     out = tmp_path / "plain"

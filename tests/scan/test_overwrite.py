@@ -84,3 +84,15 @@ def test_refusals(tmp_path):
         write_replaced(tmp_path / "x.nii.gz", scan, scan.volume, np.ones(SHAPE, bool))
     with pytest.raises(OutputError, match=r"ends with \.nii\.gz"):
         write_replaced(tmp_path / "x.img", scan, scan.volume, np.ones(SHAPE, bool))
+
+
+def test_a_scan_of_a_dicom_file_becomes_float32(study, tmp_path):
+    study.add(4, "T1 MPRAGE")
+    scan = read_scan(study.folder / "s04_000.dcm")
+    region = np.zeros(scan.volume.shape, bool)
+    region[5, 5, 5] = True
+    out = tmp_path / "filled.nii.gz"
+    write_replaced(out, scan, scan.volume.with_data(np.full(region.shape, 7.0, np.float32)), region)
+    filled = nib.load(out).get_fdata()
+    assert filled[5, 5, 5] == 7
+    np.testing.assert_allclose(filled[~region], scan.volume.data[~region])

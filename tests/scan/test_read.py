@@ -134,3 +134,25 @@ def test_every_real_scan_is_read_and_every_mask_refused(data_folder: Path):
         else:
             with pytest.raises(AnatomalyError, match="mask or label map"):
                 read_scan(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "sidecar", "warned"),
+    [
+        ("BraTS-GLI-00001-000-t1c", {}, True),
+        ("p01_t1ce", {}, True),
+        ("sub-01_ce-gadolinium_T1w", {}, True),
+        ("p01_t1", {"SeriesDescription": "T1 SE tra +C"}, True),
+        ("p01_t1", {"ContrastBolusIngredient": "GADOLINIUM"}, True),
+        ("p01_t1_pre", {"ContrastBolusIngredient": "GADOLINIUM"}, False),
+        ("BraTS-GLI-00001-000-t1n", {}, False),
+        ("sub-01_ses-post_T1w", {}, False),
+    ],
+)
+def test_contrast_agent_in_name_or_sidecar_is_told(
+    save: Save, head: np.ndarray, name: str, sidecar: dict, warned: bool
+):
+    path = save(head, f"{name}.nii.gz")
+    path.with_name(f"{name}.json").write_text(json.dumps(sidecar))
+    told = [w for w in read_scan(path).warnings if "seems to be contrast-enhanced" in w]
+    assert len(told) == warned

@@ -15,6 +15,7 @@ from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
 from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, AnomalyConfig, DetectConfig, PreprocessConfig
 from anatomaly.errors import ConfigError, DicomError
 from anatomaly.names import shown, writable
+from anatomaly.scan.instances import is_dicom_file, one_file_a_series
 
 if TYPE_CHECKING:
     from anatomaly.detection import Detection
@@ -57,6 +58,7 @@ def detect(
         wanted = parse_outputs(outputs)
         if wanted and "dicom" in wanted:
             refuse_without_dicom(scans)
+        given_count, scans = len(scans), one_file_a_series(scans)
         named = dict(zip(result_names(scans), scans, strict=True))
         if brain_mask and len(scans) > 1:
             raise ConfigError("--brain-mask fits one scan; run detect once for each scan")
@@ -76,6 +78,11 @@ def detect(
     except (ConfigError, DicomError) as error:
         raise typer.BadParameter(writable(str(error))) from error
     with Display(len(named), quiet=quiet, verbose=verbose) as display:
+        if given_count > len(scans):
+            display.note(
+                f"{given_count - len(scans)} more DICOM files are of series given already; each "
+                "series is read once"
+            )
         if skip_finished:
             named = _unfinished(named, output, display)
         succeeded = not named or _detect_all(named, output, config, wanted, display)
@@ -116,7 +123,7 @@ def refuse_without_dicom(scans: list[Path]) -> None:
     """
     from anatomaly.dicom_results.write import require_highdicom
 
-    files = [str(scan) for scan in scans if scan.is_file()]
+    files = [str(scan) for scan in scans if scan.is_file() and not is_dicom_file(scan)]
     if files:
         raise ConfigError(
             f"--outputs dicom: {', '.join(files)} is no DICOM folder; results refer to DICOM "

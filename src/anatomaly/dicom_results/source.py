@@ -1,23 +1,26 @@
-"""Which DICOM instances a scan was converted from, and how its grid lies on their frames.
-
-Positions follow DICOM PS3.3 C.7.6.2.1.1 (Image Plane) and C.7.6.16.2 (functional groups).
-"""
+"""Which DICOM instances a scan was converted from, and how its grid lies on their frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 
 from anatomaly.errors import DicomError
-from anatomaly.geometry import apply_affine, flip_lps_ras
-from anatomaly.scan.dicom import files_of
-from anatomaly.types import FloatArray
-from anatomaly.volume import Scan, Volume
+from anatomaly.scan.dicom import files_of, series_beside
+from anatomaly.scan.frames import (
+    Frame,
+    StackedGrid,
+    frames_of,
+    lies_as,
+    of_one_stack,
+    parallel_groups,
+    stacked_grid,
+)
+from anatomaly.scan.instances import is_dicom_file
+from anatomaly.volume import Scan
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -39,36 +42,19 @@ class SourceFrames:
 
     Attributes:
         images: headers without pixels: one for each slice, or one enhanced instance with all.
-        axes: nibabel orientation (3, 2) that turns the scan's axes into column, row, position.
+        frames: where each lies.
+        grid: the scan's, turned as they lie.
         order: position of each frame along the stack, shape (frames,).
     """
 
     images: tuple[Dataset, ...]
-    axes: np.ndarray[Any, Any]
+    frames: tuple[Frame, ...]
+    grid: StackedGrid
     order: np.ndarray[Any, Any]
 
     def stack(self, data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Turn an array on the scan's grid, (I, J, K), into frames, (frames, rows, columns)."""
-        turned: np.ndarray[Any, Any] = nib.apply_orientation(data, self.axes)
-        return np.ascontiguousarray(turned.transpose(2, 1, 0)[self.order])
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """Where one frame lies (LPS mm) and which echo it is."""
-
-    image: Dataset
-    position_mm: FloatArray
-    row_axis: FloatArray
-    column_axis: FloatArray
-    spacing_mm: tuple[float, float]  # between columns, between rows
-    echo_ms: float | None
-
-    def corners_mm(self) -> FloatArray:
-        """Return the first voxel, the last of the first row, the first of the last row; LPS mm."""
-        along = self.row_axis * self.spacing_mm[0] * (self.image.Columns - 1)
-        down = self.column_axis * self.spacing_mm[1] * (self.image.Rows - 1)
-        return np.stack([self.position_mm, self.position_mm + along, self.position_mm + down])
+        return np.ascontiguousarray(self.grid.turn(data)[self.order])
 
 
 def source_frames(scan: Scan) -> SourceFrames:
@@ -81,7 +67,7 @@ def source_frames(scan: Scan) -> SourceFrames:
         DicomError: the scan is no DICOM series, or its grid is not that of the instances: slices
             missing, uneven or tilted (dcm2niix resamples these), or several images at one place.
     """
-    if scan.source is None or not scan.source.is_dir():
+    if scan.source is None or not (scan.source.is_dir() or is_dicom_file(scan.source)):
         raise DicomError(
             f"{scan.name}: DICOM results refer to DICOM instances, and this scan is none; give the "
             "DICOM folder itself, or leave dicom out of the outputs"
@@ -101,7 +87,7 @@ def source_frames(scan: Scan) -> SourceFrames:
                 "them in space; leave dicom out of the outputs"
             )
     try:
-        frames = [frame for image in images for frame in _frames_of(image)]
+        frames = [frame for image in images for frame in frames_of(image)]
     except (AttributeError, IndexError, TypeError, ValueError) as error:
         raise DicomError(
             f"{scan.source}: an instance does not say where it lies ({error}); DICOM results need "
@@ -110,13 +96,17 @@ def source_frames(scan: Scan) -> SourceFrames:
     return _lay(frames, scan)
 
 
-def _images_of(folder: Path, series_uid: str) -> list[Dataset]:
+def _images_of(source: Path, series_uid: str) -> list[Dataset]:
     """Return the headers of a series, each instance once; other files are passed over."""
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
     images: dict[str, Dataset] = {}
-    for path in files_of(folder):
+    if source.is_dir():
+        files = files_of(source)
+    else:
+        files = tuple(instance.path for instance in series_beside(source))
+    for path in files:
         try:
             tag = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
             if tag.get("SeriesInstanceUID") != series_uid:
@@ -128,65 +118,23 @@ def _images_of(folder: Path, series_uid: str) -> list[Dataset]:
     return list(images.values())
 
 
-def _frames_of(image: Dataset) -> Iterator[_Frame]:
-    """Yield the frames of a classic or an enhanced instance.
-
-    Raises:
-        AttributeError: a field is absent.
-    """
-    if "PerFrameFunctionalGroupsSequence" not in image:
-        echo = image.get("EchoTime")
-        yield _frame(image, image, image, image, echo)
-        return
-    shared = image.get("SharedFunctionalGroupsSequence") or [{}]
-    for own in image.PerFrameFunctionalGroupsSequence:
-
-        def group(name: str, own: Any = own) -> Any:
-            found = own.get(name) or shared[0].get(name)
-            if not found:
-                raise AttributeError(f"no {name}")
-            return found[0]
-
-        echo = own.get("MREchoSequence") or shared[0].get("MREchoSequence")
-        yield _frame(
-            image,
-            group("PlanePositionSequence"),
-            group("PlaneOrientationSequence"),
-            group("PixelMeasuresSequence"),
-            echo[0].get("EffectiveEchoTime") if echo else None,
-        )
-
-
-def _frame(image: Dataset, position: Any, orientation: Any, measures: Any, echo: Any) -> _Frame:
-    """Read one frame from the datasets that hold its parts."""
-    axes = np.array(orientation.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
-    between_rows, between_columns = (float(v) for v in measures.PixelSpacing)
-    return _Frame(
-        image,
-        np.array(position.ImagePositionPatient, dtype=np.float64).reshape(3),
-        axes[0],
-        axes[1],
-        (between_columns, between_rows),
-        None if echo is None else float(echo),
-    )
-
-
-def _lay(frames: list[_Frame], scan: Scan) -> SourceFrames:
+def _lay(frames: list[Frame], scan: Scan) -> SourceFrames:
     """Pair frames and slices by position."""
-    grid = scan.volume
-    frames = _of_echo(frames, scan)
-    first = frames[0]
-    normal = np.cross(first.row_axis, first.column_axis)
-    place = np.argsort([frame.position_mm @ normal for frame in frames], kind="stable")
-    rough = np.eye(4)
-    rough[:3, :3] = flip_lps_ras(np.stack([first.row_axis, first.column_axis, normal])).T
-    axes = nib.io_orientation(np.linalg.inv(rough) @ grid.affine)
-    ordered = [frames[index] for index in place]
-    _check_grid(ordered, grid, axes, scan)
+    volume = scan.volume
+    groups = parallel_groups(frames)
+    turned = [(group, stacked_grid(volume.affine, volume.shape, group[0])) for group in groups]
+    fitting = (pair for pair in turned if lies_as(pair[0][0], pair[1]))
+    group, grid = next(fitting, turned[0])
+    seconds = scan.metadata.get("dicom_series", {}).get("EchoTime")
+    ordered = of_one_stack(group, None if seconds is None else 1000 * seconds)
+    first = ordered[0]
+    _check_grid(ordered, grid, scan)
+    step_mm = float(np.linalg.norm(grid.affine[:3, 2]))
     for frame in ordered:
-        _complete(frame.image, first, float(grid.spacing_mm[np.argmax(axes[:, 0] == 2)]))
+        _complete(frame.image, first, step_mm)
     if len({id(frame.image) for frame in ordered}) == len(ordered):
-        return SourceFrames(tuple(f.image for f in ordered), axes, np.arange(len(ordered)))
+        images = tuple(frame.image for frame in ordered)
+        return SourceFrames(images, tuple(ordered), grid, np.arange(len(ordered)))
     image = first.image
     if any(frame.image is not image for frame in ordered) or len(ordered) != image.NumberOfFrames:
         raise DicomError(
@@ -194,10 +142,12 @@ def _lay(frames: list[_Frame], scan: Scan) -> SourceFrames:
             "one; DICOM results need one instance a slice, or one enhanced instance with exactly "
             "the slices of the scan"
         )
-    return SourceFrames((image,), axes, np.argsort(place))
+    order = np.argsort([frame.index for frame in ordered])
+    in_file = tuple(ordered[k] for k in order)
+    return SourceFrames((image,), in_file, grid, order)
 
 
-def _complete(image: Dataset, first: _Frame, thickness_mm: float) -> None:
+def _complete(image: Dataset, first: Frame, thickness_mm: float) -> None:
     """Put into a header, in memory, what highdicom asks of it and scanners may leave out.
 
     The grid was checked before, so that orientation and pixel spacing of one frame hold for all.
@@ -220,30 +170,14 @@ def _complete(image: Dataset, first: _Frame, thickness_mm: float) -> None:
             setattr(shared, name, image.PerFrameFunctionalGroupsSequence[0][name].value)
 
 
-def _of_echo(frames: list[_Frame], scan: Scan) -> list[_Frame]:
-    """Keep the frames of the echo that was converted, where the series has several."""
-    seconds = scan.metadata.get("dicom_series", {}).get("EchoTime")
-    if len({frame.echo_ms for frame in frames}) == 1 or seconds is None:
-        return frames
-    wanted = 1000 * seconds
-    return [f for f in frames if f.echo_ms is not None and abs(f.echo_ms - wanted) < 0.01] or frames
-
-
-def _check_grid(frames: list[_Frame], grid: Volume, axes: np.ndarray[Any, Any], scan: Scan) -> None:
+def _check_grid(frames: list[Frame], grid: StackedGrid, scan: Scan) -> None:
     """Refuse frames (in order of position) that are not exactly the slices of the grid."""
-    turned = nib.apply_orientation(np.broadcast_to(np.uint8(0), grid.shape), axes)
-    affine = grid.affine @ nib.orientations.inv_ornt_aff(axes, grid.shape)
-    columns, rows, count = turned.shape
-    sizes = {(frame.image.Columns, frame.image.Rows) for frame in frames}
-    if sizes != {(columns, rows)} or len(frames) != count:
+    columns, rows, count = grid.shape
+    if {frame.size for frame in frames} != {(columns, rows)} or len(frames) != count:
         raise DicomError(_other_grid(scan, f"{len(frames)} images against {count} slices"))
-    away_mm = []
-    for k, frame in enumerate(frames):
-        corners = np.array([[0, 0, k], [columns - 1, 0, k], [0, rows - 1, k]])
-        apart = flip_lps_ras(frame.corners_mm()) - apply_affine(affine, corners)
-        away_mm.append(float(np.linalg.norm(apart, axis=-1).max()))
-    if max(away_mm) > TOLERANCE_MM:
-        raise DicomError(_other_grid(scan, f"images up to {max(away_mm):.2f} mm from its slices"))
+    away_mm = max(grid.away_mm(frame, k) for k, frame in enumerate(frames))
+    if away_mm > TOLERANCE_MM:
+        raise DicomError(_other_grid(scan, f"images up to {away_mm:.2f} mm from its slices"))
 
 
 def _other_grid(scan: Scan, found: str) -> str:

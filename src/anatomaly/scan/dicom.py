@@ -1,20 +1,28 @@
-"""A DICOM folder, converted by dcm2niix in a temporary folder that is always removed."""
+"""A DICOM folder, converted by dcm2niix in a temporary folder that is always removed.
+
+dcm2niix converts, pydicom reads the headers beside it: whose images these are, and whether each
+slice of the conversion is the image that lies there.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
+import re
 import subprocess
+import warnings as warnings_of_python
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from anatomaly.errors import ScanError
+from anatomaly.scan.checked_series import checked_series
+from anatomaly.scan.conversion import found_series, rebuild_unconverted, stage_files
 from anatomaly.scan.fetched import refuse_partly_fetched
-from anatomaly.scan.series import Series, choose_series, series_of_file
+from anatomaly.scan.instances import Instance, read_instance, read_instances
+from anatomaly.scan.people import check_one_visit
+from anatomaly.scan.series import Series, choose_series
 from anatomaly.temporary import temporary_folder
 from anatomaly.types import Sequence
 
@@ -50,34 +58,108 @@ class ConvertedSeries:
 
 
 @contextmanager
-def converted_series(folder: Path) -> Iterator[ConvertedSeries]:
-    """Convert the folder's DICOM files and yield the best structural series.
+def converted_series(path: Path) -> Iterator[ConvertedSeries]:
+    """Convert DICOM files and yield the best structural series, compared with its images.
+
+    Args:
+        path: a folder; or one file, which stands for its series in its folder.
 
     Raises:
-        ScanError: no DICOM image in the folder, several patients, no structural series, or the
+        ScanError: no DICOM image, several patients or visits, no structural series, or the
             conversion failed.
     """
-    files = files_of(folder)
+    with _quiet():
+        files, instances = _to_read(path)
+        warnings = check_one_visit(path, instances)
     with temporary_folder() as temporary:
-        said = _convert(folder, temporary)
-        found = _found(temporary)
-        if not found:
-            raise ScanError(_nothing_found(folder, files, said))
-        _refuse_several_patients(folder, found)
-        chosen, warnings = choose_series([series for series, _ in found], folder)
+        staged, target = stage_files(files, temporary / "images"), temporary / "nifti"
+        target.mkdir()
+        said = _told_of(path, staged, _convert(staged, target))
+        with _quiet():
+            found = found_series(target, instances)
+            rebuilt, unread = rebuild_unconverted(target, instances, found)
+            found += rebuilt
+            if not found:
+                raise ScanError(_nothing_found(path, files, said, unread))
+            chosen, more = _checked_choice(found, instances, path)
+        if unread:
+            more = (*more, f"not read: {'; '.join(unread)}")
         yield ConvertedSeries(
             path=chosen.path,
             label=chosen.label,
             modality=chosen.modality,
             sequence=chosen.sequence,
             source_files=files,
-            warnings=warnings,
+            warnings=(*warnings, *more),
             summary={
                 "dicom_series": chosen.facts,
-                "dicom_series_found": [series.label for series, _ in found],
+                "dicom_series_found": [series.label for series in found],
             },
             uid=chosen.uid,
         )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back pydicom's warnings of odd values; `Scan.warnings` tells what counts."""
+    with warnings_of_python.catch_warnings():
+        warnings_of_python.simplefilter("ignore")
+        yield
+
+
+def _to_read(path: Path) -> tuple[tuple[Path, ...], tuple[Instance, ...]]:
+    """Return the files of a folder, or of one file's series, and the images among them."""
+    if path.is_dir():
+        files = files_of(path)
+        return files, read_instances(files)
+    series = series_beside(path)
+    return tuple(instance.path for instance in series), series
+
+
+def series_beside(path: Path) -> tuple[Instance, ...]:
+    """Return the images in a file's folder that are of its series, in order of name.
+
+    Raises:
+        ScanError: the file is no DICOM image, or its folder cannot be read.
+    """
+    named = read_instance(path)
+    if named is None:
+        raise ScanError(
+            f"{path}: a DICOM file without an image that can be read; give an image of the series, "
+            "or the folder"
+        )
+    if not named.series_uid:
+        return (named,)
+    try:
+        beside = sorted(other for other in path.parent.iterdir() if other.is_file())
+    except OSError as error:
+        raise ScanError(
+            f"{path.parent}: cannot be read ({error.strerror}); check its permissions"
+        ) from error
+    if len(beside) > MAX_FILES:
+        raise ScanError(f"{path.parent}: more than {MAX_FILES:,} files; copy the series elsewhere")
+    refuse_partly_fetched(path.parent, beside)
+    return tuple(i for i in read_instances(beside) if i.series_uid == named.series_uid)
+
+
+def _checked_choice(
+    found: list[Series], instances: tuple[Instance, ...], path: Path
+) -> tuple[Series, tuple[str, ...]]:
+    """Return the best series that can be used, and warnings; a broken one does not stop another.
+
+    Raises:
+        ScanError: none is left.
+    """
+    left = found
+    while True:
+        best, warnings = choose_series(left, path)
+        try:
+            checked, more = checked_series(best, instances)
+        except ScanError as error:
+            reason = str(error).removeprefix(f"{best.label}: ")
+            left = [replace(s, reason_against=reason) if s is best else s for s in left]
+            continue
+        return checked, (*warnings, *more)
 
 
 def files_of(folder: Path) -> tuple[Path, ...]:
@@ -121,7 +203,7 @@ def _convert(folder: Path, target: Path) -> str:
             f"{folder}: reading DICOM needs dcm2niix (pip install dcm2niix), or convert the "
             "folder to NIfTI first"
         ) from error
-    options = ["-b", "y", "-ba", "n", "-z", "n", "-g", "i", "-d", str(_DEPTH), "-f", "series_%s"]
+    options = ["-b", "y", "-ba", "n", "-z", "n", "-g", "i", "-d", str(_DEPTH), "-f", "series_%s_%j"]
     command = [str(dcm2niix.bin), *options, "-o", str(target), str(folder.resolve())]
     try:
         done = subprocess.run(
@@ -145,53 +227,25 @@ def _convert(folder: Path, target: Path) -> str:
     return f"exit status {done.returncode}: {said.splitlines()[-1] if said else 'no message'}"
 
 
-def _found(target: Path) -> list[tuple[Series, str]]:
-    """Return the converted series, and whose each is.
-
-    Where slices are missing or unevenly spaced, dcm2niix writes the image twice: once with a wrong
-    geometry, and once (`_Eq`) interpolated to even distances. Only the second is kept.
-    """
-    paths = sorted(target.glob("*.nii"))
-    evened = {path.stem.split("_Eq")[0] for path in paths if "_Eq" in path.stem}
-    return [_series(path) for path in paths if path.stem not in evened]
+def _told_of(path: Path, staged: Path, said: str) -> str:
+    """Name the user's folder where dcm2niix named the links to its files."""
+    return re.sub(rf"{re.escape(str(staged))}(/\d+)?", lambda _: str(path), said)
 
 
-def _series(path: Path) -> tuple[Series, str]:
-    """Return a converted series and whose it is; a variant shares the sidecar of its original.
-
-    Variants end with a letter or with a word after `_`; `series_20` is none of `series_2`.
-    """
-    beside = [
-        file
-        for file in path.parent.glob("*.json")
-        if path.stem.startswith(file.stem) and not path.stem[len(file.stem) :][:1].isdigit()
-    ]
-    sidecar = {}
-    if beside:
-        longest = max(beside, key=lambda file: len(file.stem))
-        with contextlib.suppress(OSError, ValueError):
-            sidecar = json.loads(longest.read_text("utf-8", errors="replace"))
-    return series_of_file(path, sidecar), str(sidecar.get("PatientID", ""))
-
-
-def _refuse_several_patients(folder: Path, found: list[tuple[Series, str]]) -> None:
-    """Refuse a folder that mixes people: a silent choice between them would be dangerous."""
-    patients = {patient for _, patient in found if patient}
-    if len(patients) > 1:
-        raise ScanError(
-            f"{folder}: DICOM files of {len(patients)} patients; name the folder of one of them"
+def _nothing_found(path: Path, files: tuple[Path, ...], said: str, unread: list[str]) -> str:
+    """Say what a folder holds instead of DICOM images that can be read."""
+    if unread:
+        return (
+            f"{path}: the DICOM images cannot be read ({'; '.join(unread)}; dcm2niix, {said}); "
+            "export the series uncompressed"
         )
-
-
-def _nothing_found(folder: Path, files: tuple[Path, ...], said: str) -> str:
-    """Say what the folder holds instead of DICOM images."""
-    nifti = [path for path in files if path.name.lower().endswith((".nii", ".nii.gz", ".mgz"))]
+    nifti = [file for file in files if file.name.lower().endswith((".nii", ".nii.gz", ".mgz"))]
     if nifti:
         return (
-            f"{folder}: no DICOM images, but {len(nifti)} NIfTI or MGZ file(s); give the file "
+            f"{path}: no DICOM images, but {len(nifti)} NIfTI or MGZ file(s); give the file "
             f"itself, for example {nifti[0]}"
         )
     return (
-        f"{folder}: no DICOM images among its {len(files)} file(s); name the folder of one "
+        f"{path}: no DICOM images among its {len(files)} file(s); name the folder of one "
         f"series (dcm2niix, {said})"
     )

@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from anatomaly.errors import OutputError
+from anatomaly.scan.instances import is_dicom_file
 from anatomaly.scan.nifti import read_nifti
 from anatomaly.scan.write import write_volume
 from anatomaly.types import BoolArray
@@ -24,7 +25,7 @@ def write_replaced(path: Path, scan: Scan, values: Volume, region: BoolArray) ->
 
     Args:
         path: ends with `.nii` or `.nii.gz`.
-        scan: as it was read; its source is read again if it is a file.
+        scan: as it was read; its source is read again if it is an image file, no DICOM.
         values: scanner units, the scan's grid.
         region: where to take `values` instead of the scan.
 
@@ -34,7 +35,7 @@ def write_replaced(path: Path, scan: Scan, values: Volume, region: BoolArray) ->
     source = scan.source
     check_target(path, source)
     _make_folder(path.parent)
-    if source is None or not source.is_file():
+    if source is None or not source.is_file() or is_dicom_file(source):
         merged = np.where(region, values.data, scan.volume.data)
         return write_volume(path, scan.volume.with_data(merged), scan, np.float32)
     stored = read_nifti(source)

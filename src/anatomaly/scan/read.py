@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from anatomaly.errors import ScanError
 from anatomaly.scan.dicom import converted_series
 from anatomaly.scan.fetched import refuse_unfetched
 from anatomaly.scan.grid import find_grid
+from anatomaly.scan.instances import is_dicom_file
 from anatomaly.scan.intensities import to_intensities
 from anatomaly.scan.nifti import (
     StoredImage,
@@ -24,7 +26,12 @@ from anatomaly.scan.nifti import (
     read_nifti,
     single_volume_warning,
 )
-from anatomaly.scan.sequence_hint import sequence_from_name, sequence_from_timing
+from anatomaly.scan.sequence_hint import (
+    contrast_agent_from_fields,
+    contrast_warning,
+    sequence_from_name,
+    sequence_from_timing,
+)
 from anatomaly.types import Sequence
 from anatomaly.volume import Scan, Volume
 
@@ -37,7 +44,8 @@ def read_scan(path: str | Path) -> Scan:
 
     Args:
         path: a `.nii`, `.nii.gz` or `.mgz` file, or a folder with DICOM files; of several series
-            the best structural one is taken, and `warnings` says which.
+            the best structural one is taken, and `warnings` says which. A DICOM file stands for its
+            series in its folder.
 
     Returns:
         The scan on its own grid: intensities float32 and finite, affine in mm, the header that
@@ -53,10 +61,12 @@ def read_scan(path: str | Path) -> Scan:
     except OSError as error:
         raise ScanError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if is_folder:
-        return _read_folder(path)
+        return _read_dicom(path)
     refuse_unfetched(path)
     if not is_file:
         raise ScanError(f"{path}: no such file or folder; check the path")
+    if is_dicom_file(path):
+        return _read_dicom(path)
     if not path.name.lower().endswith(ENDINGS):
         raise ScanError(f"{path}: {_unknown_ending(path)}")
     sidecar = _sidecar(path)
@@ -64,7 +74,8 @@ def read_scan(path: str | Path) -> Scan:
     name = scan_name(path)
     hint = sequence_from_name(name) or sequence_from_timing(sidecar)
     metadata = {"file": path.name, "sha256": sha256_of([path])}
-    return _join(read_nifti(path), name, path, str(path), hint, metadata)
+    stored = _warned_of_contrast_agent(read_nifti(path), name, sidecar)
+    return _join(stored, name, path, str(path), hint, metadata)
 
 
 def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = "scan") -> Scan:
@@ -84,17 +95,30 @@ def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = 
     ('T1w', 'float32')
     """
     stored = _stored_volume(image, name) if isinstance(image, Volume) else _stored(image, name)
+    stored = _warned_of_contrast_agent(stored, name, {})
     return _join(stored, name, None, name, sequence_from_name(name), {"file": None, "sha256": None})
 
 
+def _warned_of_contrast_agent(
+    stored: StoredImage, name: str, sidecar: dict[str, Any]
+) -> StoredImage:
+    """Add a warning where the name of a scan, or its sidecar, speaks of contrast agent."""
+    texts = (name, str(sidecar.get("SeriesDescription", "")))
+    if not contrast_agent_from_fields(texts, sidecar):
+        return stored
+    return replace(stored, warnings=(*stored.warnings, contrast_warning(name)))
+
+
 def scan_name(path: Path) -> str:
-    """Return the file name without its NIfTI ending, or the folder's name.
+    """Return the file name without its NIfTI or DICOM ending, or the folder's name.
 
     >>> scan_name(Path("a/sub-01_T1w.nii.gz"))
     'sub-01_T1w'
     """
     name = path.name or path.resolve().name
-    return re.sub(r"\.(nii\.gz|nii|mgz)$", "", name, flags=re.IGNORECASE).strip(". ") or "scan"
+    return (
+        re.sub(r"\.(nii\.gz|nii|mgz|dcm|ima)$", "", name, flags=re.IGNORECASE).strip(". ") or "scan"
+    )
 
 
 def sha256_of(files: Iterable[Path]) -> str:
@@ -114,18 +138,18 @@ def sha256_of(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-def _read_folder(folder: Path) -> Scan:
-    """Convert a DICOM folder and read its best structural series."""
-    with converted_series(folder) as series:
-        _refuse_other_modality(series.modality, f"{folder}: {series.label}")
-        metadata = {"file": folder.name, "sha256": sha256_of(series.source_files), **series.summary}
-        what = f"{folder} ({series.label})"
+def _read_dicom(path: Path) -> Scan:
+    """Convert a DICOM folder, or a file's series, and read the best structural series."""
+    with converted_series(path) as series:
+        _refuse_other_modality(series.modality, f"{path}: {series.label}")
+        metadata = {"file": path.name, "sha256": sha256_of(series.source_files), **series.summary}
+        what = f"{path} ({series.label})"
         stored = read_nifti(series.path)
-        scan = _join(stored, scan_name(folder), folder, what, series.sequence, metadata)
+        scan = _join(stored, scan_name(path), path, what, series.sequence, metadata)
     return Scan(
         volume=scan.volume,
         name=scan.name,
-        source=folder,
+        source=path,
         header=scan.header,
         sequence_hint=scan.sequence_hint,
         warnings=(*series.warnings, *scan.warnings),
@@ -228,8 +252,4 @@ def _refuse_other_modality(modality: str, what: str) -> None:
 
 def _unknown_ending(path: Path) -> str:
     """Say what to do with a file that is no NIfTI by its name."""
-    with path.open("rb") as file:
-        start = file.read(132)
-    if start[128:132] == b"DICM":
-        return "a single DICOM file; give the folder that holds the whole series"
     return f"unknown file type, expected {', '.join(ENDINGS)} or a folder with DICOM files"

@@ -3,21 +3,75 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from anatomaly.types import Sequence
 
-_SUFFIX = re.compile(r"(?:^|[_.\-])(T1w|T2w|FLAIR|UNIT1)$", re.IGNORECASE)
 _EDGE_L, _EDGE_R = r"(?:^|(?<=[^a-z0-9]))", r"(?=$|[^a-z0-9])"
-_T1_FLAIR = re.compile(r"t1[^a-z0-9]*flair|flair[^a-z0-9]*t1" + _EDGE_R)
-_FLAIR = re.compile(r"flair|dark[^a-z0-9]*fluid|" + _EDGE_L + "tirm")
+_BIDS_SUFFIX = re.compile(r"^(?:[a-z]+-[^_]+_)*(T1w|T2w|FLAIR|UNIT1)$", re.IGNORECASE)
+"""A name of BIDS entities alone, or the suffix alone."""
+_CANONICAL: dict[str, Sequence] = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "unit1": "T1w"}
+_T1_FLAIR = re.compile(_EDGE_L + r"t1 ?flair" + _EDGE_R)
+"""One sequence, as GE names it. With other signs between the words, they are two."""
+_FLAIR = re.compile(r"flair|dark[^a-z0-9]*fluid|" + _EDGE_L + r"(?:tirm|t2f" + _EDGE_R + ")")
 _T1 = re.compile(
-    _EDGE_L + r"t1(?:w|wi|c|ce|gd)?" + _EDGE_R + r"|mp2?rage|" + _EDGE_L + r"(?:f?spgr|bravo|tfl3d)"
+    _EDGE_L
+    + r"(?:t1(?:w|wi|n|c|ce|gd|km|post|(?:w|wi)?\+c)?|ct1|unit1)"
+    + _EDGE_R
+    + r"|mp2?rage|"
+    + _EDGE_L
+    + r"(?:f?spgr|bravo|tfl3d)"
 )
 _T2_STAR = re.compile(_EDGE_L + r"t2[^a-z0-9]?(?:\*|star)|" + _EDGE_L + r"(?:swi|swan)" + _EDGE_R)
 _T2 = re.compile(_EDGE_L + r"t2(?:w|wi)?" + _EDGE_R)
-_CANONICAL: dict[str, Sequence] = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "unit1": "T1w"}
+_MEASURED_MAP = re.compile(_EDGE_L + r"t[12][^a-z0-9]?(?:map|rho)")
+_WORD = r"(?:t[12](?:w|wi)?|flair)"
+_RELATION = r"(?:to|2|in|on|onto|reg|reg2|coreg|from|into|space|spc|and|minus|vs|over|with|like)"
+_ONE_IN_ANOTHER = re.compile(
+    f"{_WORD}(?:[^a-z0-9]*{_RELATION}[^a-z0-9]*|[^a-z0-9]+(?:[a-z0-9]+[^a-z0-9]+)?{_RELATION}"
+    f"[^a-z0-9]+(?:[a-z0-9]+[^a-z0-9]+)?){_WORD}{_EDGE_R}"
+)
+"""`flair_to_t1`, `FLAIR2T1`, `T1_in_FLAIR_space`, `FLAIR_space-T1w`, `t2_reg_to_flair`."""
+
+_JOIN = r"[^a-z0-9]*"
+_AGENT = (
+    r"(?:gado[a-z]*|gad[a-z]?|gd(?:[ -]?dtpa)?|(?<!phase )(?<!phase-)(?<!phase_)(?<!transfer )"
+    r"(?<!multi )(?<!multi-)(?<!multi_)(?<!high )(?<!low )(?<!tissue )[ck]ontrast[a-z]*|km|kontr|"
+    r"inject[a-zé]*|inj|mdc|m\.d\.c|pdc|agent|dotarem|gadavist|magnevist|multihance|omniscan|prohance|"
+    r"clariscan|elucirem|vueway)"
+)
+"""Words for the agent, whichever side of 'with' and 'without' they stand on."""
+_NOT = (
+    r"(?:w/o|w\\o|wo|w\.o|without|w/out|no|non|not|none|sans|ohne|o\.|senza|sin|zonder|utan|"
+    r"uden|uten|bez|pre|pré|vor|avant|prima|before|nativ[ea]?|minus|unenhanced|noncon|precon|s/)"
+)
+_WITH = r"(?:w|w/|with|mit|m\.|avec|con|met|med|post|nach|apres|après|after|dopo)"
+_BOTH = re.compile(
+    _EDGE_L
+    + rf"(?:{_NOT}{_JOIN}(?:and|und|et|e|y|en|&)?{_JOIN}{_WITH}|"
+    + rf"{_WITH}{_JOIN}(?:and|und|et|e|y|en|&)?{_JOIN}{_NOT})"
+    + rf"(?:{_JOIN}(?:iv|i\.v\.)?{_JOIN}{_AGENT})?{_EDGE_R}"
+)
+"""`W/WO CONTRAST`, `pre/post`: the whole exam, which says nothing about one series."""
+_WITHOUT = re.compile(
+    _EDGE_L
+    + rf"(?:{_NOT}(?:{_JOIN}(?:iv|i\.v\.|any|the|de|di|der|v)?{_JOIN}{_AGENT}|{_EDGE_R})"
+    + rf"|ce-(?:none|no|pre|without|0){_EDGE_R}|{_AGENT}(?:[ _]?-|{_JOIN}(?:free|none)){_EDGE_R}"
+    + rf"|(?:-(?<![a-z0-9]-)c|c-){_EDGE_R}|(?:no|non|pre|wo|o){_AGENT}{_EDGE_R})"
+)
+_PLACE_IN_TIME = (
+    r"(?:op|surg|rt|radi|chemo|treat|therap|tx|ictal|proc|mortem|scan|day|week|month|year|base|"
+    r"interv|stroke|injur|trauma|hoc|test|train|fossa|contr_?ol|reg|n4|n3|bet|\d)"
+)
+_ENHANCED = re.compile(
+    rf"{_EDGE_L}(?:{_AGENT}|ce|t1w?i?(?:[ _+-]?(?:c|ce|gd|gad|km|pc)|post)|ct1|"
+    rf"c\+|w/ ?c|post[ _-]?(?:c|con|ce|gd|gad|km|{_AGENT}))"
+    + _EDGE_R
+    + rf"|(?:^|[^0-9])\+ ?(?:c|gd|gad|km|{_AGENT}){_EDGE_R}"
+    + rf"|(?:mprage|spgr|bravo|vibe|space|cube|tse|fse)(?:gd|gad|km|ce){_EDGE_R}"
+    + rf"|(?:^|(?<=[^a-z0-9])(?<!ses-)(?<!session-))post{_EDGE_R}(?!{_JOIN}{_PLACE_IN_TIME})"
+)
 
 
 def sequence_from_name(name: str) -> Sequence | None:
@@ -30,21 +84,72 @@ def sequence_from_name(name: str) -> Sequence | None:
     >>> sequence_from_name("IXI012-Guys-0778-T1"), sequence_from_name("gre_t2star"), \
         sequence_from_name("scan")
     ('T1w', None, None)
+    >>> sequence_from_name("FLAIR_T1"), sequence_from_name("flair_to_t1")
+    (None, None)
     """
-    suffix = _SUFFIX.search(name)
+    suffix = _BIDS_SUFFIX.search(name)
     if suffix:
         return _CANONICAL[suffix.group(1).lower()]
     text = name.lower()
+    if _ONE_IN_ANOTHER.search(text):
+        return None
     if _T1_FLAIR.search(text):
         return "T1w"
-    if _FLAIR.search(text):
-        return None if _T1.search(text) else "FLAIR"
-    if _T2_STAR.search(text):
+    is_flair, no_other = bool(_FLAIR.search(text)), (_T2_STAR, _MEASURED_MAP)
+    is_t2 = not is_flair and bool(_T2.search(text))  # T2 FLAIR is one sequence
+    named: list[Sequence] = ["T1w"] if _T1.search(text) else []
+    named += ["FLAIR"] if is_flair else ["T2w"] if is_t2 else []
+    if len(named) != 1 or (not is_flair and any(words.search(text) for words in no_other)):
         return None
-    t1, t2 = bool(_T1.search(text)), bool(_T2.search(text))
-    if t1 == t2:
-        return None
-    return "T1w" if t1 else "T2w"
+    return named[0]
+
+
+def contrast_agent_from_name(text: str) -> bool:
+    """Return whether a file name or a series description speaks of contrast agent.
+
+    Negations count ("W/O CONTRAST", "sans gado", "PRE"), and what names both (`W/WO CONTRAST`)
+    says nothing.
+
+    >>> [contrast_agent_from_name(t) for t in ("t1c", "T1 +C", "sub-01_ce-gad_T1w", "AX T1 POST")]
+    [True, True, True, True]
+    >>> [contrast_agent_from_name(t) for t in ("T1 W/O CONTRAST", "ohne KM", "t1n", "pre/post")]
+    [False, False, False, False]
+    """
+    return bool(contrast_agent_said(text))
+
+
+def contrast_agent_said(text: str) -> bool | None:
+    """Return whether a text says with contrast agent (True), without (False), or neither (None)."""
+    plain = _BOTH.sub(" ", text.lower())
+    rest = _WITHOUT.sub(" ", plain)
+    if _ENHANCED.search(rest):
+        return True
+    return False if rest != plain else None
+
+
+def contrast_agent_from_fields(texts: Iterable[str], fields: Mapping[str, Any]) -> bool:
+    """Return whether a scan was made after contrast agent; its own words count more than tags.
+
+    Scanners keep the agent of an exam in the header of what was acquired before it was given.
+
+    Args:
+        texts: file name or descriptions, the most telling first.
+        fields: a BIDS sidecar, or what a DICOM header says by the same names.
+
+    >>> agent = {"ContrastBolusIngredient": "GADOLINIUM"}
+    >>> [contrast_agent_from_fields([text], agent) for text in ("T1", "T1 PRE")]
+    [True, False]
+    """
+    said = next((s for text in texts if (s := contrast_agent_said(text)) is not None), None)
+    if said is not None:
+        return said
+    agent = str(fields.get("ContrastBolusAgent") or fields.get("ContrastBolusIngredient") or "")
+    return agent.strip().lower() not in ("", "no", "none", "n", "n/a", "na", "0", "-", "without")
+
+
+def contrast_warning(what: str) -> str:
+    """Say that a scan was made after contrast agent."""
+    return f"{what} seems to be contrast-enhanced; enhancement may be taken for a lesion"
 
 
 def sequence_from_timing(fields: Mapping[str, Any]) -> Sequence | None:

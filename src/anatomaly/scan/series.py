@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,25 @@ import nibabel as nib
 import numpy as np
 
 from anatomaly.errors import ScanError
-from anatomaly.scan.sequence_hint import sequence_from_name, sequence_from_timing
+from anatomaly.scan.sequence_hint import (
+    contrast_agent_from_fields,
+    contrast_warning,
+    sequence_from_name,
+    sequence_from_timing,
+)
 from anatomaly.types import Sequence
 
 _START, _END = r"(?:^|(?<=[^a-z]))", r"(?=$|[^a-z])"
-_NOT_STRUCTURAL: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("a localizer", re.compile(r"locali[sz]er|scout|survey|3[ -]?plane|" + _START + "loc" + _END)),
+_WORDS_AGAINST: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "a localizer",
+        re.compile(r"locali[sz]er|scout|3[ -]?plane|" + _START + r"(?:loc|survey)" + _END),
+    ),
     (
         "diffusion",
-        re.compile(r"dwi|dti|diffusion|tracew|" + _START + "(?:adc|fa|trace|b[01]0*0)" + _END),
+        re.compile(
+            r"dwi|dti|diffusion|tracew|" + _START + r"(?:adc|fa(?![ _:=]?\d)|trace|b[01]0*0)" + _END
+        ),
     ),
     (
         "functional or perfusion",
@@ -40,16 +50,22 @@ _NOT_STRUCTURAL: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("a spectroscopy image", re.compile(_START + "(?:mrs|csi|svs)" + _END)),
     ("a report or screenshot", re.compile(r"screen[ _-]?(?:save|shot)|phoenix|report")),
 )
-_CONTRAST = re.compile(
-    r"gado|contrast|post[ _-]?(?:gd|con|km|c)"
-    + r"|"
-    + _START
-    + r"(?:gd|\+c|c\+|ce|km|t1ce|t1c|t1gd|t1km|post)"
-    + _END
-)
+"""Words in descriptions mean other things too (epilepsy, flip angle): alone they refuse nothing
+that is a whole head with the timing of a structural image."""
 _DERIVED_TYPES = {"DERIVED", "SECONDARY", "MPR", "PROJECTION IMAGE", "REFORMATTED"}
-_NOT_MAGNITUDE = {"P", "PHASE", "R", "REAL", "I", "IMAGINARY", "ADC", "FA", "TRACEW", "DIFFUSION"}
-_MIN_EXTENT_MM = 60.0
+_NO_STRUCTURAL_TYPES = {
+    "P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "ADC", "FA", "TRACEW", "DIFFUSION",
+    "LOCALIZER", "MIP", "MNIP", "MINIP", "PERFUSION", "ASL", "FMRI", "SCREEN SAVE", "SCREENSHOT",
+    "T1 MAP", "T2 MAP", "T2_STAR MAP", "B0", "B0 MAP", "FIELD_MAP", "VELOCITY",
+}  # fmt: skip
+_MAX_VOLUMES = 4
+"""More are a time series; fewer are repetitions of one image, of which one can be taken."""
+_MIN_SLICES = 8
+_WHOLE_HEAD_MM, _WHOLE_HEAD_SLICES = 110.0, 16
+_ECHO_PLANAR = re.compile(r"^\*?(?:ep|epi|epfid|epse|ep_b|ep2d)[0-9a-z_]*", re.IGNORECASE)
+MIN_EXTENT_MM = 60.0
+ODD_TYPE, TOO_SMALL, TOO_FEW = "image type", "covers only", "only"
+"""How reasons against a series begin."""
 _FACTS = (
     "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality", "Manufacturer",
     "ManufacturersModelName", "MagneticFieldStrength", "MRAcquisitionType", "ImageType",
@@ -78,11 +94,16 @@ class Series:
         sequence: from description or timing.
         reason_against: why it can never be used; empty if it can.
         contrast_enhanced: after contrast agent.
+        contrast_told: its own words say so, not only a tag, which may be the whole exam's.
         derived: reformatted or secondary, not as acquired.
         acquired_3d: one 3D acquisition, not slices.
-        uneven_slices: interpolated, because slices are missing or unevenly spaced.
+        uneven_slices: slices are missing or unevenly spaced, or dcm2niix could not tell.
         facts: JSON values without anything personal.
         uid: SeriesInstanceUID; None if unknown.
+        volumes: images at each place that are told apart by time or kind alone.
+        doubt: what its description speaks of, though all else says structural; empty if nothing.
+        doubt_settled: the description names the sequence that the timing is of.
+        unusable_as_converted: why the converted file itself cannot be used; empty if it can.
     """
 
     path: Path
@@ -98,47 +119,82 @@ class Series:
     uneven_slices: bool
     facts: dict[str, Any]
     uid: str | None = None
+    volumes: int = 1
+    doubt: str = ""
+    doubt_settled: bool = False
+    contrast_told: bool = False
+    unusable_as_converted: str = ""
 
 
-def series_of_file(path: Path, sidecar: Mapping[str, Any]) -> Series:
-    """Describe a converted file by its header and its sidecar."""
+def exam_protocols(descriptions: Iterable[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the protocol names that speak of a whole exam: no word about one of its series.
+
+    That is a name which series of different descriptions share, and any name of GE scanners.
+    """
+    met: dict[str, set[str]] = {}
+    of_exams = set()
+    for fields in descriptions:
+        protocol = str(fields.get("ProtocolName", ""))
+        met.setdefault(protocol, set()).add(str(fields.get("SeriesDescription", "")))
+        if str(fields.get("Manufacturer", "")).upper().startswith("GE"):
+            of_exams.add(protocol)
+    return frozenset(of_exams | {name for name, texts in met.items() if len(texts) > 1})
+
+
+def series_of_file(
+    path: Path, fields: Mapping[str, Any], of_exams: frozenset[str] = frozenset()
+) -> Series:
+    """Describe a converted file.
+
+    Args:
+        path: NIfTI file.
+        fields: its sidecar, or what the DICOM header says by the same names.
+        of_exams: see `exam_protocols`.
+    """
     header: Any = nib.load(path).header
     shape = tuple(int(n) for n in header.get_data_shape())
     zooms = (*(abs(float(z)) for z in header.get_zooms()), 0.0, 0.0, 0.0)
-    named = [str(sidecar.get(key, "")) for key in ("SeriesDescription", "ProtocolName")]
-    title = next((text for text in named if text), path.stem)
-    number = sidecar.get("SeriesNumber", "?")
-    text = " ".join(dict.fromkeys(named)).lower()
-    types = sidecar.get("ImageType", [])
-    image_type = {str(t).upper() for t in types} if isinstance(types, list) else set()
-    modality = str(sidecar.get("Modality", ""))
-    sequence = sequence_from_name(named[0]) or sequence_from_name(named[1])
-    timing = sequence_from_timing(sidecar)
+    description = str(fields.get("SeriesDescription", ""))
+    protocol = str(fields.get("ProtocolName", ""))
+    title = description or protocol or re.sub(r"_[0-9.]{5,}.*", "", path.stem)  # no UID
+    of_series = "" if protocol in of_exams else protocol
+    words = description or of_series
+    image_type = _image_type(fields)
+    timing = sequence_from_timing(fields)
+    against = _reason_against(path, fields, shape, zooms)
+    doubt = _words_against(words)
+    named = sequence_from_name(description)
+    is_timed = timing is not None or (named is not None and "EchoTime" not in fields)
+    if doubt and (against or not is_timed or not _is_whole_head(shape, zooms)):
+        against = against if against.startswith("modality") else doubt
     return Series(
         path=path,
-        label=f"series {number} '{title}'",
-        modality=modality,
+        label=f"series {fields.get('SeriesNumber', '?')} '{title}'",
+        modality=str(fields.get("Modality", "")),
         shape=shape,
         spacing_mm=(zooms[0], zooms[1], zooms[2]),
-        sequence=sequence or timing,
-        reason_against=_reason_against(text, modality, image_type, shape, zooms)
-        if sidecar
-        else NO_SIDECAR,
-        contrast_enhanced=bool(_CONTRAST.search(text) or sidecar.get("ContrastBolusIngredient")),
+        sequence=named or timing or sequence_from_name(of_series),
+        reason_against=against if fields else NO_SIDECAR,
+        contrast_enhanced=contrast_agent_from_fields((description, of_series), fields),
         derived=bool(image_type & _DERIVED_TYPES),
-        acquired_3d=str(sidecar.get("MRAcquisitionType", "")).upper() == "3D",
+        acquired_3d=str(fields.get("MRAcquisitionType", "")).upper() == "3D",
         uneven_slices="_Eq" in path.stem,
-        facts={key: sidecar[key] for key in _FACTS if key in sidecar},
-        uid=sidecar.get("SeriesInstanceUID"),
+        facts={key: fields[key] for key in _FACTS if key in fields},
+        uid=fields.get("SeriesInstanceUID"),
+        volumes=int(np.prod(shape[3:])),
+        doubt=doubt,
+        contrast_told=contrast_agent_from_fields((description, of_series), {}),
+        doubt_settled=timing is not None and timing == named,
     )
 
 
 def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str, ...]]:
     """Return the best structural series and what to tell the user.
 
-    Series that are no structural MR image are out. Of the rest the best is, in this order: as
-    acquired (not derived); of a known sequence (T1w, T2w, FLAIR); without contrast agent; most
-    isotropic; acquired in 3D; most voxels; lowest series number.
+    Series that are no structural MR image are out. Of the rest the best is, in this order: with a
+    description that speaks of nothing else; whole, each place once; as acquired (not derived); of a
+    known sequence (T1w, T2w, FLAIR); without contrast agent; most isotropic; acquired in 3D; most
+    voxels; lowest series number.
 
     Raises:
         ScanError: none is left; the message names each and why.
@@ -154,22 +210,28 @@ def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str,
     warnings = []
     if len(found) > 1:
         others = [s for s in found if s is not best]
-        told = ", ".join(
-            s.label + (f" ({s.reason_against})" if s.reason_against else "") for s in others[:20]
-        )
+        told = ", ".join(_told(s) for s in others[:20])
         warnings.append(f"of {len(found)} series, {best.label} was taken; not taken: {told}")
     if best.derived:
         warnings.append(f"{best.label} is derived or reformatted, not as acquired")
-    if best.uneven_slices:
-        warnings.append(
-            f"{best.label} has missing or unevenly spaced slices; they were interpolated, results "
-            "near the gap are doubtful"
-        )
     if best.contrast_enhanced:
+        warnings.append(contrast_warning(best.label))
+    if best.doubt and not best.doubt_settled:
         warnings.append(
-            f"{best.label} seems to be contrast-enhanced; enhancement may be taken for a lesion"
+            f"the description of {best.label} speaks of {best.doubt}; its size and timing are "
+            "those of a structural image, and it was taken as one"
         )
     return best, tuple(warnings)
+
+
+def _told(series: Series) -> str:
+    """Name a series that was not taken, and why if there is a reason."""
+    why = series.reason_against or series.doubt
+    if not why and series.volumes > 1:
+        why = f"{series.volumes} volumes"
+    if not why and (series.uneven_slices or series.unusable_as_converted):
+        why = "slices missing or unevenly spaced"
+    return series.label + (f" ({why})" if why else "")
 
 
 def _rank(series: Series) -> tuple[float, ...]:
@@ -177,9 +239,11 @@ def _rank(series: Series) -> tuple[float, ...]:
     spacing = sorted(series.spacing_mm)
     number = series.facts.get("SeriesNumber")
     return (
+        bool(series.doubt),
+        series.volumes > 1 or series.uneven_slices or bool(series.unusable_as_converted),
         series.derived,
         series.sequence is None,
-        series.contrast_enhanced,
+        series.contrast_enhanced + series.contrast_told,
         round(2 * spacing[-1] / max(spacing[0], 1e-6)) / 2,
         not series.acquired_3d,
         -float(np.prod(series.shape[:3], dtype=np.float64)),
@@ -187,21 +251,61 @@ def _rank(series: Series) -> tuple[float, ...]:
     )
 
 
+def _image_type(fields: Mapping[str, Any]) -> set[str]:
+    """Return the values of ImageType in capitals."""
+    types = fields.get("ImageType", [])
+    return {str(t).upper() for t in types} if isinstance(types, list) else set()
+
+
+def _words_against(text: str) -> str:
+    """Return what else than a structural image a description speaks of; empty if nothing."""
+    found = (reason for reason, pattern in _WORDS_AGAINST if pattern.search(text.lower()))
+    return next(found, "")
+
+
 def _reason_against(
-    text: str, modality: str, image_type: set[str], shape: tuple[int, ...], zooms: tuple[float, ...]
+    path: Path, fields: Mapping[str, Any], shape: tuple[int, ...], zooms: tuple[float, ...]
 ) -> str:
-    """Return why a series cannot be a structural MR image; empty if it can."""
-    if modality and modality.upper() != "MR":
-        return f"modality {modality.upper()}"
-    for reason, pattern in _NOT_STRUCTURAL:
-        if pattern.search(text):
-            return reason
-    odd = sorted(image_type & _NOT_MAGNITUDE)
+    """Return why a series cannot be a structural MR image, whatever it is called."""
+    modality = str(fields.get("Modality", "")).upper()
+    if modality and modality != "MR":
+        return f"modality {modality}"
+    odd = sorted(_image_type(fields) & _NO_STRUCTURAL_TYPES)
     if odd:
-        return f"image type {odd[0]}"
-    if len(shape) > 3 and int(np.prod(shape[3:])) > 1:
-        return f"{int(np.prod(shape[3:]))} volumes"
+        return "a localizer" if odd == ["LOCALIZER"] else f"{ODD_TYPE} {odd[0]}"
+    return _pulses_against(path, fields) or _size_against(shape, zooms)
+
+
+def _size_against(shape: tuple[int, ...], zooms: tuple[float, ...]) -> str:
+    """Return why a volume of that size shows no whole head; empty if it may."""
+    volumes = int(np.prod(shape[3:]))
+    if volumes > _MAX_VOLUMES:
+        return f"{volumes} volumes"
     extent = [n * z for n, z in zip((*shape, 1, 1)[:3], zooms, strict=False)]
-    if min(extent) < _MIN_EXTENT_MM:
-        return f"covers only {' x '.join(f'{e:.0f}' for e in extent)} mm"
+    if min(extent) < MIN_EXTENT_MM:
+        return f"{TOO_SMALL} {' x '.join(f'{e:.0f}' for e in extent)} mm"
+    if min(shape[:3]) < _MIN_SLICES:
+        return f"{TOO_FEW} {min(shape[:3])} slices"
+    return ""
+
+
+def _is_whole_head(shape: tuple[int, ...], zooms: tuple[float, ...]) -> bool:
+    """Return whether a volume is as long and has as many slices as one of a whole head."""
+    extent = [n * z for n, z in zip((*shape, 1, 1)[:3], zooms, strict=False)]
+    return min(extent) >= _WHOLE_HEAD_MM and min(shape[:3]) >= _WHOLE_HEAD_SLICES
+
+
+def _pulses_against(path: Path, fields: Mapping[str, Any]) -> str:
+    """Return what other kind of image the pulse sequence makes; empty if none."""
+    b_value = fields.get("DiffusionBValue")
+    if path.with_suffix(".bval").is_file() or (isinstance(b_value, (int, float)) and b_value > 0):
+        return "diffusion"
+    names = [str(fields.get(name, "")) for name in ("SequenceName", "PulseSequenceName")]
+    by_flag = str(fields.get("EchoPlanarPulseSequence", "")).upper() == "YES"
+    by_name = any(_ECHO_PLANAR.match(name) for name in names)
+    if by_flag or by_name or "EP" in str(fields.get("ScanningSequence", "")).upper().split("\\"):
+        return "echo-planar: diffusion, functional or perfusion"
+    is_angiogram = str(fields.get("AngioFlag", "")).upper() == "Y"
+    if is_angiogram or str(fields.get("TimeOfFlightContrast", "")).upper() == "YES":
+        return "an angiogram"
     return ""
