@@ -12,10 +12,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from anatomaly.endings import NIFTI_ENDINGS
 from anatomaly.errors import BidsError
 from anatomaly.types import SEQUENCES, Sequence
 
-ENDINGS = (".nii.gz", ".nii")
+ENDINGS = NIFTI_ENDINGS
 LEFT_OUT = ("_ce-", "_part-phase", "_part-real", "_part-imag")
 """Scans with contrast agent, for which no weights are made, and all but magnitude images."""
 

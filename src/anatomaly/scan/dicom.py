@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anatomaly.endings import has_ending
 from anatomaly.errors import ScanError
 from anatomaly.scan.leftovers import hold_lock, is_stale
 from anatomaly.scan.series import Series, choose_series, series_of_file
@@ -205,10 +206,10 @@ def _refuse_several_patients(folder: Path, found: list[tuple[Series, str]]) -> N
 
 def _nothing_found(folder: Path, files: tuple[Path, ...], said: str) -> str:
     """Say what the folder holds instead of DICOM images."""
-    nifti = [path for path in files if path.name.lower().endswith((".nii", ".nii.gz", ".mgz"))]
+    nifti = [path for path in files if has_ending(path.name)]
     if nifti:
         return (
-            f"{folder}: no DICOM images, but {len(nifti)} NIfTI or MGZ file(s); give the file "
+            f"{folder}: no DICOM images, but {len(nifti)} NIfTI or similar file(s); give the file "
             f"itself, for example {nifti[0]}"
         )
     return (

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,31 +10,34 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from anatomaly.endings import SCAN_ENDINGS, has_ending, without_ending
 from anatomaly.errors import ScanError
 from anatomaly.scan.dicom import converted_series
 from anatomaly.scan.grid import find_grid
 from anatomaly.scan.intensities import to_intensities
-from anatomaly.scan.nifti import (
+from anatomaly.scan.nifti import read_nifti
+from anatomaly.scan.pair import files_of
+from anatomaly.scan.sequence_hint import sequence_from_name, sequence_from_timing
+from anatomaly.scan.sidecar import modality_warnings, read_sidecar
+from anatomaly.scan.stored_image import (
     StoredImage,
     check_voxel_type,
     checked_shape,
-    read_nifti,
-    single_volume_warning,
+    shape_warnings,
 )
-from anatomaly.scan.sequence_hint import sequence_from_name, sequence_from_timing
+from anatomaly.scan.stream import other_packer
+from anatomaly.scan.wraparound import undo_wraparound
 from anatomaly.types import Sequence
 from anatomaly.volume import Scan, Volume
-
-ENDINGS = (".nii.gz", ".nii", ".mgz")
-_MAX_SIDECAR_BYTES = 10_000_000
 
 
 def read_scan(path: str | Path) -> Scan:
     """Read one structural MR image of a head.
 
     Args:
-        path: a `.nii`, `.nii.gz` or `.mgz` file, or a folder with DICOM files; of several series
-            the best structural one is taken, and `warnings` says which.
+        path: a file with one of `anatomaly.endings.SCAN_ENDINGS` (of a pair either half), or a
+            folder with DICOM files; of several series the best structural one is taken, and
+            `warnings` says which.
 
     Returns:
         The scan on its own grid: intensities float32 and finite, affine in mm, the header that
@@ -55,14 +56,15 @@ def read_scan(path: str | Path) -> Scan:
         return _read_folder(path)
     if not is_file:
         raise ScanError(f"{path}: no such file or folder; check the path")
-    if not path.name.lower().endswith(ENDINGS):
+    if not has_ending(path.name):
         raise ScanError(f"{path}: {_unknown_ending(path)}")
-    sidecar = _sidecar(path)
-    _refuse_other_modality(str(sidecar.get("Modality", "")), str(path))
+    sidecar, doubts = read_sidecar(path)
+    doubts += modality_warnings(sidecar.get("Modality"), str(path))
     name = scan_name(path)
     hint = sequence_from_name(name) or sequence_from_timing(sidecar)
-    metadata = {"file": path.name, "sha256": sha256_of([path])}
-    return _join(read_nifti(path), name, path, str(path), hint, metadata)
+    metadata = {"file": path.name, "sha256": sha256_of(files_of(path))}
+    stored = read_nifti(path).with_warnings(*doubts)
+    return _join(stored, name, path, str(path), hint, metadata)
 
 
 def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = "scan") -> Scan:
@@ -86,13 +88,13 @@ def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = 
 
 
 def scan_name(path: Path) -> str:
-    """Return the file name without its NIfTI ending, or the folder's name.
+    """Return the file name without its ending, or the folder's name.
 
     >>> scan_name(Path("a/sub-01_T1w.nii.gz"))
     'sub-01_T1w'
     """
     name = path.name or path.resolve().name
-    return re.sub(r"\.(nii\.gz|nii|mgz)$", "", name, flags=re.IGNORECASE).strip(". ") or "scan"
+    return without_ending(name).strip(". ") or "scan"
 
 
 def sha256_of(files: Iterable[Path]) -> str:
@@ -115,7 +117,7 @@ def sha256_of(files: Iterable[Path]) -> str:
 def _read_folder(folder: Path) -> Scan:
     """Convert a DICOM folder and read its best structural series."""
     with converted_series(folder) as series:
-        _refuse_other_modality(series.modality, f"{folder}: {series.label}")
+        doubts = modality_warnings(series.modality, f"{folder}: {series.label}")
         metadata = {"file": folder.name, "sha256": sha256_of(series.source_files), **series.summary}
         what = f"{folder} ({series.label})"
         stored = read_nifti(series.path)
@@ -126,7 +128,7 @@ def _read_folder(folder: Path) -> Scan:
         source=folder,
         header=scan.header,
         sequence_hint=scan.sequence_hint,
-        warnings=(*series.warnings, *scan.warnings),
+        warnings=(*series.warnings, *doubts, *scan.warnings),
         metadata=scan.metadata,
         series_uid=series.uid,
     )
@@ -172,7 +174,7 @@ def _stored_volume(volume: Volume, name: str) -> StoredImage:
     header.set_xyzt_units("mm", "sec")
     header["pixdim"][1:4] = volume.spacing_mm
     header.set_sform(volume.affine, code="scanner")
-    return StoredImage(header, volume.data, file_type="memory")
+    return undo_wraparound(StoredImage(header, volume.data, file_type="memory"))
 
 
 def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
@@ -198,30 +200,8 @@ def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
     blank = np.broadcast_to(np.uint8(0), size)
     carrier = kind(blank, affine, image.header if is_nifti else None)
     carrier.update_header()
-    return StoredImage(
-        carrier.header, voxels, file_type="memory", warnings=single_volume_warning(shape)
-    )
-
-
-def _sidecar(path: Path) -> dict[str, Any]:
-    """Return the fields of the BIDS sidecar beside the file; none if it is absent or unreadable."""
-    beside = path.with_name(f"{scan_name(path)}.json")
-    try:
-        if not beside.is_file() or beside.stat().st_size > _MAX_SIDECAR_BYTES:
-            return {}
-        fields = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
-def _refuse_other_modality(modality: str, what: str) -> None:
-    """Refuse what DICOM or a sidecar calls another modality than MR."""
-    if modality and modality.upper() != "MR":
-        raise ScanError(
-            f"{what}: the modality is {modality.upper()}, only T1w, T2w and FLAIR MR images can "
-            "be used; give an MR series"
-        )
+    stored = StoredImage(carrier.header, voxels, file_type="memory", warnings=shape_warnings(shape))
+    return undo_wraparound(stored)
 
 
 def _unknown_ending(path: Path) -> str:
@@ -230,4 +210,7 @@ def _unknown_ending(path: Path) -> str:
         start = file.read(132)
     if start[128:132] == b"DICM":
         return "a single DICOM file; give the folder that holds the whole series"
-    return f"unknown file type, expected {', '.join(ENDINGS)} or a folder with DICOM files"
+    packer = other_packer(start)
+    if packer is not None:
+        return packer
+    return f"unknown file type, expected {', '.join(SCAN_ENDINGS)} or a folder with DICOM files"
