@@ -50,7 +50,7 @@ def test_unknown_words_are_told(save: Save, head: np.ndarray, word: object):
         json.dumps(FLAIR).encode(),
         b"\xef\xbb\xbf" + json.dumps(FLAIR).encode(),
         json.dumps(FLAIR).encode("utf-16"),
-        json.dumps(FLAIR | {"InstitutionName": "Universität"}, ensure_ascii=False).encode("latin-1"),
+        json.dumps(FLAIR | {"At": "Universität"}, ensure_ascii=False).encode("latin-1"),
     ],
 )  # fmt: skip
 def test_encodings(save: Save, head: np.ndarray, encoded: bytes):

@@ -19,7 +19,7 @@ Save = Callable[..., Path]
 
 @pytest.fixture
 def smooth() -> np.ndarray:
-    """(48, 56, 40) in [0, 1]: dark air with noise, a smooth head that is brightest in the middle."""
+    """(48, 56, 40) in [0, 1]: dark air, a smooth head that is brightest in the middle."""
     random = np.random.default_rng(11)
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in (48, 56, 40)], indexing="ij"))
     radius = np.sqrt((grid**2).sum(axis=0))
