@@ -138,7 +138,8 @@ def _equal_neighbours(data: NDArray[np.float32]) -> float:
         moved = np.moveaxis(data, axis, 0)
         one, two = moved[1:], moved[:-1]
         inside = (one != background) & (two != background)
-        shares.append(float((one[inside] == two[inside]).mean()) if inside.any() else 0.0)
+        equal = np.count_nonzero((one == two) & inside)
+        shares.append(equal / max(1, np.count_nonzero(inside)))
     return min(shares)
 
 
