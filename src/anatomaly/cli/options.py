@@ -17,7 +17,7 @@ Scans = Annotated[
     typer.Argument(
         metavar="SCAN",
         show_default=False,
-        help="One or more NIfTI files (.nii, .nii.gz, .hdr with .img; .mgz and .mgh too) or folders "
+        help="One or more NIfTI files (.nii, .nii.gz, .hdr with .img; also .mgz, .mgh) or folders "
         "with one DICOM series each.",
     ),
 ]

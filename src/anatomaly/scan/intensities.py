@@ -138,8 +138,8 @@ def _equal_neighbours(data: NDArray[np.float32]) -> float:
         moved = np.moveaxis(data, axis, 0)
         one, two = moved[1:], moved[:-1]
         inside = (one != background) & (two != background)
-        equal = np.count_nonzero((one == two) & inside)
-        shares.append(equal / max(1, np.count_nonzero(inside)))
+        equal, pairs = (int(np.count_nonzero(kind)) for kind in ((one == two) & inside, inside))
+        shares.append(equal / max(1, pairs))
     return min(shares)
 
 

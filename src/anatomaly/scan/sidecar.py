@@ -18,9 +18,9 @@ _MR_WORDS = frozenset({
 })  # fmt: skip
 _OTHER_WORDS = frozenset({
     "CT", "CBCT", "PT", "PET", "NM", "SPECT", "US", "IVUS", "CR", "DX", "DR", "XA", "RF", "MG",
-    "XR", "IO", "PX", "ES", "XC", "GM", "SM", "OP", "OPT", "OT", "SC", "ECG", "HD", "SEG", "SR",
-    "PR", "KO", "REG", "DOC", "BMD", "RTIMAGE", "RTDOSE", "RTSTRUCT", "RTPLAN", "EEG", "IEEG",
-    "MEG", "NIRS",
+    "XR", "IO", "PX", "ES", "XC", "GM", "SM", "OP", "OPT", "SC", "ECG", "HD", "SEG", "SR", "PR",
+    "KO", "REG", "DOC", "BMD", "RTIMAGE", "RTDOSE", "RTSTRUCT", "RTPLAN", "EEG", "IEEG", "MEG",
+    "NIRS", "OT",
     "COMPUTED TOMOGRAPHY", "COMPUTERIZED TOMOGRAPHY", "COMPUTERISED TOMOGRAPHY", "CT SCAN",
     "POSITRON EMISSION TOMOGRAPHY", "ULTRASOUND", "X RAY", "MICROSCOPY",
 })  # fmt: skip
