@@ -109,3 +109,27 @@ def test_filled_pair_is_one_file(pair: Path, head: np.ndarray, oblique: np.ndarr
     written = nib.load(write_replaced(tmp_path / "filled.nii", scan, values, region))
     assert np.array_equal(written.affine, oblique)
     assert np.array_equal(written.get_fdata(), np.where(region, 55.0, head))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", [nib.Nifti1Pair, nib.Nifti2Pair, nib.AnalyzeImage])
+def test_random_damage_ends_in_a_scan_or_a_named_error(
+    tmp_path: Path, head: np.ndarray, kind: type
+):
+    """60 headers with bytes overwritten: never another exception, never a numpy warning."""
+    random = np.random.default_rng(23)
+    path = tmp_path / "scan.hdr"
+    kind(head, np.diag([-4.0, 3.5, 5.25, 1.0])).to_filename(path)
+    (tmp_path / "scan.mat").unlink(missing_ok=True)
+    sound = path.read_bytes()
+    refused = 0
+    for _ in range(60):
+        damaged = bytearray(sound)
+        for at in random.integers(0, 110, 3):  # where sizes, types and scaling are
+            damaged[at : at + 2] = random.choice([b"\0\0", b"\xff\xff", b"\x7f\x80", b"\5\1"])
+        path.write_bytes(damaged[: len(sound)])
+        try:
+            read_scan(path)
+        except ScanError:
+            refused += 1
+    assert 5 < refused < 60
