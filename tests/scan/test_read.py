@@ -53,6 +53,14 @@ def test_names(path: str, name: str):
     assert scan_name(Path(path)) == name
 
 
+@pytest.mark.parametrize("name", ["T1.mgh", "T1.HDR", "T1.img.gz", "T1.nii"])
+def test_folder_of_images_says_to_give_the_file(tmp_path: Path, name: str):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(b"an image")
+    with pytest.raises(ScanError, match=rf"no DICOM images.*give the file itself.*{name}"):
+        read_scan(tmp_path / "in")
+
+
 def test_sidecar_gives_sequence_and_modality(save: Save, head: np.ndarray):
     path = save(head, "head.nii.gz")
     sidecar = path.with_name("head.json")
