@@ -13,8 +13,8 @@ import numpy as np
 from anatomaly.errors import GeometryError
 from anatomaly.types import Affine, FloatArray
 
-MIN_SPACING_MM, MAX_SPACING_MM = 0.2, 12.0
-"""Smallest and largest voxel side of a head scan."""
+MIN_SPACING_MM, MAX_SPACING_MM = 0.05, 12.0
+"""Smallest and largest voxel side of a head scan; 0.1 mm is the finest of a whole brain so far."""
 
 MM_PER_UNIT = {1: 1000.0, 3: 0.001}
 """By NIfTI's code of the unit of length: metre, micrometre."""
@@ -66,16 +66,24 @@ def mm_per_unit(code: int, spacing: FloatArray) -> float | None:
         spacing: (3,) voxel sizes in that unit.
 
     Returns:
-        1 where the unit is mm or unknown; None where it would make voxels that no head scan has.
+        1 where the unit is mm or unknown, unless only metres or micrometres make voxels of a head
+        scan; None where metre or micrometre would make voxels that no head scan has.
 
     >>> mm_per_unit(1, np.full(3, 0.002)), mm_per_unit(2, np.ones(3)), mm_per_unit(1, np.ones(3))
     (1000.0, 1.0, None)
+    >>> mm_per_unit(2, np.full(3, 0.001)), mm_per_unit(0, np.full(3, 900.0))
+    (1000.0, 0.001)
     """
-    if code not in MM_PER_UNIT:
-        return 1.0
-    converted = spacing * MM_PER_UNIT[code]
-    plausible = converted.min() >= MIN_SPACING_MM and converted.max() <= MAX_SPACING_MM
-    return MM_PER_UNIT[code] if plausible else None
+    if code in MM_PER_UNIT:
+        factor = MM_PER_UNIT[code]
+        return factor if has_plausible_voxels(spacing * factor) else None
+    factors = (1.0, *MM_PER_UNIT.values())
+    return next((factor for factor in factors if has_plausible_voxels(spacing * factor)), 1.0)
+
+
+def has_plausible_voxels(spacing: FloatArray) -> bool:
+    """Tell whether a head scan may have voxels of these sizes in mm, shape (3,)."""
+    return bool(spacing.min() >= MIN_SPACING_MM and spacing.max() <= MAX_SPACING_MM)
 
 
 def affine_in_mm(affine: FloatArray, header: Any) -> Affine:

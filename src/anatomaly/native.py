@@ -87,12 +87,14 @@ def pseudo_healthy_to_native(data: FloatArray, trace: Trace, scan: Scan) -> Volu
     known = weight.data > 0.01
     mean = np.divide(total.data, weight.data, out=np.zeros_like(total.data), where=known)
     restored = undo_normalise(total.with_data(mean), trace.normalisation)
+    del total, weight, mean  # hundreds of megabytes each on a fine grid
     if trace.bias_field is not None:
         restored = undo_bias_field(restored, trace.bias_field)
     replaced = undo_reorient(grid.with_data(known & grid.data), trace.reorientation)
     native = undo_reorient(restored, trace.reorientation)
-    kept = scan.volume.data.astype(np.float32)
-    return native.with_data(np.where(replaced.data, native.data, kept).astype(np.float32))
+    kept = scan.volume.data.astype(np.float32, copy=False)
+    filled = np.where(replaced.data, native.data, kept)
+    return native.with_data(filled.astype(np.float32, copy=False))
 
 
 def brain_mask_native(trace: Trace) -> Volume:

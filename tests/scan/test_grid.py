@@ -106,11 +106,11 @@ def test_20_mm_slab_is_refused_and_thick_clinical_slices_pass(
     assert scan.volume.shape[2] * scan.volume.spacing_mm[2] == pytest.approx(143)
 
 
-@pytest.mark.parametrize("size", [0.001, 0.19, 12.5, 1000.0])
+@pytest.mark.parametrize("size", [0.001, 0.04, 12.5, 1000.0])
 def test_absurd_voxels_are_refused(
     save: Save, head: np.ndarray, size: float, nothing_left: Callable[[], None]
 ):
-    with pytest.raises(GeometryError, match=r"mm, expected 0.2 to 12 mm.*xyzt_units"):
+    with pytest.raises(GeometryError, match=r"mm, expected 0.05 to 12 mm.*xyzt_units"):
         read_scan(save(head, affine=np.diag([4.0, size, 5.25, 1.0])))
     nothing_left()
 
@@ -130,6 +130,27 @@ def test_a_unit_that_cannot_be_is_not_believed(save: Save, head: np.ndarray, obl
     scan = read_scan(save(head, unit="meter"))
     assert np.array_equal(scan.volume.affine, oblique)
     assert any("claims metres" in w and "read as mm" in w for w in scan.warnings)
+
+
+@pytest.mark.parametrize("unit", ["mm", "unknown"])
+@pytest.mark.parametrize(("factor", "name"), [(1000.0, "metres"), (0.001, "micrometres")])
+def test_sizes_that_only_another_unit_explains(
+    save: Save, head: np.ndarray, oblique: np.ndarray, unit: str, factor: float, name: str
+):
+    affine = oblique.copy()
+    affine[:3] /= factor
+    scan = read_scan(save(head, affine=affine, unit=unit))
+    np.testing.assert_allclose(scan.volume.affine, oblique, rtol=1e-6, atol=1e-5)
+    assert any("which no scan has; read as " + name in warning for warning in scan.warnings)
+
+
+def test_fine_voxels_are_read(save: Save):
+    """0.1 mm along one axis, as the finest scans of whole heads have."""
+    random = np.random.default_rng(2)
+    fine = random.normal(300, 60, (20, 1200, 20)).astype(np.float32)
+    scan = read_scan(save(fine, affine=np.diag([7.0, 0.1, 7.0, 1.0])))
+    assert scan.volume.spacing_mm[1] == pytest.approx(0.1)
+    assert scan.warnings == ()
 
 
 def test_disagreeing_forms_are_told(save: Save, head: np.ndarray, poke: Poke, oblique: np.ndarray):

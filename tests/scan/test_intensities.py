@@ -34,8 +34,9 @@ def test_many_bad_voxels_are_refused(
     save: Save, head: np.ndarray, value: float, nothing_left: Check
 ):
     bad = head.copy()
-    bad[:4] = value
-    with pytest.raises(ScanError, match=r"6,468 of 64,680 voxels \(10\.0%\).*nan_to_num"):
+    bad[18:21, 14:34, 8:24] = value
+    said = r"960 of 64,680 voxels \(1\.5%\).*960 \(1\.5%\) of them inside.*nan_to_num"
+    with pytest.raises(ScanError, match=said):
         read_scan(save(bad))
     nothing_left()
 

@@ -41,6 +41,9 @@ def test_scan_holds_what_the_file_said(save: Save, head: np.ndarray, oblique: np
         ("b.c.nii", "b.c"),
         ("B.NII.GZ", "B"),
         ("T1.mgz", "T1"),
+        ("T1.mgh.gz", "T1"),
+        ("a/pair.hdr", "pair"),
+        ("a/pair.IMG.gz", "pair"),
         (".nii.gz", "scan"),
         ("study/", "study"),
         ("...nii", "scan"),
@@ -48,6 +51,14 @@ def test_scan_holds_what_the_file_said(save: Save, head: np.ndarray, oblique: np
 )
 def test_names(path: str, name: str):
     assert scan_name(Path(path)) == name
+
+
+@pytest.mark.parametrize("name", ["T1.mgh", "T1.HDR", "T1.img.gz", "T1.nii"])
+def test_folder_of_images_says_to_give_the_file(tmp_path: Path, name: str):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(b"an image")
+    with pytest.raises(ScanError, match=rf"no DICOM images.*give the file itself.*{name}"):
+        read_scan(tmp_path / "in")
 
 
 def test_sidecar_gives_sequence_and_modality(save: Save, head: np.ndarray):

@@ -18,6 +18,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import SpatialImage
 
+from anatomaly.endings import without_ending
 from anatomaly.errors import ConfigError, GeometryError
 from anatomaly.geometry import affine_in_mm, apply_affine
 from anatomaly.volume import Volume
@@ -98,7 +99,7 @@ def load_atlas(path: Path) -> Atlas:
 
 def _table_beside(path: Path) -> Path | None:
     """Return the first name table with the atlas's own file name."""
-    stem = re.sub(r"\.(nii|nii\.gz|mgz|mgh|img|hdr)$", "", path.name, flags=re.IGNORECASE)
+    stem = without_ending(path.name)
     candidates = (path.with_name(stem + ending) for ending in (".tsv", ".csv", ".txt", ".lut"))
     return next((table for table in candidates if table.is_file()), None)
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 def fill(
     scan: Annotated[
         Path,
-        typer.Argument(metavar="SCAN", show_default=False, help="NIfTI or MGZ file, DICOM folder."),
+        typer.Argument(
+            metavar="SCAN", show_default=False, help="NIfTI or similar file, DICOM folder."
+        ),
     ],
     output: Annotated[
         Path,

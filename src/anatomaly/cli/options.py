@@ -17,7 +17,8 @@ Scans = Annotated[
     typer.Argument(
         metavar="SCAN",
         show_default=False,
-        help="One or more NIfTI files (.nii, .nii.gz, .mgz) or folders with one DICOM series each.",
+        help="One or more NIfTI files (.nii, .nii.gz, .hdr with .img; also .mgz, .mgh) or folders "
+        "with one DICOM series each.",
     ),
 ]
 Output = Annotated[

@@ -26,6 +26,7 @@ from anatomaly.preprocess.checks import (
     doubts_about_volume,
     refusal_of,
 )
+from anatomaly.preprocess.fine_grid import coarsen, refine
 from anatomaly.preprocess.mirrored_field import mirror_bias_field
 from anatomaly.preprocess.normalise import Normalisation, normalise_intensity
 from anatomaly.preprocess.register import (
@@ -95,6 +96,7 @@ def prepare(
     with log.step("reorient") as record:
         volume, reorientation = reorient(scan.volume)
         record["axes"] = "".join(reorientation.axes)
+    fine, volume = volume, coarsen(volume)
     brain = _find_brain(volume, config, log)
     if brain.lies_turned:
         brain = _find_turned_brain(volume, brain, config, log)
@@ -104,6 +106,7 @@ def prepare(
     _judge(brain, log, config.force)
     brain = _mirror_bias_field(brain, log)
     image, mask_template, normalisation = _bring_to_template(brain, log)
+    mask_ras, bias_field = refine(brain.mask, brain.bias_field, fine)
     with log.step("sequence") as record:
         chosen, confidence, doubt = choose_sequence(
             sequence, scan.sequence_hint, image, mask_template
@@ -114,9 +117,9 @@ def prepare(
         steps=tuple(log.steps),
         scan_grid=empty_grid(scan.volume.shape, scan.volume.affine),
         reorientation=reorientation,
-        bias_field=brain.bias_field,
+        bias_field=bias_field,
         extraction=brain.extraction,
-        brain_mask_ras=brain.mask,
+        brain_mask_ras=mask_ras,
         brain_mask_template=mask_template,
         registration=registration,
         normalisation=normalisation,

@@ -12,6 +12,8 @@ from anatomaly.volume import Volume
 ANTI_ALIAS_FROM = 1.5
 """Steps of the output grid, in voxels of the input, above which the input is smoothed first."""
 
+_SLAB = 32
+
 FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
 
 
@@ -128,6 +130,8 @@ def _covered(
         along_i = (row[0] * axes[0])[:, None, None]
         along_j = (row[1] * axes[1])[None, :, None]
         along_k = (row[2] * axes[2] + offset)[None, None, :]
-        place = along_i + along_j + along_k
-        inside &= (place >= -0.5 - 1e-4) & (place <= size - 0.5 + 1e-4)
+        for start in range(0, out_shape[0], _SLAB):  # the places of all voxels at once are large
+            slab = slice(start, start + _SLAB)
+            place = along_i[slab] + along_j + along_k
+            inside[slab] &= (place >= -0.5 - 1e-4) & (place <= size - 0.5 + 1e-4)
     return inside

@@ -8,9 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from anatomaly.endings import NIFTI_ENDINGS
 from anatomaly.types import SEQUENCES
 
-ENDINGS = (".nii.gz", ".nii")
+ENDINGS = NIFTI_ENDINGS
 MP2RAGE_SUFFIX = "UNIT1"
 """The uniform image of an MP2RAGE, which shows what a T1w scan does."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from anatomaly.endings import has_ending
 from anatomaly.errors import ScanError
 from anatomaly.scan.checked_series import checked_series
 from anatomaly.scan.conversion import found_series, rebuild_unconverted, stage_files
@@ -239,10 +240,10 @@ def _nothing_found(path: Path, files: tuple[Path, ...], said: str, unread: list[
             f"{path}: the DICOM images cannot be read ({'; '.join(unread)}; dcm2niix, {said}); "
             "export the series uncompressed"
         )
-    nifti = [file for file in files if file.name.lower().endswith((".nii", ".nii.gz", ".mgz"))]
+    nifti = [file for file in files if has_ending(file.name)]
     if nifti:
         return (
-            f"{path}: no DICOM images, but {len(nifti)} NIfTI or MGZ file(s); give the file "
+            f"{path}: no DICOM images, but {len(nifti)} NIfTI or similar file(s); give the file "
             f"itself, for example {nifti[0]}"
         )
     return (

@@ -7,7 +7,6 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 
 from anatomaly.errors import GeometryError
 from anatomaly.geometry import (
@@ -15,16 +14,16 @@ from anatomaly.geometry import (
     MIN_SPACING_MM,
     MM_PER_UNIT,
     apply_affine,
-    check_affine,
     mm_per_unit,
     spacing_mm,
 )
+from anatomaly.scan.forms import choose_form, sizes_text, usable_form
 from anatomaly.types import Affine
 
 MIN_EXTENT_MM = 60.0
 """A head is 130 mm or more along every axis; thinner is a slab that cannot be registered."""
 
-_UNIT_NAMES = {1: "metre", 3: "micrometre"}
+_UNIT_NAMES: dict[float, str] = {1000.0: "metres", 0.001: "micrometres"}
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,9 @@ class Grid:
 def find_grid(header: nib.Nifti1Header, what: str) -> Grid:
     """Find the affine of a 3D header; the unit of the file becomes mm.
 
-    The sform counts if its code is set, else the qform; where the first is unusable and the other
-    is not, the other one is used and the header that comes back no longer names the bad one.
+    The sform counts if its code is set, else the qform; where the first is unusable, or would make
+    no head, and the other is sound, the other one is used and the header that comes back no longer
+    names the bad one.
 
     Args:
         header: of a 3D image; not changed.
@@ -59,65 +59,17 @@ def find_grid(header: nib.Nifti1Header, what: str) -> Grid:
         GeometryError: no usable affine, absurd voxel sizes, or a slab too thin to be a head.
     """
     fixed = header.copy()
-    affine, origin, warnings = _choose(fixed, what)
-    scale, unit_warnings = _mm_per_file_unit(fixed, spacing_mm(affine))
-    affine = affine.copy()
+    form = choose_form(fixed, what)
+    scale, warnings = _mm_per_file_unit(fixed, spacing_mm(form.affine))
+    affine = form.affine.copy()
     affine[:3] *= scale
     shape = fixed.get_data_shape()
     _check_sizes(affine, shape[:3], what)
-    warnings += unit_warnings
-    if origin == "sform":
+    if form.origin == "sform":
         warnings += _disagreements(fixed, affine, scale)
-    return Grid(affine, fixed, origin, tuple(warnings))
-
-
-def _choose(header: nib.Nifti1Header, what: str) -> tuple[Affine, str, list[str]]:
-    """Return the affine in the file's unit, where it came from, and warnings; mend the header."""
-    forms = {"sform": _usable(header, "sform"), "qform": _usable(header, "qform")}
-    for name, other in (("sform", "qform"), ("qform", "sform")):
-        affine = forms[name][0]
-        if affine is None:
-            continue
-        other_reason = forms[other][1]
-        if not other_reason:
-            return affine, name, []
-        _forget(header, other)
-        return affine, name, [f"the {other} is unusable ({other_reason}); the {name} is used"]
-    reasons = [f"{name}: {reason}" for name, (_, reason) in forms.items() if reason]
-    if reasons:
-        raise GeometryError(
-            f"{what}: no usable affine ({'; '.join(reasons)}); convert the scan again from DICOM"
-        )
-    base = check_affine(header.get_base_affine(), f"{what}: voxel sizes of a header without codes")
-    unknown = (
-        "the header holds no position (sform and qform codes are 0); left, right and origin are "
-        "those of the file format's default and may be wrong"
-    )
-    return base, "none", [unknown]
-
-
-def _usable(header: nib.Nifti1Header, name: str) -> tuple[Affine | None, str]:
-    """Return the form and "", or None and what is wrong with it ("" where its code is not set)."""
-    if int(header[f"{name}_code"]) == 0:
-        return None, ""
-    try:
-        affine: Any = header.get_sform() if name == "sform" else header.get_qform()
-        return check_affine(affine, name), ""
-    except (GeometryError, HeaderDataError, ValueError) as error:
-        return None, str(error).removeprefix(f"{name}: ").split(";")[0]
-
-
-def _forget(header: nib.Nifti1Header, name: str) -> None:
-    """Clear one of the two forms, so that no reader of a result falls for it."""
-    header[f"{name}_code"] = 0
-    if name == "sform":
-        for row in ("srow_x", "srow_y", "srow_z"):
-            header[row] = 0
-        return
-    for field in ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z"):
-        header[field] = 0
-    affine = np.stack([header["srow_x"], header["srow_y"], header["srow_z"]])
-    header["pixdim"][1:4] = np.linalg.norm(affine[:, :3].astype(np.float64), axis=0)
+        if int(fixed["qform_code"]) == 0:  # nothing else stands on them
+            fixed["pixdim"][1:4] = spacing_mm(form.affine)
+    return Grid(affine, fixed, form.origin, (*form.warnings, *warnings))
 
 
 def _mm_per_file_unit(
@@ -125,15 +77,21 @@ def _mm_per_file_unit(
 ) -> tuple[float, list[str]]:
     """Return the factor to mm; a unit that would make the voxels absurd is not believed."""
     code = int(header["xyzt_units"]) & 7
-    if code not in MM_PER_UNIT:
-        return 1.0, []
-    factor, name = mm_per_unit(code, spacing), _UNIT_NAMES[code]
-    if factor is not None:
-        return factor, [f"the header is in {name}s; converted to mm"]
-    converted = spacing * MM_PER_UNIT[code]
-    return 1.0, [
-        f"the header claims {name}s, which would make voxels of {_sizes(converted)} mm; read as mm"
-    ]
+    factor = mm_per_unit(code, spacing)
+    if code in MM_PER_UNIT:
+        name = _UNIT_NAMES[MM_PER_UNIT[code]]
+        if factor:
+            return factor, [f"the header is in {name}; converted to mm"]
+        converted = sizes_text(spacing * MM_PER_UNIT[code])
+        return 1.0, [
+            f"the header claims {name}, which would make voxels of {converted} mm; read as mm"
+        ]
+    if factor and factor in _UNIT_NAMES:
+        return factor, [
+            f"the header names voxels of {sizes_text(spacing)} mm, which no scan has; read as "
+            f"{_UNIT_NAMES[factor]}"
+        ]
+    return 1.0, []
 
 
 def _check_sizes(affine: Affine, shape: tuple[int, ...], what: str) -> None:
@@ -141,14 +99,14 @@ def _check_sizes(affine: Affine, shape: tuple[int, ...], what: str) -> None:
     spacing = spacing_mm(affine)
     if spacing.min() < MIN_SPACING_MM or spacing.max() > MAX_SPACING_MM:
         raise GeometryError(
-            f"{what}: voxels of {_sizes(spacing)} mm, expected {MIN_SPACING_MM} to "
+            f"{what}: voxels of {sizes_text(spacing)} mm, expected {MIN_SPACING_MM} to "
             f"{MAX_SPACING_MM:g} mm along every axis; if the header is in another unit, set its "
             "xyzt_units, else convert the scan again from DICOM"
         )
     extent = spacing * np.asarray(shape)
     if extent.min() < MIN_EXTENT_MM:
         raise GeometryError(
-            f"{what}: the scan covers {_sizes(extent)} mm, at least {MIN_EXTENT_MM:g} mm are "
+            f"{what}: the scan covers {sizes_text(extent)} mm, at least {MIN_EXTENT_MM:g} mm are "
             "needed along every axis; give a series that covers the whole head"
         )
 
@@ -160,10 +118,10 @@ def _disagreements(header: nib.Nifti1Header, affine: Affine, scale: float) -> li
     warnings = []
     if not np.allclose(named, spacing, rtol=0.02, atol=0.01):
         warnings.append(
-            f"the header names voxels of {_sizes(named)} mm, its sform makes them "
-            f"{_sizes(spacing)} mm; the sform is used"
+            f"the header names voxels of {sizes_text(named)} mm, its sform makes them "
+            f"{sizes_text(spacing)} mm; the sform is used"
         )
-    qform, _ = _usable(header, "qform")
+    qform, _ = usable_form(header, "qform")
     if qform is None:
         return warnings
     qform = qform.copy()
@@ -174,8 +132,3 @@ def _disagreements(header: nib.Nifti1Header, affine: Affine, scale: float) -> li
     if apart.max() > 1.0:
         warnings.append(f"sform and qform differ by up to {apart.max():.1f} mm; the sform is used")
     return warnings
-
-
-def _sizes(values: np.ndarray[Any, Any]) -> str:
-    """Write three lengths: 0.94 x 0.94 x 5.5."""
-    return " x ".join(f"{v:.3g}" for v in values)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomaly.errors import ScanError
+from anatomaly.scan.missing_voxels import fill_missing
+from anatomaly.types import BoolArray
 
-MAX_BAD_SHARE = 0.01
-"""NaN and Inf below this share of all voxels are repaired, above it the scan is refused."""
 MAX_LABELS = 20
 """An image with no more distinct values than this is a mask or a label map."""
 MAX_EQUAL_NEIGHBOURS = 0.5
@@ -40,7 +40,7 @@ class Intensities:
 def to_intensities(
     voxels: np.ndarray[Any, Any], slope: float, intercept: float, what: str
 ) -> Intensities:
-    """Scale stored voxels, repair the few that are not finite, and judge the whole.
+    """Scale stored voxels, repair those that are not finite, and judge the whole.
 
     Negative values are kept as they are: a z-scored scan has a negative, constant background.
 
@@ -51,19 +51,14 @@ def to_intensities(
         what: how messages name the scan.
 
     Raises:
-        ScanError: too many NaN or Inf, beyond float32, all zeros or constant, a mask or label map,
-            or a CT.
+        ScanError: too many NaN or Inf inside the head, beyond float32, all zeros or constant, a
+            mask or label map, or a CT.
     """
-    data, bad = _scaled(voxels, slope, intercept, what)
-    warnings = []
-    if bad:
-        if bad >= MAX_BAD_SHARE * data.size:
-            raise ScanError(
-                f"{what}: {bad:,} of {data.size:,} voxels ({bad / data.size:.1%}) are NaN or Inf, "
-                f"at most {MAX_BAD_SHARE:.0%} are repaired; export the scan again, or replace them "
-                "(numpy.nan_to_num) where they only mark the background"
-            )
-        warnings.append(f"{bad:,} voxels are NaN or Inf; set to 0")
+    data, missing = _scaled(voxels, slope, intercept, what)
+    warnings, bad = [], 0
+    if missing is not None:
+        bad = int(missing.sum())
+        warnings.append(fill_missing(data, missing, what))
     low, high = float(data.min()), float(data.max())
     if low == high:
         kind = "only zeros" if low == 0 else f"the constant value {low:g}"
@@ -94,10 +89,10 @@ def _faces(data: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 def _scaled(
     voxels: np.ndarray[Any, Any], slope: float, intercept: float, what: str
-) -> tuple[NDArray[np.float32], int]:
-    """Return float32 intensities with 0 for each that is not finite, and how many were not."""
+) -> tuple[NDArray[np.float32], BoolArray | None]:
+    """Return float32 intensities with 0 for each that is not finite, and which were not."""
     data = np.empty(voxels.shape, dtype=np.float32)
-    bad = 0
+    missing: BoolArray | None = None
     with np.errstate(all="ignore"):
         for k in range(voxels.shape[2]):
             plane = voxels[:, :, k].astype(np.float64)
@@ -105,7 +100,8 @@ def _scaled(
                 plane = plane * slope + intercept
             finite = np.isfinite(plane)
             if not finite.all():
-                bad += int(plane.size - finite.sum())
+                missing = np.zeros(voxels.shape, dtype=bool) if missing is None else missing
+                missing[:, :, k] = ~finite
                 plane[~finite] = 0
             if np.abs(plane).max() > _FLOAT32_MAX:
                 raise ScanError(
@@ -113,7 +109,7 @@ def _scaled(
                     f"32-bit floats ({_FLOAT32_MAX:.1e}); the file is damaged, export it again"
                 )
             data[:, :, k] = plane
-    return data, bad
+    return data, missing
 
 
 def _refuse_labels(data: NDArray[np.float32], what: str) -> None:
@@ -142,7 +138,8 @@ def _equal_neighbours(data: NDArray[np.float32]) -> float:
         moved = np.moveaxis(data, axis, 0)
         one, two = moved[1:], moved[:-1]
         inside = (one != background) & (two != background)
-        shares.append(float((one[inside] == two[inside]).mean()) if inside.any() else 0.0)
+        equal, pairs = (int(np.count_nonzero(kind)) for kind in ((one == two) & inside, inside))
+        shares.append(equal / max(1, pairs))
     return min(shares)
 
 

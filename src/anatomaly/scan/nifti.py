@@ -1,4 +1,4 @@
-"""NIfTI and MGZ files, read without trusting them.
+"""Scan files, read without trusting them: NIfTI in one file or two, Analyze 7.5, FreeSurfer.
 
 The header is parsed first and the size that it promises is held against the file, so a damaged or
 hostile file is refused before memory is asked for, and never more is read than was promised.
@@ -6,60 +6,28 @@ hostile file is refused before memory is asked for, and never more is read than 
 
 from __future__ import annotations
 
-import gzip
-import io
-import logging
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.freesurfer.mghformat import MGHHeader
-from nibabel.spatialimages import HeaderDataError
 
-from anatomaly.errors import GeometryError, ScanError
+from anatomaly.endings import FREESURFER_ENDINGS, HEADER_ENDINGS, VOXELS_ENDINGS, has_ending
+from anatomaly.errors import ScanError
+from anatomaly.scan.analyze import parse_analyze_header
+from anatomaly.scan.freesurfer import read_freesurfer
+from anatomaly.scan.nifti_header import ParsedHeader, parse_nifti_header
+from anatomaly.scan.pair import header_of, voxels_of
+from anatomaly.scan.stored_image import StoredImage, checked_shape, shape_warnings
+from anatomaly.scan.stream import Stream, check_promise, open_stream, read_exactly, read_up_to
+from anatomaly.scan.wraparound import undo_wraparound
 
-MAX_VOXELS = 500_000_000
-"""Largest image that is read (2 GB as float32); a head at 0.4 mm has a third of it."""
-
-_GZIP_RATIO = 1032
-"""No gzip stream unpacks to more than this many times its size."""
-_MAX_VOXEL_OFFSET = 64 * 1024 * 1024
-_GZIP_MAGIC = b"\x1f\x8b"
-_READ_ERRORS = (OSError, EOFError, zlib.error, HeaderDataError, ValueError)
-
-_quiet = logging.getLogger("anatomaly.nifti_header")
-_quiet.addHandler(logging.NullHandler())
-_quiet.propagate = False
-
-
-@dataclass(frozen=True)
-class StoredImage:
-    """What a file holds, before anything is interpreted.
-
-    Attributes:
-        header: NIfTI header of a 3D image (for MGZ one that was made from it).
-        voxels: (I, J, K), as stored; intensity = slope * voxel + intercept.
-        slope: 1 where the file names none.
-        intercept: 0 where the file names none.
-        file_type: `NIfTI-1`, `NIfTI-2` or `MGH`.
-        warnings: what was put right while reading.
-    """
-
-    header: nib.Nifti1Header
-    voxels: np.ndarray[Any, Any]
-    slope: float = 1.0
-    intercept: float = 0.0
-    file_type: str = "NIfTI-1"
-    warnings: tuple[str, ...] = ()
+_HEADER_BYTES = 540
+_FLAG_BYTES = 4
+_EXTENSION = b"\1\0\0\0"
 
 
 def read_nifti(path: Path) -> StoredImage:
-    """Read a `.nii`, `.nii.gz` or `.mgz` file.
+    """Read a scan file with any of `SCAN_ENDINGS`; of a pair either half may be named.
 
     Args:
         path: the file; whether it is compressed is seen from its content, not from its name.
@@ -70,253 +38,129 @@ def read_nifti(path: Path) -> StoredImage:
     Raises:
         ScanError: not such a file, truncated or damaged, larger than its file can hold, not one
             3D image, or of a voxel type that is not a grey value.
+        GeometryError: it names no voxel sizes and no position.
     """
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as raw:
-            start = raw.read(2)
-    except OSError as error:
-        raise ScanError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if size == 0:
-        raise ScanError(f"{path}: the file is empty (0 bytes); copy it again from its source")
-    compressed = start == _GZIP_MAGIC
-    with _open(path, compressed) as file:
-        read = _read_mgh if path.name.lower().endswith(".mgz") else _read_nifti
-        image = read(path, file, size * _GZIP_RATIO if compressed else size)
-    if compressed == path.name.lower().endswith(".nii"):
-        said = "is gzip-compressed" if compressed else "is not compressed"
-        return _with_warning(image, f"the file {said}, unlike its name; it was read all the same")
-    return image
+    path, image = header_of(path), None
+    with open_stream(path) as stream:
+        if has_ending(path.name, FREESURFER_ENDINGS):
+            image = read_freesurfer(path, stream)
+        else:
+            parsed = _parse(path, stream.file.read(_HEADER_BYTES))
+            if parsed.holds_voxels:
+                image = _read_voxels(path, stream, parsed)
+    if image is None:
+        image = _read_other_half(path, parsed)
+    return undo_wraparound(image.with_warnings(*stream.warnings))
 
 
-def checked_shape(path: Path | str, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """Return the three spatial sizes, or refuse what is not one 3D image.
-
-    Raises:
-        ScanError: fewer than three axes, more than one volume, one slice, or far too large.
-    """
-    if not shape or any(n < 1 for n in shape):
-        raise ScanError(f"{path}: the header names an impossible size {shape}; convert it again")
-    if len(shape) < 3 or min(shape[:3]) < 2:
+def _parse(path: Path, block: bytes) -> ParsedHeader:
+    """Parse what a file begins with; only a `.hdr` may go without voxels."""
+    may_be_half = has_ending(path.name, HEADER_ENDINGS)
+    nifti = parse_nifti_header(path, block)
+    if nifti is not None and (nifti.holds_voxels or may_be_half):
+        return nifti
+    analyze = parse_analyze_header(path, block) if nifti is None and may_be_half else None
+    if analyze is not None:
+        return analyze
+    if has_ending(path.name, VOXELS_ENDINGS):
         raise ScanError(
-            f"{path}: a single slice (size {_times(shape)}); give the whole 3D series, "
-            "for example its DICOM folder"
+            f"{path}: the header that belongs to it (the same name with .hdr) is missing; put both "
+            "files into one folder"
         )
-    volumes = int(np.prod([int(n) for n in shape[3:]], dtype=object)) if shape[3:] else 1
-    if volumes > 1:
-        raise ScanError(
-            f"{path}: a series of {volumes} volumes (size {_times(shape)}), expected one 3D image; "
-            "pick a volume and give that file, for example the first one with Python: "
-            "nibabel.load(path).slicer[..., 0].to_filename('volume.nii.gz')"
-        )
-    i, j, k = (int(n) for n in shape[:3])
-    if i * j * k > MAX_VOXELS:
-        raise ScanError(
-            f"{path}: {_times((i, j, k))} = {i * j * k:,} voxels, the limit is {MAX_VOXELS:,}; "
-            "the header is damaged, or resample the scan to about 1 mm"
-        )
-    return i, j, k
-
-
-def check_voxel_type(path: Path | str, dtype: np.dtype[Any]) -> None:
-    """Refuse voxels that are not one real number.
-
-    Raises:
-        ScanError: colour (RGB, RGBA) or complex voxels.
-    """
-    if dtype.fields is not None:
-        raise ScanError(
-            f"{path}: a colour image ({''.join(dtype.names or ())}); give the grey-value MR image, "
-            "not a screenshot or an overlay"
-        )
-    if dtype.kind == "c":
-        raise ScanError(
-            f"{path}: complex voxels ({dtype}); give the magnitude image, for example "
-            "numpy.abs of the data"
-        )
-    if dtype.kind not in "biuf":
-        raise ScanError(f"{path}: voxels of type {dtype}, expected integer or floating grey values")
-
-
-def single_volume_warning(shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Return the warning for a 4D image that holds one volume, if it is one."""
-    if len(shape) == 3:
-        return ()
-    return (f"the image is {len(shape)}D with a single volume ({_times(shape)}); read as 3D",)
-
-
-@contextmanager
-def _open(path: Path, compressed: bool) -> Iterator[io.BufferedIOBase]:
-    """Open the (unpacked) stream; whatever breaks while it is read becomes a `ScanError`."""
-    try:
-        with path.open("rb") as raw:
-            if not compressed:
-                yield raw
-                return
-            with gzip.GzipFile(fileobj=raw, mode="rb") as unpacked:
-                yield unpacked
-                unpacked.read(1 << 16)  # reaches the checksum where the promised data end
-    except MemoryError as error:
-        raise ScanError(
-            f"{path}: the image does not fit in memory; resample it to about 1 mm or use a larger "
-            "machine"
-        ) from error
-    except _READ_ERRORS as error:
-        said = str(error) or type(error).__name__
-        raise ScanError(
-            f"{path}: the file is truncated or damaged ({said}); copy or convert it again"
-        ) from error
-
-
-def _read_nifti(path: Path, file: io.BufferedIOBase, capacity: int) -> StoredImage:
-    """Read a NIfTI-1 or NIfTI-2 stream that can hold at most `capacity` bytes."""
-    header = _nifti_header(path, file)
-    shape = tuple(int(n) for n in header.get_data_shape())
-    dtype = header.get_data_dtype()
-    check_voxel_type(path, dtype)
-    _check_promise(path, shape, dtype.itemsize, int(header["vox_offset"]), capacity)
-    i, j, k = checked_shape(path, shape)
-    slope, intercept = header.get_slope_inter()
-    file.seek(int(header["vox_offset"]))
-    voxels = np.asarray(_voxels(file, shape, dtype)).reshape((i, j, k), order="F")
-    if len(shape) > 3:
-        header.set_data_shape((i, j, k))
-    return StoredImage(
-        header=header,
-        voxels=voxels,
-        slope=1.0 if slope is None else float(slope),
-        intercept=0.0 if intercept is None else float(intercept),
-        file_type="NIfTI-2" if isinstance(header, nib.Nifti2Header) else "NIfTI-1",
-        warnings=single_volume_warning(shape),
+    raise ScanError(
+        f"{path}: not a NIfTI file (it begins with {block[:12]!r}); if it was renamed, give "
+        "the original, or convert the scan from DICOM with dcm2niix"
     )
 
 
-def _nifti_header(path: Path, file: io.BufferedIOBase) -> nib.Nifti1Header:
-    """Parse the header block alone; small defects are put right, others refused."""
-    block = file.read(540)
-    kind: Any
-    sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")}
-    if len(block) >= 348 and 348 in sizes and block[344:347] == b"n+1":
-        kind, length = nib.Nifti1Header, 348
-    elif len(block) >= 540 and 540 in sizes and block[4:7] == b"n+2":
-        kind, length = nib.Nifti2Header, 540
+def _read_other_half(path: Path, parsed: ParsedHeader) -> StoredImage:
+    """Read the voxels that belong to a header."""
+    beside = voxels_of(path)
+    if beside is None:
+        raise ScanError(
+            f"{path}: the voxels that belong to it (the same name with .img) are missing; put both "
+            "files into one folder"
+        )
+    with open_stream(beside) as stream:
+        image = _read_voxels(beside, stream, parsed)
+    return image.with_warnings(*stream.warnings)
+
+
+def _read_voxels(path: Path, stream: Stream, parsed: ParsedHeader) -> StoredImage:
+    """Read the voxels of a stream, wherever its header should have said that they begin."""
+    place = _read_misplaced if parsed.offset is None or not parsed.holds_voxels else _read_placed
+    raw, begin = place(path, stream, parsed)
+    _refuse_other_width(path, stream, parsed, raw.size)
+    warnings = parsed.warnings + shape_warnings(parsed.shape)
+    if begin != parsed.offset:
+        warnings += (
+            f"the header says that the voxels begin at byte {parsed.said_offset:g}, which the "
+            f"format does not allow; by the length of the file they begin at byte {begin}",
+        )
+    size = checked_shape(path, parsed.shape)
+    if len(parsed.shape) > 3:
+        parsed.header.set_data_shape(size)
+    return StoredImage(
+        header=parsed.header,
+        voxels=raw.view(parsed.dtype).reshape(size, order="F"),
+        slope=parsed.slope,
+        intercept=parsed.intercept,
+        file_type=parsed.file_type,
+        warnings=warnings,
+    )
+
+
+def _read_placed(
+    path: Path, stream: Stream, parsed: ParsedHeader
+) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int]:
+    """Return the bytes of the voxels of a single file that says where they are."""
+    begin = parsed.offset or 0
+    promised = check_promise(path, parsed.shape, parsed.dtype.itemsize, begin, stream.capacity)
+    checked_shape(path, parsed.shape)
+    stream.file.seek(begin)
+    return read_exactly(stream.file, promised), begin
+
+
+def _read_misplaced(
+    path: Path, stream: Stream, parsed: ParsedHeader
+) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int]:
+    """Return the bytes of the voxels where the offset may be wrong, and where they begin.
+
+    A single file has four bytes (is there an extension?) between header and voxels; some writers
+    leave them out. A pair has what its header says in front of the voxels, or nothing. How long
+    the file is tells which.
+    """
+    if parsed.holds_voxels:
+        start, skipped = int(parsed.header.single_vox_offset) - _FLAG_BYTES, _FLAG_BYTES
     else:
-        raise ScanError(
-            f"{path}: not a NIfTI file (it begins with {block[:12]!r}); if it was renamed, give "
-            "the original, or convert the scan from DICOM with dcm2niix"
-        )
-    try:
-        header: nib.Nifti1Header = kind(block[:length], check=False)
-        if (header["dim"][1:4] < 0).any() or not 1 <= int(header["dim"][0]) <= 7:
+        start, skipped = 0, parsed.offset or 0
+    promised = check_promise(path, parsed.shape, parsed.dtype.itemsize, start, stream.capacity)
+    checked_shape(path, parsed.shape)
+    stream.file.seek(start)
+    raw = read_up_to(stream.file, skipped + promised)
+    if raw.size == promised:
+        return raw, start
+    if raw.size < promised + skipped:
+        raise EOFError(f"{raw.size:,} of {promised:,} bytes are there")
+    if parsed.holds_voxels:
+        if parsed.said_offset == start and stream.file.read(1):  # its length tells nothing
+            return raw[:promised], start
+        if raw[:_FLAG_BYTES].tobytes() == _EXTENSION:
             raise ScanError(
-                f"{path}: the header names an impossible size {header['dim'].tolist()}; "
-                "convert the scan again"
+                f"{path}: the header says that the voxels begin at byte {parsed.said_offset:g}, "
+                "but an extension lies there; convert the scan again"
             )
-        if int(header["sform_code"]) == 0 and not (np.abs(header["pixdim"][1:4]) > 0).all():
-            raise GeometryError(
-                f"{path}: the header names voxel sizes {header['pixdim'][1:4].tolist()} and no "
-                "sform; it holds no usable position, convert the scan again from DICOM"
-            )
-        header.check_fix(logger=_quiet, error_level=40)
-    except (HeaderDataError, KeyError) as error:
+    return raw[skipped:], start + skipped
+
+
+def _refuse_other_width(path: Path, stream: Stream, parsed: ParsedHeader, taken: int) -> None:
+    """Refuse voxels whose type is a lie: the file is as long as the bits of the header ask for."""
+    width = parsed.dtype.itemsize * 8
+    if parsed.bits <= width:
+        return
+    more = taken // width * (parsed.bits - width)
+    if read_up_to(stream.file, more + 1).size == more:
         raise ScanError(
-            f"{path}: the NIfTI header is damaged ({error}); convert the scan again"
-        ) from error
-    return header
-
-
-def _read_mgh(path: Path, file: io.BufferedIOBase, capacity: int) -> StoredImage:
-    """Read a FreeSurfer stream; its grid goes into a NIfTI header for the results."""
-    block = file.read(284)
-    fields = np.frombuffer(block[:28].ljust(28, b"\0"), dtype=">i4")
-    version, dims, code = int(fields[0]), [int(n) for n in fields[1:5]], int(fields[5])
-    sizes = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
-    if len(block) < 284 or version != 1 or code not in sizes:
-        raise ScanError(
-            f"{path}: not a FreeSurfer .mgz file (it begins with {block[:12]!r}); if it was "
-            "renamed, give the original"
+            f"{path}: the header says {parsed.dtype.name} and {parsed.bits} bits a voxel, and the "
+            "file is as long as the latter asks for; the type is wrong, convert the scan again"
         )
-    dtype = np.dtype(sizes[code])
-    shape = tuple(dims if dims[3] > 1 else dims[:3])
-    if min(dims) >= 0:
-        _check_promise(path, tuple(dims), dtype.itemsize, 284, capacity)
-    i, j, k = checked_shape(path, shape)
-    mgh = MGHHeader(block, check=False)
-    known = block[28:30] != b"\0\0"  # the flag goodRASFlag, which nibabel sets to 1
-    voxels = _voxels(file, (i, j, k), dtype)
-    header = nib.Nifti1Header()
-    header.set_data_shape((i, j, k))
-    header.set_xyzt_units("mm", "sec")
-    warnings: tuple[str, ...] = ()
-    with np.errstate(all="ignore"):
-        affine = mgh.get_affine()
-        header.set_sform(affine, code="scanner")
-        header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
-    if not known:
-        warnings = (
-            "the .mgz file says that its position is unknown; a default orientation is used, left "
-            "and right may be wrong",
-        )
-    return StoredImage(header, voxels, file_type="MGH", warnings=warnings)
-
-
-def _check_promise(
-    path: Path, shape: tuple[int, ...], itemsize: int, offset: int, capacity: int
-) -> None:
-    """Refuse a header that promises more bytes than its file can hold."""
-    promised = itemsize
-    for n in shape:
-        promised *= max(int(n), 1)
-    if not 0 <= offset <= _MAX_VOXEL_OFFSET:
-        raise ScanError(
-            f"{path}: the header says that the voxels begin at byte {offset:,}; it is damaged, "
-            "convert the scan again"
-        )
-    if offset + promised > capacity:
-        raise ScanError(
-            f"{path}: truncated or with a damaged header: size {_times(shape)} needs "
-            f"{_bytes(promised)}, the file can hold at most {_bytes(max(capacity - offset, 0))}; "
-            "copy or convert it again"
-        )
-
-
-def _voxels(
-    file: io.BufferedIOBase, shape: tuple[int, ...], dtype: np.dtype[Any]
-) -> np.ndarray[Any, Any]:
-    """Read exactly the promised voxels (first axis fastest) from the stream's position."""
-    wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    buffer = bytearray(wanted)
-    view, done = memoryview(buffer), 0
-    while done < wanted:
-        step = file.readinto(view[done : done + (1 << 24)])
-        if not step:
-            raise EOFError(f"{_bytes(done)} of {_bytes(wanted)} are there")
-        done += step
-    return np.frombuffer(buffer, dtype=dtype).reshape(shape, order="F")
-
-
-def _with_warning(image: StoredImage, warning: str) -> StoredImage:
-    """Return the image with one more warning."""
-    return StoredImage(
-        image.header,
-        image.voxels,
-        image.slope,
-        image.intercept,
-        image.file_type,
-        (*image.warnings, warning),
-    )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    """Write a size as people do: 256 x 256 x 26."""
-    return " x ".join(str(n) for n in shape)
-
-
-def _bytes(count: int) -> str:
-    """Write a number of bytes with a unit."""
-    amount = float(count)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:,.1f} TB"

@@ -3,49 +3,48 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 
+from anatomaly.endings import SCAN_ENDINGS, has_ending, without_ending
 from anatomaly.errors import ScanError
 from anatomaly.scan.dicom import converted_series
 from anatomaly.scan.fetched import refuse_unfetched
 from anatomaly.scan.grid import find_grid
 from anatomaly.scan.instances import is_dicom_file
 from anatomaly.scan.intensities import to_intensities
-from anatomaly.scan.nifti import (
-    StoredImage,
-    check_voxel_type,
-    checked_shape,
-    read_nifti,
-    single_volume_warning,
-)
+from anatomaly.scan.nifti import read_nifti
+from anatomaly.scan.pair import files_of
 from anatomaly.scan.sequence_hint import (
     contrast_agent_from_fields,
     contrast_warning,
     sequence_from_name,
     sequence_from_timing,
 )
+from anatomaly.scan.sidecar import modality_warnings, read_sidecar
+from anatomaly.scan.stored_image import (
+    StoredImage,
+    check_voxel_type,
+    checked_shape,
+    shape_warnings,
+)
+from anatomaly.scan.stream import other_packer
+from anatomaly.scan.wraparound import undo_wraparound
 from anatomaly.types import Sequence
 from anatomaly.volume import Scan, Volume
-
-ENDINGS = (".nii.gz", ".nii", ".mgz")
-_MAX_SIDECAR_BYTES = 10_000_000
 
 
 def read_scan(path: str | Path) -> Scan:
     """Read one structural MR image of a head.
 
     Args:
-        path: a `.nii`, `.nii.gz` or `.mgz` file, or a folder with DICOM files; of several series
-            the best structural one is taken, and `warnings` says which. A DICOM file stands for its
-            series in its folder.
+        path: a file with one of `anatomaly.endings.SCAN_ENDINGS` (of a pair either half), or a
+            folder with DICOM files; of several series the best structural one is taken, and
+            `warnings` says which. A DICOM file stands for its series in its folder.
 
     Returns:
         The scan on its own grid: intensities float32 and finite, affine in mm, the header that
@@ -67,14 +66,15 @@ def read_scan(path: str | Path) -> Scan:
         raise ScanError(f"{path}: no such file or folder; check the path")
     if is_dicom_file(path):
         return _read_dicom(path)
-    if not path.name.lower().endswith(ENDINGS):
+    if not has_ending(path.name):
         raise ScanError(f"{path}: {_unknown_ending(path)}")
-    sidecar = _sidecar(path)
-    _refuse_other_modality(str(sidecar.get("Modality", "")), str(path))
+    sidecar, doubts = read_sidecar(path)
+    doubts += modality_warnings(sidecar.get("Modality"), str(path))
     name = scan_name(path)
     hint = sequence_from_name(name) or sequence_from_timing(sidecar)
-    metadata = {"file": path.name, "sha256": sha256_of([path])}
-    stored = _warned_of_contrast_agent(read_nifti(path), name, sidecar)
+    doubts += _contrast_warnings(name, sidecar)
+    metadata = {"file": path.name, "sha256": sha256_of(files_of(path))}
+    stored = read_nifti(path).with_warnings(*doubts)
     return _join(stored, name, path, str(path), hint, metadata)
 
 
@@ -95,30 +95,24 @@ def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = 
     ('T1w', 'float32')
     """
     stored = _stored_volume(image, name) if isinstance(image, Volume) else _stored(image, name)
-    stored = _warned_of_contrast_agent(stored, name, {})
+    stored = stored.with_warnings(*_contrast_warnings(name, {}))
     return _join(stored, name, None, name, sequence_from_name(name), {"file": None, "sha256": None})
 
 
-def _warned_of_contrast_agent(
-    stored: StoredImage, name: str, sidecar: dict[str, Any]
-) -> StoredImage:
-    """Add a warning where the name of a scan, or its sidecar, speaks of contrast agent."""
+def _contrast_warnings(name: str, sidecar: dict[str, Any]) -> tuple[str, ...]:
+    """Warn where the name of a scan, or its sidecar, speaks of contrast agent."""
     texts = (name, str(sidecar.get("SeriesDescription", "")))
-    if not contrast_agent_from_fields(texts, sidecar):
-        return stored
-    return replace(stored, warnings=(*stored.warnings, contrast_warning(name)))
+    return (contrast_warning(name),) if contrast_agent_from_fields(texts, sidecar) else ()
 
 
 def scan_name(path: Path) -> str:
-    """Return the file name without its NIfTI or DICOM ending, or the folder's name.
+    """Return the file name without its ending, or the folder's name.
 
     >>> scan_name(Path("a/sub-01_T1w.nii.gz"))
     'sub-01_T1w'
     """
     name = path.name or path.resolve().name
-    return (
-        re.sub(r"\.(nii\.gz|nii|mgz|dcm|ima)$", "", name, flags=re.IGNORECASE).strip(". ") or "scan"
-    )
+    return without_ending(name).strip(". ") or "scan"
 
 
 def sha256_of(files: Iterable[Path]) -> str:
@@ -141,7 +135,7 @@ def sha256_of(files: Iterable[Path]) -> str:
 def _read_dicom(path: Path) -> Scan:
     """Convert a DICOM folder, or a file's series, and read the best structural series."""
     with converted_series(path) as series:
-        _refuse_other_modality(series.modality, f"{path}: {series.label}")
+        doubts = modality_warnings(series.modality, f"{path}: {series.label}")
         metadata = {"file": path.name, "sha256": sha256_of(series.source_files), **series.summary}
         what = f"{path} ({series.label})"
         stored = read_nifti(series.path)
@@ -152,7 +146,7 @@ def _read_dicom(path: Path) -> Scan:
         source=path,
         header=scan.header,
         sequence_hint=scan.sequence_hint,
-        warnings=(*series.warnings, *scan.warnings),
+        warnings=(*series.warnings, *doubts, *scan.warnings),
         metadata=scan.metadata,
         series_uid=series.uid,
     )
@@ -198,7 +192,7 @@ def _stored_volume(volume: Volume, name: str) -> StoredImage:
     header.set_xyzt_units("mm", "sec")
     header["pixdim"][1:4] = volume.spacing_mm
     header.set_sform(volume.affine, code="scanner")
-    return StoredImage(header, volume.data, file_type="memory")
+    return undo_wraparound(StoredImage(header, volume.data, file_type="memory"))
 
 
 def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
@@ -224,32 +218,14 @@ def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
     blank = np.broadcast_to(np.uint8(0), size)
     carrier = kind(blank, affine, image.header if is_nifti else None)
     carrier.update_header()
-    return StoredImage(
-        carrier.header, voxels, file_type="memory", warnings=single_volume_warning(shape)
-    )
-
-
-def _sidecar(path: Path) -> dict[str, Any]:
-    """Return the fields of the BIDS sidecar beside the file; none if it is absent or unreadable."""
-    beside = path.with_name(f"{scan_name(path)}.json")
-    try:
-        if not beside.is_file() or beside.stat().st_size > _MAX_SIDECAR_BYTES:
-            return {}
-        fields = json.loads(beside.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return fields if isinstance(fields, dict) else {}
-
-
-def _refuse_other_modality(modality: str, what: str) -> None:
-    """Refuse what DICOM or a sidecar calls another modality than MR."""
-    if modality and modality.upper() != "MR":
-        raise ScanError(
-            f"{what}: the modality is {modality.upper()}, only T1w, T2w and FLAIR MR images can "
-            "be used; give an MR series"
-        )
+    stored = StoredImage(carrier.header, voxels, file_type="memory", warnings=shape_warnings(shape))
+    return undo_wraparound(stored)
 
 
 def _unknown_ending(path: Path) -> str:
     """Say what to do with a file that is no NIfTI by its name."""
-    return f"unknown file type, expected {', '.join(ENDINGS)} or a folder with DICOM files"
+    with path.open("rb") as file:
+        packer = other_packer(file.read(132))
+    if packer is not None:
+        return packer
+    return f"unknown file type, expected {', '.join(SCAN_ENDINGS)} or a folder with DICOM files"

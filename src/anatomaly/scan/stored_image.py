@@ -1,0 +1,111 @@
+"""What a file holds before anything is interpreted, and which of it is one 3D grey-value image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from anatomaly.errors import ScanError
+
+MAX_VOXELS = 500_000_000
+"""Largest image that is read (2 GB as float32); a head at 0.4 mm has a third of it."""
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """What a file holds, before anything is interpreted.
+
+    Attributes:
+        header: NIfTI header of a 3D image (for other formats one that was made from theirs).
+        voxels: (I, J, K), as stored; intensity = slope * voxel + intercept.
+        slope: 1 where the file names none.
+        intercept: 0 where the file names none.
+        file_type: `NIfTI-1`, `NIfTI-2`, `Analyze` or `MGH`.
+        warnings: what was put right while reading.
+    """
+
+    header: nib.Nifti1Header
+    voxels: np.ndarray[Any, Any]
+    slope: float = 1.0
+    intercept: float = 0.0
+    file_type: str = "NIfTI-1"
+    warnings: tuple[str, ...] = ()
+
+    def with_warnings(self, *warnings: str) -> StoredImage:
+        """Return the image with more warnings."""
+        return replace(self, warnings=(*self.warnings, *warnings))
+
+
+def checked_shape(path: Path | str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return the three spatial sizes, or refuse what is not one 3D image.
+
+    Axes of one voxel are dropped wherever they stand, so long as three others remain.
+
+    Raises:
+        ScanError: fewer than three axes, more than one volume, one slice, or far too large.
+    """
+    if not shape or any(n < 1 for n in shape):
+        raise ScanError(f"{path}: the header names an impossible size {shape}; convert it again")
+    sizes = [int(n) for n in shape if n > 1]
+    if len(sizes) < 3:
+        raise ScanError(
+            f"{path}: a single slice (size {times(shape)}); give the whole 3D series, "
+            "for example its DICOM folder"
+        )
+    if len(sizes) > 3:
+        volumes = int(np.prod(sizes[3:], dtype=object))
+        raise ScanError(
+            f"{path}: a series of {volumes} volumes (size {times(shape)}), expected one 3D image; "
+            "pick a volume and give that file, for example the first one with Python: "
+            "nibabel.load(path).slicer[..., 0].to_filename('volume.nii.gz')"
+        )
+    i, j, k = sizes
+    if i * j * k > MAX_VOXELS:
+        raise ScanError(
+            f"{path}: {times((i, j, k))} = {i * j * k:,} voxels, the limit is {MAX_VOXELS:,}; "
+            "the header is damaged, or resample the scan to about 1 mm"
+        )
+    return i, j, k
+
+
+def check_voxel_type(path: Path | str, dtype: np.dtype[Any]) -> None:
+    """Refuse voxels that are not one real number.
+
+    Raises:
+        ScanError: colour (RGB, RGBA) or complex voxels.
+    """
+    if dtype.fields is not None:
+        raise ScanError(
+            f"{path}: a colour image ({''.join(dtype.names or ())}); give the grey-value MR image, "
+            "not a screenshot or an overlay"
+        )
+    if dtype.kind == "c":
+        raise ScanError(
+            f"{path}: complex voxels ({dtype}); give the magnitude image, for example "
+            "numpy.abs of the data"
+        )
+    if dtype.kind not in "biuf":
+        raise ScanError(f"{path}: voxels of type {dtype}, expected integer or floating grey values")
+
+
+def shape_warnings(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """Return what there is to say about an image of one volume that is stored with more axes."""
+    if len(shape) == 3:
+        return ()
+    if min(shape[:3]) > 1:
+        return (f"the image is {len(shape)}D with a single volume ({times(shape)}); read as 3D",)
+    kept = tuple(n for n in shape if n > 1)
+    return (
+        f"the image has the size {times(shape)}; the axes of one voxel were dropped, and the "
+        f"header's voxel sizes and directions were taken for those of {times(kept)}, in this "
+        "order; check the orientation",
+    )
+
+
+def times(shape: tuple[int, ...]) -> str:
+    """Write a size as people do: 256 x 256 x 26."""
+    return " x ".join(str(n) for n in shape)
