@@ -13,7 +13,7 @@ import numpy as np
 
 from anatomaly.errors import PreparationError
 from anatomaly.preprocess.niimath import read_nifti, run_niimath, write_nifti
-from anatomaly.types import BoolArray
+from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
 SHRINK = 4
@@ -21,6 +21,11 @@ LEVELS = 4
 """Resolutions of the field, each twice as fine: 1, 2, 4, 8 spans along each side of the image."""
 ITERATIONS = 50
 """At each level."""
+BRAIN_ALONE_FROM = 0.4
+"""Share of the grid that a mask fills from which no head lies around it (heads: .26 at most)."""
+ROOM_MM = 30.0
+"""Put around a brain alone: what a head gives it. The spans of the field grow with the image, and
+a field fitted within the brain's own box would be finer, and divide lesions out."""
 FIELD_RANGE = (0.1, 10.0)
 """A field beyond this is no coil's; it is clipped there, so that the undo stays exact."""
 
@@ -61,15 +66,8 @@ def correct_bias_field(
     offset = _no_signal(volume, mask)
     signal = np.maximum(volume.data.astype(np.float32) - np.float32(offset), 0.0)
     scale = float(np.percentile(signal[mask], 99.0)) or 1.0
-    with TemporaryDirectory(prefix="anatomaly-") as name:
-        folder = Path(name)
-        write_nifti(folder / "scan.nii", volume.with_data(signal * np.float32(1000.0 / scale)))
-        write_nifti(folder / "mask.nii", volume.with_data(mask))
-        iterations = "x".join([str(ITERATIONS)] * levels)
-        options = ["-n4", "-shrink", str(SHRINK), "-iter", iterations]
-        files = ["-mask", "mask.nii", "-field", "field.nii", "corrected.nii"]
-        run_niimath(["scan.nii", *options, *files], folder)
-        field = read_nifti(folder / "field.nii")
+    shown = volume.with_data(signal * np.float32(1000.0 / scale))
+    field = _run_n4(shown, volume.with_data(mask), levels)
     if field.shape != volume.shape or not np.isfinite(field).all() or (field <= 0).any():
         raise PreparationError("the bias field is not positive everywhere; try --no-bias-field")
     field = field / np.exp(np.log(field[mask]).mean(dtype=np.float64))
@@ -82,6 +80,34 @@ def undo_bias_field(volume: Volume, record: BiasField) -> Volume:
     """Multiply the field back in."""
     offset = np.float32(record.offset)
     return volume.with_data((volume.data - offset) * record.field.data + offset)
+
+
+def _run_n4(signal: Volume, mask: Volume, levels: int) -> FloatArray:
+    """Return the field that niimath finds, (I, J, K); a brain alone is given room around it."""
+    room = _room(mask)
+    inner = tuple(
+        slice(width, width + size) for width, size in zip(room, signal.shape, strict=True)
+    )
+    affine = signal.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ room
+    with TemporaryDirectory(prefix="anatomaly-") as name:
+        folder = Path(name)
+        for file, volume in (("scan.nii", signal), ("mask.nii", mask)):
+            data = np.pad(volume.data, [(width, width) for width in room])
+            write_nifti(folder / file, Volume(data, affine))
+        iterations = "x".join([str(ITERATIONS)] * levels)
+        options = ["-n4", "-shrink", str(SHRINK), "-iter", iterations]
+        files = ["-mask", "mask.nii", "-field", "field.nii", "corrected.nii"]
+        run_niimath(["scan.nii", *options, *files], folder)
+        return read_nifti(folder / "field.nii")[inner]
+
+
+def _room(mask: Volume) -> tuple[int, int, int]:
+    """Return how many voxels to put around each axis: none where the brain has a head around it."""
+    if mask.data.mean() < BRAIN_ALONE_FROM:
+        return 0, 0, 0
+    first, second, third = (int(n) for n in np.ceil(ROOM_MM / mask.spacing_mm))
+    return first, second, third
 
 
 def _no_signal(volume: Volume, mask: BoolArray) -> float:

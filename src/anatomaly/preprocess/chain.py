@@ -16,6 +16,7 @@ from anatomaly.preprocess.bias_field import BiasField, correct_bias_field
 from anatomaly.preprocess.brain_extraction import (
     BrainExtraction,
     extract_brain,
+    read_brain_mask,
     trim_to_template,
 )
 from anatomaly.preprocess.checks import (
@@ -23,17 +24,21 @@ from anatomaly.preprocess.checks import (
     doubts_about_registration,
     doubts_about_volume,
 )
+from anatomaly.preprocess.crop import Crop, crop_to_content, undo_crop
 from anatomaly.preprocess.mirrored_field import mirror_bias_field
 from anatomaly.preprocess.normalise import Normalisation, normalise_intensity
+from anatomaly.preprocess.outliers import repair_outliers
 from anatomaly.preprocess.register import (
     Registration,
     nearest_rotation,
     register_to_template,
 )
-from anatomaly.preprocess.reorient import reorient
+from anatomaly.preprocess.reorient import Reorientation, reorient
 from anatomaly.preprocess.resample import empty_grid, resample_to_template
 from anatomaly.preprocess.sequence import choose_sequence
 from anatomaly.preprocess.trace import Step, Trace
+from anatomaly.preprocess.uneven_slices import doubts_about_slices
+from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.types import Affine, Sequence, SequenceOption
 from anatomaly.volume import Scan, Volume
 
@@ -88,12 +93,11 @@ def prepare(
     """
     config = config or PreprocessConfig()
     log = _Log()
-    with log.step("reorient") as record:
-        volume, reorientation = reorient(scan.volume)
-        record["axes"] = "".join(reorientation.axes)
-    brain = _find_brain(volume, config, log)
+    whole, reorientation = _turn(scan.volume, log)
+    content, crop = _take_content(whole, reorientation, config, log)
+    brain = _find_brain(content, config, log)
     if brain.lies_turned:
-        brain = _find_turned_brain(volume, brain, config, log)
+        brain = _find_turned_brain(content, brain, config, log)
     brain = _trim_brain(brain, log)
     registration = brain.registration
     log.warnings += brain.extraction.warnings
@@ -111,9 +115,9 @@ def prepare(
         steps=tuple(log.steps),
         scan_grid=empty_grid(scan.volume.shape, scan.volume.affine),
         reorientation=reorientation,
-        bias_field=brain.bias_field,
+        bias_field=_on_whole_grid(brain.bias_field, crop, whole),
         extraction=brain.extraction,
-        brain_mask_ras=brain.mask,
+        brain_mask_ras=undo_crop(brain.mask, crop, whole),
         brain_mask_template=mask_template,
         registration=registration,
         normalisation=normalisation,
@@ -126,6 +130,40 @@ def prepare(
         },
     )
     return Prepared(image, mask_template, chosen, trace)
+
+
+def _turn(volume: Volume, log: _Log) -> tuple[Volume, Reorientation]:
+    """Turn the axes towards RAS+."""
+    with log.step("reorient") as record:
+        whole, reorientation = reorient(volume)
+        record["axes"] = "".join(reorientation.axes)
+    return whole, reorientation
+
+
+def _take_content(
+    whole: Volume, reorientation: Reorientation, config: PreprocessConfig, log: _Log
+) -> tuple[Volume, Crop]:
+    """Put outliers right, cut off empty margins, and look for slices that do not fit."""
+    usual = find_usual_range(whole.data)
+    with log.step("outliers") as record:
+        sound, outliers = repair_outliers(whole, usual)
+        record |= {"replaced": outliers.replaced_voxels, "limited": outliers.limited_voxels}
+        said = outliers.warning(whole.data.size)
+        log.warnings += [said] if said else []
+    with log.step("cropping") as record:
+        given = read_brain_mask(config.brain_mask, whole) if config.brain_mask else None
+        content, crop = crop_to_content(sound, usual, given)
+        record["removed"] = crop.removed
+        usual = find_usual_range(content.data)
+        log.warnings += doubts_about_slices(content, usual, reorientation, crop)
+    return content, crop
+
+
+def _on_whole_grid(record: BiasField | None, crop: Crop, whole: Volume) -> BiasField | None:
+    """Return the bias field on the grid before the crop, 1 on what was cut off."""
+    if record is None:
+        return None
+    return replace(record, field=undo_crop(record.field, crop, whole, fill=1.0))
 
 
 @dataclass(frozen=True)
