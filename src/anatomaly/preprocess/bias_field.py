@@ -13,6 +13,7 @@ import numpy as np
 
 from anatomaly.errors import PreparationError
 from anatomaly.preprocess.niimath import read_nifti, run_niimath, write_nifti
+from anatomaly.preprocess.usual_range import background_value
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
@@ -21,8 +22,9 @@ LEVELS = 4
 """Resolutions of the field, each twice as fine: 1, 2, 4, 8 spans along each side of the image."""
 ITERATIONS = 50
 """At each level."""
-BRAIN_ALONE_FROM = 0.4
-"""Share of the grid that a mask fills from which no head lies around it (heads: .26 at most)."""
+BRAIN_ALONE_FROM = 0.7
+"""Share of what lies on the background that a mask takes from which no head lies around it: about 1
+in stripped brains, .4 and less in heads."""
 ROOM_MM = 30.0
 """Put around a brain alone: what a head gives it. The spans of the field grow with the image, and
 a field fitted within the brain's own box would be finer, and divide lesions out."""
@@ -37,14 +39,19 @@ class BiasField:
     Attributes:
         field: smooth and positive, geometric mean 1 inside the mask, on the volume's grid.
         offset: intensity that counts as 'no signal'; 0 except for z-scored scans.
+        room_mm: empty space that was put around the image when the field was sought.
     """
 
     field: Volume
     offset: float
+    room_mm: float = 0.0
 
 
 def correct_bias_field(
-    volume: Volume, brain_mask: Volume | None = None, levels: int = LEVELS
+    volume: Volume,
+    brain_mask: Volume | None = None,
+    levels: int = LEVELS,
+    room_mm: float = 0.0,
 ) -> tuple[Volume, BiasField]:
     """Estimate the bias field with N4 and divide it out.
 
@@ -53,6 +60,7 @@ def correct_bias_field(
         brain_mask: bool, same grid; the field is estimated inside it and applied everywhere.
             None takes all voxels above the darkest intensity.
         levels: resolutions of the field.
+        room_mm: empty space put around the image, see `room_around`.
 
     Returns:
         float32, `(volume - offset) / field + offset`; and the record.
@@ -67,13 +75,13 @@ def correct_bias_field(
     signal = np.maximum(volume.data.astype(np.float32) - np.float32(offset), 0.0)
     scale = float(np.percentile(signal[mask], 99.0)) or 1.0
     shown = volume.with_data(signal * np.float32(1000.0 / scale))
-    field = _run_n4(shown, volume.with_data(mask), levels)
+    field = _run_n4(shown, volume.with_data(mask), levels, room_mm)
     if field.shape != volume.shape or not np.isfinite(field).all() or (field <= 0).any():
         raise PreparationError("the bias field is not positive everywhere; try --no-bias-field")
     field = field / np.exp(np.log(field[mask]).mean(dtype=np.float64))
     field = np.clip(field, *FIELD_RANGE).astype(np.float32)
     corrected = (volume.data.astype(np.float32) - np.float32(offset)) / field + np.float32(offset)
-    return volume.with_data(corrected), BiasField(volume.with_data(field), offset)
+    return volume.with_data(corrected), BiasField(volume.with_data(field), offset, room_mm)
 
 
 def undo_bias_field(volume: Volume, record: BiasField) -> Volume:
@@ -82,32 +90,35 @@ def undo_bias_field(volume: Volume, record: BiasField) -> Volume:
     return volume.with_data((volume.data - offset) * record.field.data + offset)
 
 
-def _run_n4(signal: Volume, mask: Volume, levels: int) -> FloatArray:
-    """Return the field that niimath finds, (I, J, K); a brain alone is given room around it."""
-    room = _room(mask)
-    inner = tuple(
-        slice(width, width + size) for width, size in zip(room, signal.shape, strict=True)
-    )
+def room_around(volume: Volume, brain_mask: Volume) -> float:
+    """Return how much room the field of a scan needs around it, mm: 0 for a head, 30 for a brain.
+
+    Args:
+        volume: cropped to its content.
+        brain_mask: bool, same grid.
+    """
+    there = np.count_nonzero(volume.data != background_value(volume.data))
+    alone = np.count_nonzero(brain_mask.data) >= BRAIN_ALONE_FROM * there
+    return ROOM_MM if alone else 0.0
+
+
+def _run_n4(signal: Volume, mask: Volume, levels: int, room_mm: float) -> FloatArray:
+    """Return the field that niimath finds, (I, J, K), with so much room around the image."""
+    room = np.ceil(room_mm / signal.spacing_mm).astype(int)
+    widths = [(int(width), int(width)) for width in room]
     affine = signal.affine.copy()
     affine[:3, 3] -= affine[:3, :3] @ room
     with TemporaryDirectory(prefix="anatomaly-") as name:
         folder = Path(name)
         for file, volume in (("scan.nii", signal), ("mask.nii", mask)):
-            data = np.pad(volume.data, [(width, width) for width in room])
-            write_nifti(folder / file, Volume(data, affine))
+            write_nifti(folder / file, Volume(np.pad(volume.data, widths), affine))
         iterations = "x".join([str(ITERATIONS)] * levels)
         options = ["-n4", "-shrink", str(SHRINK), "-iter", iterations]
         files = ["-mask", "mask.nii", "-field", "field.nii", "corrected.nii"]
         run_niimath(["scan.nii", *options, *files], folder)
-        return read_nifti(folder / "field.nii")[inner]
-
-
-def _room(mask: Volume) -> tuple[int, int, int]:
-    """Return how many voxels to put around each axis: none where the brain has a head around it."""
-    if mask.data.mean() < BRAIN_ALONE_FROM:
-        return 0, 0, 0
-    first, second, third = (int(n) for n in np.ceil(ROOM_MM / mask.spacing_mm))
-    return first, second, third
+        field = read_nifti(folder / "field.nii")
+    inner = tuple(slice(a, n - b) for (a, b), n in zip(widths, field.shape, strict=True))
+    return field[inner]
 
 
 def _no_signal(volume: Volume, mask: BoolArray) -> float:

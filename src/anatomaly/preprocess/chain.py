@@ -12,7 +12,7 @@ import numpy as np
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import PreparationError
-from anatomaly.preprocess.bias_field import BiasField, correct_bias_field
+from anatomaly.preprocess.bias_field import BiasField, correct_bias_field, room_around
 from anatomaly.preprocess.brain_extraction import (
     BrainExtraction,
     extract_brain,
@@ -152,7 +152,7 @@ def _take_content(
         log.warnings += [said] if said else []
     with log.step("cropping") as record:
         given = read_brain_mask(config.brain_mask, whole) if config.brain_mask else None
-        content, crop = crop_to_content(sound, usual, given)
+        content, crop = crop_to_content(sound, usual, given, outliers.where)
         record["removed"] = crop.removed
         usual = find_usual_range(content.data)
         log.warnings += doubts_about_slices(content, usual, reorientation, crop)
@@ -209,7 +209,8 @@ def _find_brain(
     bias_field, corrected = None, volume
     if config.bias_field:
         with log.step("bias field"):
-            corrected, bias_field = correct_bias_field(volume, mask)
+            room_mm = room_around(volume, mask)
+            corrected, bias_field = correct_bias_field(volume, mask, room_mm=room_mm)
     with log.step("registration") as record:
         registration = register_to_template(corrected, mask)
         record["attempts"] = registration.attempts

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from anatomaly.preprocess.usual_range import UsualRange
 from anatomaly.types import BoolArray, FloatArray
@@ -50,7 +51,10 @@ class Crop:
 
 
 def crop_to_content(
-    volume: Volume, usual: UsualRange, also: BoolArray | None = None
+    volume: Volume,
+    usual: UsualRange,
+    also: BoolArray | None = None,
+    but: BoolArray | None = None,
 ) -> tuple[Volume, Crop]:
     """Cut off outer planes that hold one value, or hardly more.
 
@@ -58,14 +62,16 @@ def crop_to_content(
         volume: finite, any unit.
         usual: range of its intensities.
         also: bool, same grid; what it marks is kept (a brain mask that the user gave).
+        but: bool, same grid; what it marks makes no plane worth keeping (repaired voxels).
 
     Returns:
         The part that holds something, at the same place in scanner mm; and the record. A volume
         without content stays whole.
     """
-    box = _content_box(volume.data, MOST_SPREAD * usual.width)
+    seen = volume.data if but is None else np.where(but, np.nan, volume.data)
+    box = _content_box(seen, MOST_SPREAD * usual.width)
     if also is not None and also.any():
-        box = _union(box, _content_box(also.astype(np.float32), 0.0))
+        box = _union(box, ndimage.find_objects(also.astype(np.uint8))[0])
     return _cut(volume, box), Crop(box, volume.shape)
 
 
@@ -110,11 +116,17 @@ def _filled(data: FloatArray, axis: int, most_spread: float) -> tuple[int, int]:
     """Return the first and the last plane along an axis that is not empty; (0, -1) if all are."""
     planes = np.moveaxis(data, axis, 0)
     first, last = 0, len(planes) - 1
-    while first <= last and np.ptp(planes[first]) <= most_spread:
+    while first <= last and _spread(planes[first]) <= most_spread:
         first += 1
-    while last >= first and np.ptp(planes[last]) <= most_spread:
+    while last >= first and _spread(planes[last]) <= most_spread:
         last -= 1
     return (first, last) if first <= last else (0, -1)
+
+
+def _spread(plane: FloatArray) -> float:
+    """Return how far the values of a plane lie apart; NaN (a repaired voxel) is left out."""
+    known = plane[~np.isnan(plane)]
+    return float(np.ptp(known)) if known.size else 0.0
 
 
 def _union(one: Box, other: Box) -> Box:
