@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import PreparationError
@@ -13,9 +14,9 @@ from anatomaly.preprocess import chain
 from anatomaly.preprocess.chain import prepare
 from anatomaly.preprocess.quality import mask_dice
 from anatomaly.preprocess.register import Registration
-from anatomaly.preprocess.reorient import reorient
+from anatomaly.preprocess.reorient import reorient, undo_reorient
 from anatomaly.preprocess.template import load_template
-from anatomaly.volume import Scan
+from anatomaly.volume import Scan, Volume
 
 MOVED = np.array(
     [[1.03, 0.1, 0, 12], [-0.1, 0.97, 0.08, -9], [0.0, -0.06, 0.95, 7], [0, 0, 0, 1.0]]
@@ -43,6 +44,63 @@ def test_stripped_phantom_reaches_the_template(prepared):
     assert np.linalg.norm(back - places, axis=1).mean() < 1.0
 
 
+PADDING = ((7, 0), (0, 21), (3, 4))
+
+
+def _padded(volume, value=0.0):
+    data = np.pad(volume.data, PADDING, constant_values=value)
+    affine = volume.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ [before for before, _ in PADDING]
+    return Volume(data, affine)
+
+
+def _inner(data):
+    part = tuple(slice(a, n - b) for (a, b), n in zip(PADDING, data.shape, strict=True))
+    return data[part]
+
+
+def test_empty_margins_change_nothing(prepared):
+    scan, mask, found = prepared
+    padded = prepare(Scan(_padded(scan.volume), "padded"))
+    np.testing.assert_array_equal(padded.brain_mask.data, found.brain_mask.data)
+    np.testing.assert_allclose(padded.image.data, found.image.data, atol=1e-4)
+    back = brain_mask_native(padded.trace)
+    np.testing.assert_array_equal(back.data, _padded(mask, False).data)
+    np.testing.assert_array_equal(back.affine, _padded(mask, False).affine)
+    whole = padded.trace.bias_field.field
+    assert whole.shape == padded.trace.brain_mask_ras.shape
+    there, ours = (
+        undo_reorient(trace.bias_field.field, trace.reorientation).data
+        for trace in (padded.trace, found.trace)
+    )
+    np.testing.assert_allclose(_inner(there), ours, atol=1e-4)
+    assert padded.trace.warnings == ()
+
+
+def test_spikes_and_dead_voxels_change_little_and_are_told(prepared):
+    scan, mask, found = prepared
+    rng, data = np.random.default_rng(8), scan.volume.data.copy()
+    data[rng.random(data.shape) < 0.004] = 60000
+    data[rng.random(data.shape) < 0.002] = -9000
+    data[mask.data & (rng.random(data.shape) < 0.01)] = 0
+    spoilt = prepare(Scan(_padded(scan.volume.with_data(data)), "spoilt"))
+    assert mask_dice(spoilt.brain_mask.data, found.brain_mask.data) > 0.995
+    both = ndimage.binary_erosion(spoilt.brain_mask.data & found.brain_mask.data, iterations=2)
+    difference = np.abs(spoilt.image.data - found.image.data)[both]
+    assert difference.mean() < 0.01 and np.percentile(difference, 99) < 0.1
+    (said,) = spoilt.trace.warnings
+    assert "-9000 to 60000" in said
+
+
+def test_slice_that_does_not_fit_is_told(make_phantom, monkeypatch):
+    volume, _ = make_phantom("T1w")
+    _without_registration(monkeypatch)
+    data = volume.data.copy()
+    data[:, :, 40] = 0
+    found = prepare(Scan(_padded(volume.with_data(data)), "phantom"), NO_BIAS)
+    assert any("axial slices 44 (counted from 1" in said for said in found.trace.warnings)
+
+
 def test_sequence_is_read_from_the_image(prepared):
     assert prepared[2].sequence == "T2w"
     assert prepared[2].trace.warnings == ()
@@ -52,6 +110,8 @@ def test_summary_is_json_and_names_every_step_in_order(prepared):
     said = json.loads(json.dumps(prepared[2].trace.summary()))
     assert [step["name"] for step in said["steps"]] == [
         "reorient",
+        "outliers",
+        "cropping",
         "brain extraction",
         "bias field",
         "registration",

@@ -20,23 +20,23 @@ MOST_ABOVE = 4.0
 """Widths of the usual range above it that no voxel reaches: 2.98 at most in 167 real scans."""
 
 MOST_BELOW = 0.5
-"""The same below it: .29 at most."""
+"""Widths below its floor: .29 below its low end at most."""
 
 SPIKE_ABOVE = 1.0
 """Widths above the usual range, and above the neighbours, from which a voxel may be a spike."""
 
 DEAD_BELOW = 0.02
-"""A voxel within this share above the range's low end has no signal."""
+"""A voxel within this share of the way from the floor to the high end has no signal."""
 
 BRIGHT_FROM = 0.25
-"""Neighbours above this share of the range have signal, so what lies alone among them should."""
+"""Neighbours above this share of the way have signal, so what lies alone among them should."""
 
 MOST_COMPANIONS = 2
 """Neighbours of a moderate spike that may be as bright: a pair or a line, no lesion's corner."""
 
 LEAST_SPIKES, LEAST_DEAD = 1e-4, 1e-3
-"""Share of the voxels with signal from which moderate spikes, and dead voxels, are believed: vessels
-and what interpolation leaves give up to 1.6e-5 and 2.7e-4."""
+"""Share of the voxels with signal from which moderate spikes, and dead voxels, are believed:
+vessels and what interpolation leaves give up to 1.6e-5 and 2.7e-4."""
 
 MOST_ALIKE = 6
 """Of 26 neighbours: a voxel with no more outliers around it is alone (one of a pair, of a line, of
@@ -110,7 +110,7 @@ def repair_outliers(volume: Volume, usual: UsualRange) -> tuple[Volume, Outliers
         return volume, Outliers(0, 0, 0.0, 0.0, usual)
     wrong = _beyond(data, usual)
     spikes, dead = _spikes(data, wrong, usual), _dead(data, usual)
-    signal = np.count_nonzero(data > usual.low + BRIGHT_FROM * usual.width)
+    signal = np.count_nonzero(data > _signal_from(usual))
     for some, least in ((spikes, LEAST_SPIKES), (dead, LEAST_DEAD)):
         if np.count_nonzero(some) >= max(1.0, least * signal):
             wrong |= some
@@ -125,7 +125,7 @@ def repair_outliers(volume: Volume, usual: UsualRange) -> tuple[Volume, Outliers
 
 def _beyond(data: FloatArray, usual: UsualRange) -> BoolArray:
     """Return what no ordinary scan holds; a constant background, however low, is none of it."""
-    too_low = data < usual.low - MOST_BELOW * usual.width
+    too_low = data < usual.floor - MOST_BELOW * usual.width
     if too_low.any():
         values, counts = np.unique(data[too_low], return_counts=True)
         constant = values[counts > max(100.0, BACKGROUND_SHARE * data.size)]
@@ -145,22 +145,27 @@ def _spikes(data: FloatArray, wrong: BoolArray, usual: UsualRange) -> BoolArray:
     return found
 
 
+def _signal_from(usual: UsualRange) -> float:
+    """Return the intensity above which a voxel has signal."""
+    return usual.floor + BRIGHT_FROM * (usual.high - usual.floor)
+
+
 def _dead(data: FloatArray, usual: UsualRange) -> BoolArray:
     """Return voxels without signal of whose six nearest neighbours five or more have signal."""
-    bright = data > usual.low + BRIGHT_FROM * usual.width
+    bright = data > _signal_from(usual)
     count = np.zeros(data.shape, dtype=np.int8)
     for axis in range(3):
         here, there = [slice(None)] * 3, [slice(None)] * 3
         here[axis], there[axis] = slice(1, None), slice(None, -1)
         count[tuple(here)] += bright[tuple(there)]
         count[tuple(there)] += bright[tuple(here)]
-    dark = data <= usual.low + DEAD_BELOW * usual.width
+    dark = data <= usual.floor + DEAD_BELOW * (usual.high - usual.floor)
     return np.asarray(dark & (count >= 5))
 
 
 def _repair(data: FloatArray, wrong: BoolArray, usual: UsualRange) -> tuple[FloatArray, int]:
     """Return a repaired copy, and how many voxels were replaced rather than limited."""
-    low = usual.low - MOST_BELOW * usual.width
+    low = usual.floor - MOST_BELOW * usual.width
     high = usual.high + MOST_ABOVE * usual.width
     out = data.astype(np.float32)
     sound = np.where(wrong, np.nan, out)

@@ -13,7 +13,7 @@ from anatomaly.types import FloatArray
 from anatomaly.volume import Volume
 
 SIGNAL_FROM = 0.2
-"""Share of the usual range above which a voxel has signal."""
+"""Share of the way from the floor to the high end of the range above which a voxel has signal."""
 
 LEAST_STEP = np.log(1.6)
 """Of brightness between two neighbouring slices, natural logarithm."""
@@ -86,10 +86,11 @@ def _in_file(run: Run, axis: int, start: int, reorientation: Reorientation) -> R
 
 def _steps(data: FloatArray, axis: int, usual: UsualRange) -> FloatArray:
     """Return the median logarithm of brightness between slices k and k + 1; 0 where too few."""
-    floor, signal = 0.02 * usual.width, SIGNAL_FROM * usual.width
+    reach = usual.high - usual.floor
+    floor, signal = 0.02 * reach, SIGNAL_FROM * reach
     planes = np.moveaxis(data, axis, 0)
     step = max(1, int(np.sqrt(planes[0].size / 10_000)))
-    lifted = np.maximum(planes[:, ::step, ::step] - np.float32(usual.low), np.float32(floor))
+    lifted = np.maximum(planes[:, ::step, ::step] - np.float32(usual.floor), np.float32(floor))
     steps, counts = np.zeros(len(lifted) - 1), np.zeros(len(lifted) - 1)
     for k, (one, other) in enumerate(pairwise(lifted)):
         there = np.maximum(one, other) > signal

@@ -34,6 +34,11 @@ class UsualRange:
         """Distance of the two, the measure for what lies outside; 0 in a constant image."""
         return self.high - self.low
 
+    @property
+    def floor(self) -> float:
+        """Where there is no signal: 0, or the low end of a scan shifted below it (z-scored)."""
+        return min(0.0, self.low)
+
 
 def find_usual_range(data: FloatArray) -> UsualRange:
     """Return the 0.5th and 99.5th percentile of the medians of 3×3×3 blocks, background left out.
