@@ -128,6 +128,12 @@ def test_constant_background_far_below_is_no_outlier(head):
     assert _repair(scan)[0] is scan
 
 
+def test_noise_of_all_heights_in_the_air_is_kept(head):
+    noise = np.random.default_rng(3).uniform(0, 400, SHAPE)
+    scan = head.with_data(np.where(head.data < 40, noise, head.data).astype(np.float32))
+    assert _repair(scan)[0] is scan
+
+
 def test_constant_image_is_left_alone():
     flat = Volume(np.full((5, 6, 7), 3.0, dtype=np.float32), np.eye(4))
     assert _repair(flat)[0] is flat

@@ -28,6 +28,9 @@ SPIKE_ABOVE = 1.0
 DEAD_BELOW = 0.02
 """A voxel within this share of the way from the floor to the high end has no signal."""
 
+DEAD_OVER_NEARLY = 3.0
+"""Dead voxels outnumber those up to twice as bright by so much, or they are noise."""
+
 BRIGHT_FROM = 0.25
 """Neighbours above this share of the way have signal, so what lies alone among them should."""
 
@@ -46,7 +49,7 @@ BACKGROUND_SHARE = 0.02
 """A single value that this share of all voxels holds marks a background, whatever it is."""
 
 _AROUND = np.array([shift for shift in product((-1, 0, 1), repeat=3) if any(shift)])
-_CHUNK = 200_000
+_CHUNK = 50_000
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,8 @@ def repair_outliers(volume: Volume, usual: UsualRange) -> tuple[Volume, Outliers
     if usual.width <= 0:
         return volume, Outliers(0, 0, 0.0, 0.0, usual)
     wrong = _beyond(data, usual)
-    spikes, dead = _spikes(data, wrong, usual), _dead(data, usual)
-    signal = np.count_nonzero(data > _signal_from(usual))
+    spikes, dead = find_spikes(data, wrong, usual), find_dead(data, usual)
+    signal = np.count_nonzero(data > signal_from(usual))
     for some, least in ((spikes, LEAST_SPIKES), (dead, LEAST_DEAD)):
         if np.count_nonzero(some) >= max(1.0, least * signal):
             wrong |= some
@@ -133,7 +136,7 @@ def _beyond(data: FloatArray, usual: UsualRange) -> BoolArray:
     return np.asarray(too_low | (data > usual.high + MOST_ABOVE * usual.width))
 
 
-def _spikes(data: FloatArray, wrong: BoolArray, usual: UsualRange) -> BoolArray:
+def find_spikes(data: FloatArray, wrong: BoolArray, usual: UsualRange) -> BoolArray:
     """Return voxels that stand a whole range above the usual one and above their neighbours."""
     found = np.zeros(data.shape, dtype=bool)
     places = np.argwhere((data > usual.high + SPIKE_ABOVE * usual.width) & ~wrong)
@@ -145,22 +148,30 @@ def _spikes(data: FloatArray, wrong: BoolArray, usual: UsualRange) -> BoolArray:
     return found
 
 
-def _signal_from(usual: UsualRange) -> float:
+def signal_from(usual: UsualRange) -> float:
     """Return the intensity above which a voxel has signal."""
     return usual.floor + BRIGHT_FROM * (usual.high - usual.floor)
 
 
-def _dead(data: FloatArray, usual: UsualRange) -> BoolArray:
-    """Return voxels without signal of whose six nearest neighbours five or more have signal."""
-    bright = data > _signal_from(usual)
+def find_dead(data: FloatArray, usual: UsualRange) -> BoolArray:
+    """Return voxels without signal of whose six nearest neighbours five or more have signal.
+
+    None where nearly as many have next to none: noise of all heights, as MP2RAGE leaves in air.
+    """
+    bright = data > signal_from(usual)
     count = np.zeros(data.shape, dtype=np.int8)
     for axis in range(3):
         here, there = [slice(None)] * 3, [slice(None)] * 3
         here[axis], there[axis] = slice(1, None), slice(None, -1)
         count[tuple(here)] += bright[tuple(there)]
         count[tuple(there)] += bright[tuple(here)]
-    dark = data <= usual.floor + DEAD_BELOW * (usual.high - usual.floor)
-    return np.asarray(dark & (count >= 5))
+    share = (data - np.float32(usual.floor)) / np.float32(usual.high - usual.floor)
+    alone = count >= 5
+    dead = alone & (share <= DEAD_BELOW)
+    nearly = np.count_nonzero(alone & (share <= 2 * DEAD_BELOW)) - np.count_nonzero(dead)
+    if np.count_nonzero(dead) < DEAD_OVER_NEARLY * nearly:
+        return np.zeros_like(dead)
+    return np.asarray(dead)
 
 
 def _repair(data: FloatArray, wrong: BoolArray, usual: UsualRange) -> tuple[FloatArray, int]:
