@@ -121,6 +121,13 @@ def test_signal_pile_up_six_times_as_bright_is_kept(head):
     assert _repair(scan)[0] is scan
 
 
+@pytest.mark.parametrize("value", [60000, -60000])
+def test_padding_of_a_value_far_off_is_no_outlier(head, value):
+    padded = np.pad(head.data, 4, constant_values=value)
+    scan = Volume(padded, head.affine)
+    assert repair_outliers(scan, find_usual_range(padded))[0] is scan
+
+
 def test_constant_background_far_below_is_no_outlier(head):
     data = np.where(head.data < 20, -1000, head.data).astype(np.float32)
     data[:, :, :8] = 3  # the faces' most frequent value is another one

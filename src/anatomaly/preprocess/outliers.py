@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 
-from anatomaly.preprocess.usual_range import UsualRange
+from anatomaly.preprocess.usual_range import UsualRange, background_value, outer_faces
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
@@ -47,6 +47,9 @@ two crossing lines); with more it belongs to a blob, whose brightness is only li
 
 BACKGROUND_SHARE = 0.02
 """A single value that this share of all voxels holds marks a background, whatever it is."""
+
+PADDING_SHARE = 0.3
+"""The same of the outer faces."""
 
 _AROUND = np.array([shift for shift in product((-1, 0, 1), repeat=3) if any(shift)])
 _CHUNK = 50_000
@@ -98,8 +101,8 @@ class Outliers:
 def repair_outliers(volume: Volume, usual: UsualRange) -> tuple[Volume, Outliers]:
     """Replace lone outliers by the median of their neighbours, and limit clusters of them.
 
-    Four kinds: above or below what any ordinary scan reaches; many voxels that
-    stand a whole range above their neighbours; many without signal among neighbours with signal.
+    Above or below what any ordinary scan reaches; many that stand a whole range above their
+    neighbours; many without signal among neighbours with signal.
 
     Args:
         volume: finite, any unit.
@@ -127,13 +130,18 @@ def repair_outliers(volume: Volume, usual: UsualRange) -> tuple[Volume, Outliers
 
 
 def _beyond(data: FloatArray, usual: UsualRange) -> BoolArray:
-    """Return what no ordinary scan holds; a constant background, however low, is none of it."""
+    """Return what no ordinary scan holds; a constant background, however far off, is none of it."""
     too_low = data < usual.floor - MOST_BELOW * usual.width
     if too_low.any():
         values, counts = np.unique(data[too_low], return_counts=True)
         constant = values[counts > max(100.0, BACKGROUND_SHARE * data.size)]
         too_low &= ~np.isin(data, constant)
-    return np.asarray(too_low | (data > usual.high + MOST_ABOVE * usual.width))
+    too_high = data > usual.high + MOST_ABOVE * usual.width
+    if too_high.any():
+        background = background_value(data)
+        if np.mean(outer_faces(data) == background) >= PADDING_SHARE:
+            too_high &= data != background
+    return np.asarray(too_low | too_high)
 
 
 def find_spikes(data: FloatArray, wrong: BoolArray, usual: UsualRange) -> BoolArray:
