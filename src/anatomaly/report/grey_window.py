@@ -21,7 +21,7 @@ def grey_window(inside: NDArray[Any]) -> tuple[float, float]:
 
     >>> brain = np.append(np.linspace(50, 150, 1000), [60000.0] * 20)
     >>> [round(value) for value in grey_window(brain)]
-    [51, 150]
+    [50, 150]
     """
     low, high = (float(value) for value in np.percentile(inside, (10, 90)))
     away = MOST_AWAY * (high - low)
