@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from anatomaly.errors import PreparationError
-from anatomaly.preprocess.bias_field import correct_bias_field, undo_bias_field
+from anatomaly.preprocess.bias_field import (
+    ROOM_MM,
+    correct_bias_field,
+    room_around,
+    undo_bias_field,
+)
+from anatomaly.preprocess.mirrored_field import mirror_bias_field
+from anatomaly.volume import Volume
 
 sitk = pytest.importorskip("SimpleITK")
 
@@ -62,6 +69,31 @@ def test_z_scored_scan_is_corrected_above_its_background(biased):
     np.testing.assert_allclose(undo_bias_field(corrected, record).data, shifted.data, atol=1e-4)
     found = _variation(corrected.data - record.offset, clean.data, mask.data)
     assert found < 0.25 * _variation(scan.data, clean.data, mask.data)
+
+
+def test_only_a_brain_alone_is_given_room(biased):
+    clean, mask, _ = biased
+    assert room_around(clean, mask) == ROOM_MM
+    air = np.abs(np.random.default_rng(4).normal(0, 3, clean.shape)).astype(np.float32)
+    head = clean.with_data(np.where(mask.data, clean.data, 60 + air))
+    assert room_around(head, mask) == 0
+    shifted = clean.with_data(np.where(mask.data, clean.data / 100, -3.5).astype(np.float32))
+    assert room_around(shifted, mask) == ROOM_MM
+
+
+def test_room_is_what_empty_voxels_around_the_scan_would_be(biased):
+    _, mask, scan = biased
+    widths = [(int(np.ceil(ROOM_MM / step)),) * 2 for step in scan.spacing_mm]
+    affine = scan.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ [a for a, _ in widths]
+    padded, padded_mask = (Volume(np.pad(one.data, widths), affine) for one in (scan, mask))
+    there = correct_bias_field(padded, padded_mask)[1].field.data
+    corrected, record = correct_bias_field(scan, mask, room_mm=ROOM_MM)
+    inner = tuple(slice(a, n - b) for (a, b), n in zip(widths, there.shape, strict=True))
+    np.testing.assert_array_equal(record.field.data, there[inner])
+    assert np.abs(record.field.data - correct_bias_field(scan, mask)[1].field.data).max() > 0.01
+    mirrored = mirror_bias_field(corrected, record, mask, np.eye(4))[1]
+    assert record.room_mm == mirrored.room_mm == ROOM_MM
 
 
 def test_empty_mask_is_refused(biased):

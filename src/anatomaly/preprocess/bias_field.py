@@ -11,8 +11,9 @@ import numpy as np
 
 from anatomaly.errors import PreparationError
 from anatomaly.preprocess.niimath import read_nifti, run_niimath, write_nifti
+from anatomaly.preprocess.usual_range import background_value
 from anatomaly.temporary import temporary_folder
-from anatomaly.types import BoolArray
+from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
 SHRINK = 4
@@ -20,6 +21,12 @@ LEVELS = 4
 """Resolutions of the field, each twice as fine: 1, 2, 4, 8 spans along each side of the image."""
 ITERATIONS = 50
 """At each level."""
+BRAIN_ALONE_FROM = 0.7
+"""Share of what lies on the background that a mask takes from which no head lies around it: about 1
+in stripped brains, .4 and less in heads."""
+ROOM_MM = 30.0
+"""Put around a brain alone: what a head gives it. The spans of the field grow with the image, and
+a field fitted within the brain's own box would be finer, and divide lesions out."""
 FIELD_RANGE = (0.1, 10.0)
 """A field beyond this is no coil's; it is clipped there, so that the undo stays exact."""
 
@@ -31,14 +38,19 @@ class BiasField:
     Attributes:
         field: smooth and positive, geometric mean 1 inside the mask, on the volume's grid.
         offset: intensity that counts as 'no signal'; 0 except for z-scored scans.
+        room_mm: empty space that was put around the image when the field was sought.
     """
 
     field: Volume
     offset: float
+    room_mm: float = 0.0
 
 
 def correct_bias_field(
-    volume: Volume, brain_mask: Volume | None = None, levels: int = LEVELS
+    volume: Volume,
+    brain_mask: Volume | None = None,
+    levels: int = LEVELS,
+    room_mm: float = 0.0,
 ) -> tuple[Volume, BiasField]:
     """Estimate the bias field with N4 and divide it out.
 
@@ -47,6 +59,7 @@ def correct_bias_field(
         brain_mask: bool, same grid; the field is estimated inside it and applied everywhere.
             None takes all voxels above the darkest intensity.
         levels: resolutions of the field.
+        room_mm: empty space put around the image, see `room_around`.
 
     Returns:
         float32, `(volume - offset) / field + offset`; and the record.
@@ -60,26 +73,50 @@ def correct_bias_field(
     offset = _no_signal(volume, mask)
     signal = np.maximum(volume.data.astype(np.float32) - np.float32(offset), 0.0)
     scale = float(np.percentile(signal[mask], 99.0)) or 1.0
-    with temporary_folder() as folder:
-        write_nifti(folder / "scan.nii", volume.with_data(signal * np.float32(1000.0 / scale)))
-        write_nifti(folder / "mask.nii", volume.with_data(mask))
-        iterations = "x".join([str(ITERATIONS)] * levels)
-        options = ["-n4", "-shrink", str(SHRINK), "-iter", iterations]
-        files = ["-mask", "mask.nii", "-field", "field.nii", "corrected.nii"]
-        run_niimath(["scan.nii", *options, *files], folder)
-        field = read_nifti(folder / "field.nii")
+    shown = volume.with_data(signal * np.float32(1000.0 / scale))
+    field = _run_n4(shown, volume.with_data(mask), levels, room_mm)
     if field.shape != volume.shape or not np.isfinite(field).all() or (field <= 0).any():
         raise PreparationError("the bias field is not positive everywhere; try --no-bias-field")
     field = field / np.exp(np.log(field[mask]).mean(dtype=np.float64))
     field = np.clip(field, *FIELD_RANGE).astype(np.float32)
     corrected = (volume.data.astype(np.float32) - np.float32(offset)) / field + np.float32(offset)
-    return volume.with_data(corrected), BiasField(volume.with_data(field), offset)
+    return volume.with_data(corrected), BiasField(volume.with_data(field), offset, room_mm)
 
 
 def undo_bias_field(volume: Volume, record: BiasField) -> Volume:
     """Multiply the field back in."""
     offset = np.float32(record.offset)
     return volume.with_data((volume.data - offset) * record.field.data + offset)
+
+
+def room_around(volume: Volume, brain_mask: Volume) -> float:
+    """Return how much room the field of a scan needs around it, mm: 0 for a head, 30 for a brain.
+
+    Args:
+        volume: cropped to its content.
+        brain_mask: bool, same grid.
+    """
+    there = np.count_nonzero(volume.data != background_value(volume.data))
+    alone = np.count_nonzero(brain_mask.data) >= BRAIN_ALONE_FROM * there
+    return ROOM_MM if alone else 0.0
+
+
+def _run_n4(signal: Volume, mask: Volume, levels: int, room_mm: float) -> FloatArray:
+    """Return the field that niimath finds, (I, J, K), with so much room around the image."""
+    room = np.ceil(room_mm / signal.spacing_mm).astype(int)
+    widths = [(int(width), int(width)) for width in room]
+    affine = signal.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ room
+    with temporary_folder() as folder:
+        for file, volume in (("scan.nii", signal), ("mask.nii", mask)):
+            write_nifti(folder / file, Volume(np.pad(volume.data, widths), affine))
+        iterations = "x".join([str(ITERATIONS)] * levels)
+        options = ["-n4", "-shrink", str(SHRINK), "-iter", iterations]
+        files = ["-mask", "mask.nii", "-field", "field.nii", "corrected.nii"]
+        run_niimath(["scan.nii", *options, *files], folder)
+        field = read_nifti(folder / "field.nii")
+    inner = tuple(slice(a, n - b) for (a, b), n in zip(widths, field.shape, strict=True))
+    return field[inner]
 
 
 def _no_signal(volume: Volume, mask: BoolArray) -> float:

@@ -39,6 +39,9 @@ TRIM_MM = 6.0
 """An affine leaves brains up to about 4 mm outside the template's; eyes lie farther off."""
 
 WORKING_SPACING_MM = 1.0
+NUDGE_MM = 1e-3
+"""Shift of the working grid: what lies half-way between two voxels of the scan goes the same way
+each time, whatever the header's rounding."""
 MOST_VOXELS_PER_AXIS = 320
 
 
@@ -220,7 +223,7 @@ def _upright_grid(volume: Volume) -> Volume:
     spacing = np.maximum(WORKING_SPACING_MM, (high - low) / MOST_VOXELS_PER_AXIS)
     first, second, third = (int(n) for n in np.maximum(1, np.ceil((high - low) / spacing)))
     affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = low + spacing / 2
+    affine[:3, 3] = low + spacing / 2 + NUDGE_MM
     return empty_grid((first, second, third), affine)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import PreparationError
-from anatomaly.preprocess.bias_field import BiasField, correct_bias_field
+from anatomaly.preprocess.bias_field import BiasField, correct_bias_field, room_around
 from anatomaly.preprocess.brain_extraction import (
     BrainExtraction,
     extract_brain,
+    read_brain_mask,
     trim_to_template,
 )
 from anatomaly.preprocess.checks import (
@@ -26,19 +27,23 @@ from anatomaly.preprocess.checks import (
     doubts_about_volume,
     refusal_of,
 )
+from anatomaly.preprocess.crop import Crop, crop_to_content, undo_crop
 from anatomaly.preprocess.fine_grid import coarsen, refine
 from anatomaly.preprocess.mirrored_field import mirror_bias_field
 from anatomaly.preprocess.normalise import Normalisation, normalise_intensity
+from anatomaly.preprocess.outliers import repair_outliers
 from anatomaly.preprocess.register import (
     Registration,
     nearest_rotation,
     register_to_template,
 )
-from anatomaly.preprocess.reorient import reorient
+from anatomaly.preprocess.reorient import Reorientation, reorient
 from anatomaly.preprocess.resample import empty_grid, resample_to_template
 from anatomaly.preprocess.sequence import choose_sequence
 from anatomaly.preprocess.template import load_template
 from anatomaly.preprocess.trace import Step, Trace
+from anatomaly.preprocess.uneven_slices import doubts_about_slices
+from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.types import Affine, Sequence, SequenceOption
 from anatomaly.volume import Scan, Volume
 
@@ -93,20 +98,19 @@ def prepare(
     """
     config = config or PreprocessConfig()
     log = _Log()
-    with log.step("reorient") as record:
-        volume, reorientation = reorient(scan.volume)
-        record["axes"] = "".join(reorientation.axes)
-    fine, volume = volume, coarsen(volume)
-    brain = _find_brain(volume, config, log)
+    whole, reorientation = _turn(scan.volume, log)
+    content, crop = _take_content(whole, reorientation, config, log)
+    shown = coarsen(content)
+    brain = _find_brain(shown, config, log)
     if brain.lies_turned:
-        brain = _find_turned_brain(volume, brain, config, log)
+        brain = _find_turned_brain(shown, brain, config, log)
     brain = _trim_brain(brain, log)
     registration = brain.registration
     log.warnings += brain.extraction.warnings
     _judge(brain, log, config.force)
     brain = _mirror_bias_field(brain, log)
     image, mask_template, normalisation = _bring_to_template(brain, log)
-    mask_ras, bias_field = refine(brain.mask, brain.bias_field, fine)
+    mask, bias_field = refine(brain.mask, brain.bias_field, content)
     with log.step("sequence") as record:
         chosen, confidence, doubt = choose_sequence(
             sequence, scan.sequence_hint, image, mask_template
@@ -117,9 +121,9 @@ def prepare(
         steps=tuple(log.steps),
         scan_grid=empty_grid(scan.volume.shape, scan.volume.affine),
         reorientation=reorientation,
-        bias_field=bias_field,
+        bias_field=_on_whole_grid(bias_field, crop, whole),
         extraction=brain.extraction,
-        brain_mask_ras=mask_ras,
+        brain_mask_ras=undo_crop(mask, crop, whole),
         brain_mask_template=mask_template,
         registration=registration,
         normalisation=normalisation,
@@ -127,6 +131,40 @@ def prepare(
         quality={"brain_ml": brain.extraction.volume_ml, **asdict(registration.fit)},
     )
     return Prepared(image, mask_template, chosen, trace)
+
+
+def _turn(volume: Volume, log: _Log) -> tuple[Volume, Reorientation]:
+    """Turn the axes towards RAS+."""
+    with log.step("reorient") as record:
+        whole, reorientation = reorient(volume)
+        record["axes"] = "".join(reorientation.axes)
+    return whole, reorientation
+
+
+def _take_content(
+    whole: Volume, reorientation: Reorientation, config: PreprocessConfig, log: _Log
+) -> tuple[Volume, Crop]:
+    """Put outliers right, cut off empty margins, and look for slices that do not fit."""
+    usual = find_usual_range(whole.data)
+    with log.step("outliers") as record:
+        sound, outliers = repair_outliers(whole, usual)
+        record |= {"replaced": outliers.replaced_voxels, "limited": outliers.limited_voxels}
+        said = outliers.warning(whole.data.size)
+        log.warnings += [said] if said else []
+    with log.step("cropping") as record:
+        given = read_brain_mask(config.brain_mask, whole) if config.brain_mask else None
+        content, crop = crop_to_content(sound, usual, given, outliers.where)
+        record["removed"] = crop.removed
+        usual = find_usual_range(content.data)
+        log.warnings += doubts_about_slices(content, usual, reorientation, crop)
+    return content, crop
+
+
+def _on_whole_grid(record: BiasField | None, crop: Crop, whole: Volume) -> BiasField | None:
+    """Return the bias field on the grid before the crop, 1 on what was cut off."""
+    if record is None:
+        return None
+    return replace(record, field=undo_crop(record.field, crop, whole, fill=1.0))
 
 
 @dataclass(frozen=True)
@@ -173,7 +211,8 @@ def _find_brain(
     bias_field, corrected = None, volume
     if config.bias_field:
         with log.step("bias field"):
-            corrected, bias_field = correct_bias_field(volume, mask)
+            room_mm = room_around(volume, mask)
+            corrected, bias_field = correct_bias_field(volume, mask, room_mm=room_mm)
     with log.step("registration") as record:
         registration = register_to_template(corrected, mask)
         record["attempts"] = registration.attempts

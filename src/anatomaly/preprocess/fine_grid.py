@@ -6,6 +6,8 @@ brain extraction and bias field grow with the number of voxels.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from anatomaly.preprocess.bias_field import BiasField
@@ -51,7 +53,7 @@ def refine(
     fine_mask = Volume(weight > 0.5, grid.affine.copy())
     if bias_field is None:
         return fine_mask, None
-    return fine_mask, BiasField(resample(bias_field.field, grid), bias_field.offset)
+    return fine_mask, replace(bias_field, field=resample(bias_field.field, grid))
 
 
 def _halve(volume: Volume, axis: int) -> Volume:

@@ -53,7 +53,7 @@ def mirror_bias_field(
         PreparationError: niimath failed.
     """
     scan = undo_bias_field(corrected, record)
-    coarse = correct_bias_field(scan, brain_mask, COARSE_LEVELS)[1]
+    coarse = correct_bias_field(scan, brain_mask, COARSE_LEVELS, record.room_mm)[1]
     fine_part = np.log(record.field.data) - np.log(coarse.field.data)
     fine_part -= fine_part[brain_mask.data].mean()
     laid = resample(scan.with_data(fine_part), _mirror_grid(), scanner_to_template)
@@ -62,7 +62,7 @@ def mirror_bias_field(
     field = np.clip(coarse.field.data * np.exp(kept.data), *FIELD_RANGE).astype(np.float32)
     offset = np.float32(record.offset)
     data = (scan.data - offset) / field + offset
-    return scan.with_data(data), BiasField(scan.with_data(field), record.offset)
+    return scan.with_data(data), BiasField(scan.with_data(field), record.offset, record.room_mm)
 
 
 def agreement(one: FloatArray, other: FloatArray) -> FloatArray:

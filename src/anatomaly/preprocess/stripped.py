@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from anatomaly.preprocess.usual_range import background_value, outer_faces
 from anatomaly.types import BoolArray
 from anatomaly.volume import Volume
 
@@ -59,10 +60,7 @@ def find_foreground(volume: Volume) -> Foreground:
         volume: finite, any unit; the background may be any constant (z-scored scans: negative).
     """
     data = volume.data
-    ends = [np.take(data, end, axis).ravel() for axis in range(3) for end in (0, -1)]
-    faces = np.concatenate(ends)
-    values, counts = np.unique(faces, return_counts=True)
-    background = float(values[counts.argmax()])
+    faces, background = outer_faces(data), background_value(data)
     reach = np.abs(np.percentile(data, (0.1, 99.9)) - background).max()
     band = TOLERANCE * max(float(reach), 1e-12)
     share = float(np.mean(np.abs(faces - background) <= band))

@@ -14,6 +14,7 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from anatomaly.report.grey_window import grey_window
 from anatomaly.types import Affine
 from anatomaly.volume import Volume
 
@@ -187,8 +188,7 @@ def _quantise(cut: Mapping[str, Float32], threshold: float) -> tuple[dict[str, U
 def _window(scan: Float32, brain: NDArray[np.bool_]) -> tuple[float, float]:
     """Return which intensities become black and white, as in the overview."""
     inside = scan[brain] if brain.any() else scan.ravel()
-    low, high = (float(value) for value in np.percentile(inside, (0.5, 99.7)))
-    return low, max(high, low + 1e-6)
+    return grey_window(inside)
 
 
 def _box_around(brain: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> Box:

@@ -20,6 +20,7 @@ from scipy import ndimage
 from anatomaly.errors import GeometryError
 from anatomaly.names import shown, writable
 from anatomaly.report.drawing import new_figure, plain_drawing
+from anatomaly.report.grey_window import grey_window
 from anatomaly.volume import Volume
 
 if TYPE_CHECKING:
@@ -138,8 +139,8 @@ def _cut_out(
 
     brain_box = shown[box]
     scan_box = crop(scan.data)
-    low, high = np.percentile(scan_box[brain_box], (0.5, 99.7))
-    width = max(float(high - low), 1e-6)
+    low, high = grey_window(scan_box[brain_box])
+    width = high - low
     greys = [np.clip((data - low) / width, 0, 1) for data in (scan_box, crop(pseudo_healthy.data))]
     x, y, z = spacing.tolist()
     return _Panels(
