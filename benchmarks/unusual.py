@@ -155,7 +155,7 @@ def imitations(
     name, months = path.name.split("_")[0], AGES[number % len(AGES)]
 
     def rng() -> np.random.Generator:
-        return np.random.default_rng([SEED, number])
+        return np.random.default_rng(number)
 
     for bare, suffix in ((False, ""), (True, ", stripped")):
         if bare and number % 2:

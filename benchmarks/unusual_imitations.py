@@ -76,9 +76,11 @@ def draw_echo_planar(person: Person, rng: np.random.Generator, stripped: bool) -
     image = ndimage.map_coordinates(image * kept, voxels, order=1)
     image = image * np.clip(1 + np.gradient(shift, axis=1), 0.2, 3)
     image = ndimage.gaussian_filter(image, (0.4, 0.7, 0.4))
-    if not stripped:
-        image = image + rng.uniform(0.02, 0.06) * np.roll(image, image.shape[1] // 2, axis=1)
-    image = _add_noise(image, rng.uniform(0.02, 0.05), rng)
+    ghost = rng.uniform(0.02, 0.06) * (not stripped)
+    image = image + ghost * np.roll(image, image.shape[1] // 2, axis=1)
+    deviation = rng.uniform(0.02, 0.05)
+    real, imaginary = (rng.normal(0, deviation, image.shape) for _ in range(2))
+    image = np.hypot(image + real, imaginary)
     if stripped:
         inside = ndimage.map_coordinates((brain | rim).astype(float), voxels, order=1) > 0.5
         image = np.where(inside, image, 0)
@@ -106,7 +108,9 @@ def draw_infant(person: Person, months: float, rng: np.random.Generator, strippe
     lack = np.interp(months, (3, 9, 14, 20, 24), (1.5, 0.95, 0.7, 0.55, 0.45))
     image -= np.where(white_matter, lack * weight * (white - grey), 0)
     if months < 8:
-        image += np.where(brain & ~white_matter, 0.2 * (white - grey), 0)
+        cortex = (person.labels > 0) & ~white_matter & ~np.isin(person.labels, FLUID)
+        image += np.where(cortex, 0.2 * (white - grey), 0)
+    image = np.where(brain, ndimage.gaussian_filter(image, 0.3), person.t1w.data)
     volume_ml = brain.sum() * person.t1w.voxel_volume_mm3 / 1000
     wanted_ml = float(np.interp(months, AGE_MONTHS, BRAIN_ML)) * rng.uniform(0.94, 1.06)
     nearest = ndimage.distance_transform_edt(~brain, return_distances=False, return_indices=True)
@@ -115,7 +119,7 @@ def draw_infant(person: Person, months: float, rng: np.random.Generator, strippe
     image = ndimage.map_coordinates(image, thinned, order=1)
     if stripped:
         image = np.where(ndimage.binary_dilation(brain), image, 0)
-    image = np.where(image > 0, _add_noise(image, 0.02 * white, rng), 0)
+    image = np.abs(image + rng.normal(0, 0.02 * white, image.shape) * (image > 0))
     affine = person.t1w.affine.copy()
     affine[:3, :3] *= (wanted_ml / volume_ml) ** (1 / 3)
     return Volume(image.astype(np.float32), affine)
@@ -150,9 +154,3 @@ def _susceptibility(person: Person, rng: np.random.Generator) -> tuple[FloatArra
         shift += strength * (1.0 if sigma > 15 else 0.7) * near
         kept *= 1 - rng.uniform(0.3, 0.8) * np.clip(1.3 * near, 0, 1) ** 2
     return shift, kept
-
-
-def _add_noise(image: FloatArray, deviation: float, rng: np.random.Generator) -> FloatArray:
-    """Return the magnitude with Rician noise."""
-    real, imaginary = rng.normal(0, deviation, (2, *image.shape))
-    return np.asarray(np.hypot(image + real, imaginary))

@@ -64,6 +64,12 @@ def test_head_without_scalp_has_no_cover_and_no_girth():
     assert found.girth_mm is None and found.cover_mm is None
 
 
+def test_bright_fluid_beside_a_tight_mask_is_no_cover():
+    head = _head(scalp=0.04)
+    head.image[(_radius(BRAIN_MM + 4.0) <= 1) & ~head.brain_mask] = 900.0
+    assert measure_appearance(head, 1.0, bare=False).cover_signal == pytest.approx(0.05, abs=0.03)
+
+
 def test_thin_skin_alone_is_a_cover():
     head = _head(scalp=0.03)
     skin = (_radius(BRAIN_MM + 14.0) <= 1) & (_radius(BRAIN_MM + 12.0) > 1)

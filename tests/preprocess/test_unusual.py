@@ -30,9 +30,9 @@ def _doubts(sequence="T1w", **changed):
         {},
         {"girth_mm": 514.0},  # the smallest of the healthy heads, with 12.9 mm around the brain
         {"brain_ml": 1766.0, "cover_mm": 10.5, "girth_mm": 581.0},  # a mask that is too generous
-        {"cover_signal": 0.48},  # the faintest scalp, fat suppressed
+        {"cover_signal": 0.43},  # the faintest scalp, fat suppressed
         {"cover_signal": None, "cover_mm": None, "girth_mm": None},  # stripped
-        {"girth_mm": None},  # cut off by the field of view
+        {"girth_mm": None, "cover_mm": 10.0},  # cut off by the field of view
     ],
 )
 def test_adults_raise_no_doubt(sequence, changed):
@@ -62,6 +62,7 @@ def test_coarse_stripped_scan_is_told_but_not_a_coarse_t1w_or_head():
     [
         ({"girth_mm": 490.0}, "49.0 cm", False),
         ({"girth_mm": 518.0, "cover_mm": 9.0}, "skull and scalp of 9 mm", False),
+        ({"girth_mm": None, "cover_mm": 9.0, "brain_ml": 1150.0}, "skull and scalp of 9 mm", False),
         ({"girth_mm": None, "brain_ml": 950.0}, "950 mL", False),
         ({"girth_mm": 450.0, "brain_ml": 750.0}, "750 mL", True),
         ({"girth_mm": 560.0, "brain_ml": 750.0}, "750 mL", False),  # a poor mask, not a child

@@ -15,9 +15,9 @@ from anatomaly.preprocess.coarse_head import SPACING_MM, CoarseHead, load_tissue
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
-COVER_FROM_MM, COVER_TO_MM = 3.0, 17.0
+COVER_FROM_MM, COVER_TO_MM = 5.0, 17.0
 """Distance outside the brain, in the scan's mm, at which skull and scalp lie: in an infant from
-4 mm on, in adults up to 18 mm."""
+4 mm on, in adults up to 18 mm. Bright CSF beside a tight mask ends before."""
 
 AIR_FROM_MM = 30.0
 """Distance outside the brain from which the most of what is in view is air."""
@@ -117,7 +117,7 @@ def is_bare(volume: Volume, brain_mask: Volume) -> bool:
 def cover_signal(head: CoarseHead, distance: FloatArray, air: float) -> float | None:
     """Return how much signal skull and scalp give over the brain's convexity, brain = 1, air = 0.
 
-    In each direction (15° in azimuth and elevation) the 95th percentile between 3 and 17 mm
+    In each direction (15° in azimuth and elevation) the 95th percentile between 5 and 17 mm
     outside the brain, so that skin alone is enough where fat is suppressed; the median over the
     directions. None where fewer than a third of the directions are in view.
 
