@@ -1,6 +1,6 @@
 """Words against the image, and what is no adult's structural scan: errors both ways.
 
-    ANATOMALY_DATA=/path/to/data python benchmarks/unusual.py [--heads 20] [--people 8] [--cache F]
+    ANATOMALY_DATA=/path/to/data python benchmarks/unusual.py [--heads 20] [--people 6] [--cache F]
 
 Prepares every real scan, and imitations of echo-planar images and infants drawn from healthy
 heads, through the whole chain; paints contrast agent into prepared heads; draws every sequence
@@ -54,15 +54,16 @@ class Seen:
 def main() -> None:
     """Prepare, measure and write the two result files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--heads", type=int, default=20, help="healthy heads of each IXI half")
-    parser.add_argument("--people", type=int, default=8, help="of whom imitations are drawn")
-    parser.add_argument("--draws", type=int, default=60, help="drawn scans of each sequence")
+    parser.add_argument("--heads", type=int, default=20, help="healthy heads of the validation")
+    parser.add_argument("--more", type=int, default=14, help="healthy heads of the training")
+    parser.add_argument("--people", type=int, default=6, help="of whom imitations are drawn")
+    parser.add_argument("--draws", type=int, default=40, help="drawn scans of each sequence")
     parser.add_argument("--cache", type=Path)
     given = parser.parse_args()
     if given.cache:
         given.cache.mkdir(parents=True, exist_ok=True)
     rows, heads = [], []
-    for group, name, path, sequence in ordinary_scans(given.heads):
+    for group, name, path, sequence in ordinary_scans(given.heads, given.more):
         seen = _kept(given.cache, name, lambda path=path: look(read_scan(path), mask_beside(path)))
         if seen is not None:
             rows.append(measure(group, name, seen, sequence))
@@ -80,11 +81,11 @@ def main() -> None:
     write(rows, sequences, given)
 
 
-def ordinary_scans(count: int) -> Iterator[tuple[str, str, Path, Sequence]]:
+def ordinary_scans(count: int, more: int) -> Iterator[tuple[str, str, Path, Sequence]]:
     """Yield group, name, path and true sequence of every real scan but those in doubt."""
     data = data_folder()
     train = sorted((data / "ixi_t1_2mm" / "train").glob("*_T1w.nii.gz"))
-    for path in healthy_heads(count) + (train[::3] + train[1::3] + train[2::3])[:count]:
+    for path in healthy_heads(count) + (train[::3] + train[1::3] + train[2::3])[:more]:
         yield "healthy head, T1w", path.name.split("_")[0], path, "T1w"
     folders = ("raw_heads", "healthy", "cases", "longitudinal", "odd_real")
     for path in sorted(p for folder in folders for p in (data / folder).rglob("*.nii.gz")):
@@ -242,7 +243,8 @@ def write(
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    command = f"python benchmarks/unusual.py --heads {given.heads} --people {given.people}"
+    told = (f"--{name} {vars(given)[name]}" for name in ("heads", "more", "people", "draws"))
+    command = f"python benchmarks/unusual.py {' '.join(told)}"
     lines = ["# Words against the image, and what is no adult's structural scan", ""]
     lines += [describe_run(command, SEED), f"Commit {_commit()}.", ""]
     lines += ["## What is told", "", *_table_of_groups(rows), ""]
