@@ -95,6 +95,13 @@ def test_stripped_scan_is_measured_inside_only():
     assert (found.cover_signal, found.cover_mm, found.girth_mm) == (None, None, None)
 
 
+def test_mask_without_any_convexity_is_measured_as_far_as_it_goes():
+    head = _head()
+    head.brain_mask[:, :, load_tissue_regions().places_mm[2].ravel() > -20] = False
+    found = measure_appearance(head, 1.0, bare=False)
+    assert found.brain_ml > 0 and found.cover_signal is None and found.vein_brightness is None
+
+
 def _tissue_image(veins=1.0, contrast=(0.1, 0.6, 0.9)):
     regions = load_tissue_regions()
     brain = _radius(np.array([72.0, 92.0, 80.0])) <= 1

@@ -89,8 +89,8 @@ def measure_appearance(head: CoarseHead, finest_mm: float, *, bare: bool) -> App
     veins = None if brightness is None else vein_brightness(head, brightness)
     bright = None if brightness is None else bright_ml(head, brightness)
     cover = thickness = girth = None
-    if not bare:
-        upper = _upper_part(head)
+    upper = _upper_part(head)
+    if not bare and upper.brain_mask.any():
         distance = _distance_outside(upper)
         air = _air_level(upper, distance)
         cover = cover_signal(upper, distance, air)
