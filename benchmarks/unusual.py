@@ -82,12 +82,12 @@ def main() -> None:
 
 
 def ordinary_scans(count: int, more: int) -> Iterator[tuple[str, str, Path, Sequence]]:
-    """Yield group, name, path and true sequence of every real scan but those in doubt."""
+    """Yield group, name, path and true sequence of every real scan that is prepared without force."""
     data = data_folder()
     train = sorted((data / "ixi_t1_2mm" / "train").glob("*_T1w.nii.gz"))
     for path in healthy_heads(count) + (train[::3] + train[1::3] + train[2::3])[:more]:
         yield "healthy head, T1w", path.name.split("_")[0], path, "T1w"
-    folders = ("raw_heads", "healthy", "cases", "longitudinal", "odd_real")
+    folders = ("raw_heads", "healthy", "cases", "odd_real")
     for path in sorted(p for folder in folders for p in (data / folder).rglob("*.nii.gz")):
         name = path.name.removesuffix(".nii.gz")
         known = [s for s in SEQUENCES if name in (s, s.lower())]
