@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def ordinary_scans(count: int, more: int) -> Iterator[tuple[str, str, Path, Sequence]]:
-    """Yield group, name, path and true sequence of every real scan that is prepared without force."""
+    """Yield group, name, path and true sequence of every real scan that needs no force."""
     data = data_folder()
     train = sorted((data / "ixi_t1_2mm" / "train").glob("*_T1w.nii.gz"))
     for path in healthy_heads(count) + (train[::3] + train[1::3] + train[2::3])[:more]:
