@@ -29,12 +29,12 @@ SMALL_BRAIN_ML = 1250.0
 """Takes the place of the small girth where the field of view cuts the head."""
 
 LEAST_BRAIN_ML = 1000.0
-"""With CSF. Adults: 1099 and more. Imitated infants: 1050 and less."""
+"""With CSF. Adults: 1099 and more. Imitated infants below 20 months: 980 and less."""
 
 FORCED_BRAIN_ML, FORCED_GIRTH_MM = 900.0, 480.0
 """Below both (or below the first where there is no skull) no adult is left: the run stops."""
 
-MOST_VEIN = 1.4
+MOST_VEIN = 1.3
 """Brightness of the straight sinus, white matter 1. Without contrast agent: 1.16 at most."""
 
 MOST_BRIGHT_ML = 3.0
