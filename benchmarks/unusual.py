@@ -248,7 +248,7 @@ def write(
     lines = ["# Words against the image, and what is no adult's structural scan", ""]
     lines += [describe_run(command, SEED), f"Commit {_commit()}.", ""]
     lines += ["## What is told", "", *_table_of_groups(rows), ""]
-    lines += ["Ranges: smallest to largest of those that could be measured.", ""]
+    lines += ["Ranges: smallest to largest of what could be measured.", ""]
     lines += ["## Words and image", "", *_table_of_words(rows, sequences), ""]
     lines += [
         f"'Sure' is a confidence of {SURE} or more: then the image overrules a name. 'Right name "
