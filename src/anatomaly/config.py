@@ -102,7 +102,7 @@ class DetectConfig:
     """Everything `detect` can be told.
 
     Attributes:
-        sequence: T1w, T2w, FLAIR, or `auto` (file name, then the image itself).
+        sequence: T1w, T2w, FLAIR, or `auto` (the image where it is sure, else the file name).
         device: `auto` takes CUDA, then Apple's MPS, then the CPU.
         threads: CPU threads of the networks; 0 leaves torch's choice.
         route: how the healthy anatomy is rebuilt: from `edges` (the method), from the

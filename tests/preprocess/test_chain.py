@@ -13,6 +13,7 @@ from anatomaly.errors import PreparationError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, apply_affine
 from anatomaly.native import brain_mask_native
 from anatomaly.preprocess import chain
+from anatomaly.preprocess.appearance import Appearance
 from anatomaly.preprocess.chain import prepare
 from anatomaly.preprocess.crop import crop_to_content
 from anatomaly.preprocess.quality import Fit, mask_dice
@@ -107,7 +108,8 @@ def test_slice_that_does_not_fit_is_told(make_phantom, monkeypatch):
 
 def test_sequence_is_read_from_the_image(prepared):
     assert prepared[2].sequence == "T2w"
-    assert prepared[2].trace.warnings == ()
+    (coarse,) = prepared[2].trace.warnings  # 2 mm along its finest axis, without skull
+    assert "no axis is finer than 2.0 mm" in coarse
 
 
 def test_summary_is_json_and_names_every_step_in_order(prepared):
@@ -122,6 +124,7 @@ def test_summary_is_json_and_names_every_step_in_order(prepared):
         "bias field of both hemispheres",
         "resampling",
         "normalisation",
+        "appearance",
         "sequence",
     ]
     assert said["quality"]["dice"] == pytest.approx(
@@ -235,9 +238,9 @@ def test_a_worse_second_try_does_not_cost_the_first(make_phantom, monkeypatch):
     assert prepare(Scan(volume, "phantom"), NO_BIAS).trace.quality["brain_ml"] == 1500
 
 
-@pytest.mark.parametrize("told", ["option", "hint"])
-def test_sequence_that_contradicts_the_image_is_used_with_a_warning(
-    make_phantom, monkeypatch, told
+@pytest.mark.parametrize(("told", "used"), [("option", "T1w"), ("hint", "T2w")])
+def test_option_wins_over_the_image_and_the_image_over_a_name(
+    make_phantom, monkeypatch, told, used
 ):
     volume, _ = make_phantom("T2w")
     _without_registration(monkeypatch)
@@ -245,8 +248,26 @@ def test_sequence_that_contradicts_the_image_is_used_with_a_warning(
         found = prepare(Scan(volume, "phantom"), NO_BIAS, sequence="T1w")
     else:
         found = prepare(Scan(volume, "phantom", sequence_hint="T1w"), NO_BIAS)
-    assert found.sequence == "T1w"
-    assert any("looks like T2w" in warning for warning in found.trace.warnings)
+    assert found.sequence == used
+    (warning,) = [one for one in found.trace.warnings if "looks like" in one]
+    assert "says T1w, the image looks like T2w" in warning and f"{used} was used" in warning
+
+
+def test_unusual_head_is_told_or_refused(make_phantom, monkeypatch):
+    volume, _ = make_phantom("T1w")
+    _without_registration(monkeypatch)
+    measured = Appearance(brain_ml=1400.0, finest_mm=1.0, cover_signal=0.05)
+    monkeypatch.setattr(chain, "measure_appearance", lambda *_, **__: measured)
+    told = prepare(Scan(volume, "phantom", sequence_hint="FLAIR"), NO_BIAS)
+    assert told.sequence == "FLAIR"  # the tissues of what may be a map decide nothing
+    assert any("skull and scalp (0.05" in warning for warning in told.trace.warnings)
+    (step,) = [step for step in told.trace.steps if step.name == "appearance"]
+    assert step.record == {"brain_ml": 1400.0, "finest_mm": 1.0, "cover_signal": 0.05}
+    measured = replace(measured, finest_mm=2.0)
+    with pytest.raises(PreparationError, match=r"echo-planar.*--force"):
+        prepare(Scan(volume, "phantom"), NO_BIAS)
+    forced = prepare(Scan(volume, "phantom"), replace(NO_BIAS, force=True))
+    assert any("echo-planar" in warning for warning in forced.trace.warnings)
 
 
 def test_trace_holds_no_second_copy_of_the_scan(prepared):

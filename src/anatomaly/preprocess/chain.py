@@ -12,6 +12,7 @@ import numpy as np
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import PreparationError
+from anatomaly.preprocess.appearance import Appearance, is_bare, measure_appearance
 from anatomaly.preprocess.bias_field import BiasField, correct_bias_field, room_around
 from anatomaly.preprocess.brain_extraction import (
     BrainExtraction,
@@ -27,6 +28,7 @@ from anatomaly.preprocess.checks import (
     doubts_about_volume,
     refusal_of,
 )
+from anatomaly.preprocess.coarse_head import place_coarse_head
 from anatomaly.preprocess.crop import Crop, crop_to_content, undo_crop
 from anatomaly.preprocess.fine_grid import coarsen, refine
 from anatomaly.preprocess.mirrored_field import mirror_bias_field
@@ -43,6 +45,7 @@ from anatomaly.preprocess.sequence import choose_sequence
 from anatomaly.preprocess.template import load_template
 from anatomaly.preprocess.trace import Step, Trace
 from anatomaly.preprocess.uneven_slices import doubts_about_slices
+from anatomaly.preprocess.unusual import find_doubts, shows_an_adult
 from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.types import Affine, Sequence, SequenceOption
 from anatomaly.volume import Scan, Volume
@@ -110,13 +113,17 @@ def prepare(
     _judge(brain, log, config.force)
     brain = _mirror_bias_field(brain, log)
     image, mask_template, normalisation = _bring_to_template(brain, log)
-    mask, bias_field = refine(brain.mask, brain.bias_field, content)
+    appearance = _look_at_head(shown, brain, mask_template, log)
     with log.step("sequence") as record:
+        trusted = shows_an_adult(appearance)
         chosen, confidence, doubt = choose_sequence(
-            sequence, scan.sequence_hint, image, mask_template
+            sequence, scan.sequence_hint, image, mask_template, trust_image=trusted
         )
         record |= {"sequence": chosen, "confidence": round(confidence, 3)}
         log.warnings += [doubt] if doubt else []
+    for unusual in find_doubts(appearance, chosen):
+        log.refuse(unusual.text, force=config.force or not unusual.is_great)
+    mask, bias_field = refine(brain.mask, brain.bias_field, content)
     trace = Trace(
         steps=tuple(log.steps),
         scan_grid=empty_grid(scan.volume.shape, scan.volume.affine),
@@ -296,6 +303,17 @@ def _bring_to_template(brain: _Brain, log: _Log) -> tuple[Volume, Volume, Normal
         image, normalisation = normalise_intensity(resampled, mask)
         record |= {"low": normalisation.low, "high": normalisation.high}
     return image, mask, normalisation
+
+
+def _look_at_head(volume: Volume, brain: _Brain, mask_template: Volume, log: _Log) -> Appearance:
+    """Measure what tells an adult's structural scan from others, see `unusual.py`."""
+    with log.step("appearance") as record:
+        affine = brain.registration.scanner_to_template
+        head = place_coarse_head(brain.corrected, mask_template, affine)
+        bare = brain.extraction.already_stripped or is_bare(volume, brain.mask)
+        appearance = measure_appearance(head, min(volume.spacing_mm), bare=bare)
+        record |= appearance.figures()
+    return appearance
 
 
 @dataclass

@@ -8,11 +8,14 @@ from anatomaly.preprocess.template import load_template
 from anatomaly.types import BoolArray, FloatArray, Sequence, SequenceOption
 from anatomaly.volume import Volume
 
-GREY_TO_WHITE = 0.13
-"""(white - grey) / (white - CSF): T1w scans have 0.22 to 0.5, FLAIR scans 0.05 or less."""
+GREY_TO_WHITE = 0.16
+"""(white - grey) / (white - CSF): T1w scans have 0.22 to 0.5, FLAIR scans 0.12 or less."""
 
 LEAST_CONFIDENCE = 0.2
 """Below, a guess is reported as a weak one."""
+
+SURE = 0.75
+"""From here the image decides against words: benchmarks/results/unusual.md counts the errors."""
 
 
 def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
@@ -43,15 +46,22 @@ def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
 
 
 def choose_sequence(
-    told: SequenceOption, hint: Sequence | None, image: Volume, brain_mask: Volume
+    told: SequenceOption,
+    hint: Sequence | None,
+    image: Volume,
+    brain_mask: Volume,
+    *,
+    trust_image: bool = True,
 ) -> tuple[Sequence, float, str | None]:
-    """Return what the user told, else the file's hint, else the guess.
+    """Return what the user told, else what the image surely is, else the hint, else the guess.
 
     Args:
         told: the option.
-        hint: what the file's name or description says.
+        hint: what the file's name or description says; it loses to an image that is sure.
         image: (160, 192, 160) in [0, 1], working grid.
         brain_mask: bool, same grid.
+        trust_image: False where the tissues may not look as in an adult's structural scan: then
+            a hint stands.
 
     Returns:
         The sequence, the confidence of the guess, and a warning where the guess disagrees with
@@ -59,19 +69,29 @@ def choose_sequence(
     """
     guess, confidence = guess_sequence(image, brain_mask)
     said = told if told != "auto" else hint
-    doubt = None
-    if said is None and confidence < LEAST_CONFIDENCE:
-        doubt = (
-            f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
-            "tell it with --sequence"
-        )
-    elif said not in (None, guess) and confidence >= LEAST_CONFIDENCE:
-        source = "the option" if told != "auto" else "the file's name or description"
-        doubt = (
-            f"{source} says {said}, the image looks like {guess} (confidence {confidence:.2f}); "
-            f"{said} was used"
-        )
-    return said or guess, confidence, doubt
+    if said is None:
+        return guess, confidence, _doubt_weak(guess, confidence)
+    image_decides = told == "auto" and trust_image and confidence >= SURE
+    used = guess if image_decides else said
+    if said == guess or confidence < LEAST_CONFIDENCE:
+        return used, confidence, None
+    source = "the option" if told != "auto" else "the file's name or description"
+    remedy = f"; if it is {said}, say so with --sequence {said}" if image_decides else ""
+    doubt = (
+        f"{source} says {said}, the image looks like {guess} (confidence {confidence:.2f}); "
+        f"{used} was used{remedy}"
+    )
+    return used, confidence, doubt
+
+
+def _doubt_weak(guess: Sequence, confidence: float) -> str | None:
+    """Return a warning where nothing was said and the image does not tell clearly."""
+    if confidence >= LEAST_CONFIDENCE:
+        return None
+    return (
+        f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
+        "tell it with --sequence"
+    )
 
 
 def _confidence(distance: float, sure: float) -> float:

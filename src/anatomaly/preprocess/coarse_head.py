@@ -1,0 +1,127 @@
+"""A whole head on a coarse grid in template space: what stands around the brain can be seen there.
+
+The working grid ends a few millimetres outside the brain and holds 0 there, so scalp, skull and
+air are looked at here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from anatomaly.preprocess.resample import empty_grid, resample
+from anatomaly.preprocess.template import load_template
+from anatomaly.types import Affine, BoolArray, FloatArray
+from anatomaly.volume import Volume
+
+SPACING_MM = 2.0
+SHAPE = (120, 140, 120)
+ORIGIN_MM = (-119.0, -157.0, -139.0)
+"""Of the first voxel in template mm: the box holds the largest head down to the mouth."""
+
+LEAST_PRIOR = 0.8
+"""Where a tissue's prior is above, most people have this tissue."""
+
+
+@dataclass(frozen=True)
+class CoarseHead:
+    """A head in template space on a grid of 2 mm, shape (120, 140, 120), axes RAS+.
+
+    Attributes:
+        image: float32, scanner units after the bias correction.
+        brain_mask: bool.
+        covered: bool, inside the scan's field of view.
+        scanner_to_template: (4, 4), scanner mm to template mm.
+    """
+
+    image: FloatArray
+    brain_mask: BoolArray
+    covered: BoolArray
+    scanner_to_template: Affine
+
+    @property
+    def native_mm(self) -> float:
+        """Length in the scan of one template mm, the mean over all directions."""
+        return float(np.abs(np.linalg.det(self.scanner_to_template[:3, :3])) ** (-1 / 3))
+
+
+class TissueRegions(NamedTuple):
+    """Where the template's tissues are on the coarse grid, all bool, and template mm.
+
+    Attributes:
+        fluid: CSF of ventricles and sulci.
+        grey: grey matter.
+        white: white matter.
+        places_mm: template x, y and z of each voxel, to be broadcast.
+    """
+
+    fluid: BoolArray
+    grey: BoolArray
+    white: BoolArray
+    places_mm: tuple[FloatArray, FloatArray, FloatArray]
+
+
+def coarse_grid() -> Volume:
+    """Return an empty volume (no memory) on the coarse grid."""
+    affine = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
+    affine[:3, 3] = ORIGIN_MM
+    return empty_grid(SHAPE, affine)
+
+
+def place_coarse_head(
+    volume: Volume, brain_mask_template: Volume, scanner_to_template: Affine
+) -> CoarseHead:
+    """Lay a head onto the coarse grid.
+
+    Args:
+        volume: scanner space, any unit.
+        brain_mask_template: bool, in template mm, any grid.
+        scanner_to_template: (4, 4), scanner mm to template mm.
+    """
+    grid = coarse_grid()
+    weight = brain_mask_template.with_data(brain_mask_template.data.astype(np.float32))
+    return CoarseHead(
+        image=resample(volume, grid, scanner_to_template).data,
+        brain_mask=resample(weight, grid).data > 0.5,
+        covered=_field_of_view(volume, grid, scanner_to_template),
+        scanner_to_template=scanner_to_template,
+    )
+
+
+def _field_of_view(volume: Volume, grid: Volume, scanner_to_template: Affine) -> BoolArray:
+    """Return which voxels of the grid lie inside the scan's box."""
+    to_voxel = np.linalg.inv(volume.affine) @ np.linalg.inv(scanner_to_template) @ grid.affine
+    inside = np.ones(grid.shape, dtype=bool)
+    axes = [np.arange(size, dtype=np.float32) for size in grid.shape]
+    for row, size in zip(to_voxel[:3].astype(np.float32), volume.shape, strict=True):
+        place = (row[0] * axes[0])[:, None, None] + (row[1] * axes[1])[None, :, None]
+        place = place + (row[2] * axes[2] + row[3])[None, None, :]
+        inside &= (place >= -0.5) & (place <= size - 0.5)
+    return inside
+
+
+@lru_cache(maxsize=1)
+def load_tissue_regions() -> TissueRegions:
+    """Return the template's tissues on the coarse grid, kept in memory."""
+    template = load_template()
+    grid = coarse_grid()
+    whole = template.brain_mask
+
+    def lay(prior: FloatArray) -> BoolArray:
+        return np.asarray(resample(whole.with_data(prior), grid).data > LEAST_PRIOR)
+
+    axes = [
+        (ORIGIN_MM[axis] + SPACING_MM * np.arange(SHAPE[axis], dtype=np.float32)).reshape(
+            [-1 if other == axis else 1 for other in range(3)]
+        )
+        for axis in range(3)
+    ]
+    return TissueRegions(
+        fluid=lay(template.cerebrospinal_fluid),
+        grey=lay(template.grey_matter.data),
+        white=lay(template.white_matter.data),
+        places_mm=(axes[0], axes[1], axes[2]),
+    )
