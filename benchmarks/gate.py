@@ -139,7 +139,7 @@ def drawn(task: Task) -> tuple[str, Fit]:
     image = nib.load(data_folder() / f"{task.about}.nii.gz")
     labels = np.asarray(image.dataobj).astype(int)
     inside = (labels > 0) & (labels < 500)
-    box = ndimage.find_objects(inside)[0]
+    box = ndimage.find_objects(inside.astype(np.uint8))[0]
     labels, inside = labels[box], inside[box]
     shift = np.eye(4)
     shift[:3, 3] = [part.start for part in box]
@@ -483,6 +483,8 @@ def main() -> None:
     missing = [task for task in wanted if task.name not in rows]
     with ProcessPoolExecutor(options.workers) as pool, KEPT.open("a") as file:
         for done in as_completed([pool.submit(measure, task) for task in missing]):
+            if done.exception():
+                pool.shutdown(wait=False, cancel_futures=True)
             row = done.result()
             rows[str(row["name"])] = row
             file.write(json.dumps(row) + "\n")

@@ -58,6 +58,16 @@ def test_size_is_measured_in_the_scans_mm_whatever_the_zero(scale, air):
     assert found.cover_signal == pytest.approx(0.9, abs=0.05)
 
 
+def test_part_of_a_brain_counts_as_the_whole_that_it_is_of():
+    head = _head()
+    whole = measure_appearance(head, 1.0, bare=True).brain_ml
+    upper = head.brain_mask & (load_tissue_regions().places_mm[2] > 10.0)  # half of it
+    part = CoarseHead(head.image, upper, head.covered, head.scanner_to_template)
+    assert measure_appearance(part, 1.0, bare=True).brain_ml < 0.55 * whole
+    found = measure_appearance(part, 1.0, bare=True, missing=0.5).brain_ml
+    assert found == pytest.approx(whole, rel=0.05)
+
+
 def test_head_without_scalp_has_no_cover_and_no_girth():
     found = measure_appearance(_head(scalp=0.04), 1.0, bare=False)
     assert found.cover_signal == pytest.approx(0.05, abs=0.03)

@@ -47,7 +47,7 @@ class Appearance:
     """What was measured; None where it cannot be (no skull in the scan, head cut off).
 
     Attributes:
-        brain_ml: volume of the brain mask with CSF, mL.
+        brain_ml: volume of the whole brain with CSF, mL, also where a part lies outside the scan.
         finest_mm: smallest voxel size of the scan.
         cover_signal: signal of skull and scalp over that of the brain; 0 is air, see
             `cover_signal`.
@@ -76,15 +76,19 @@ class Appearance:
         return {name: round(float(value), 3) for name, value in said.items()}
 
 
-def measure_appearance(head: CoarseHead, finest_mm: float, *, bare: bool) -> Appearance:
+def measure_appearance(
+    head: CoarseHead, finest_mm: float, *, bare: bool, missing: float = 0.0
+) -> Appearance:
     """Measure a head.
 
     Args:
         head: on the coarse grid.
         finest_mm: smallest voxel size of the scan.
         bare: True where the scan came without skull (`is_bare`): around the brain is nothing.
+        missing: share of the brain that the scan does not cover, 0 to 1.
     """
-    brain_ml = float(head.brain_mask.sum()) * (SPACING_MM * head.native_mm) ** 3 / 1000.0
+    seen_ml = float(head.brain_mask.sum()) * (SPACING_MM * head.native_mm) ** 3 / 1000.0
+    brain_ml = seen_ml / (1.0 - min(missing, 0.9))
     brightness = white_scale(head)
     veins = None if brightness is None else vein_brightness(head, brightness)
     bright = None if brightness is None else bright_ml(head, brightness)

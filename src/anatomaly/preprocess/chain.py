@@ -311,7 +311,9 @@ def _look_at_head(volume: Volume, brain: _Brain, mask_template: Volume, log: _Lo
         affine = brain.registration.scanner_to_template
         head = place_coarse_head(brain.corrected, mask_template, affine)
         bare = brain.extraction.already_stripped or is_bare(volume, brain.mask)
-        appearance = measure_appearance(head, min(volume.spacing_mm), bare=bare)
+        appearance = measure_appearance(
+            head, min(volume.spacing_mm), bare=bare, missing=brain.registration.fit.missing
+        )
         record |= appearance.figures()
     return appearance
 
