@@ -10,7 +10,9 @@ from pathlib import Path
 
 from anatomaly.types import SEQUENCES, Sequence
 
-_LABELS = {"lesion": "consensus", "tumour_labels": "drawn", "tumour_automatic": "automatic"}
+_LABELS = {"lesion": "drawn", "tumour_labels": "drawn", "tumour_automatic": "automatic"}
+_SOURCES = {"mslub": ("MS", "consensus"), "isbi2015": ("MS", "drawn")}
+"""First part of a patient's name: disease, and how `lesion` came about; others are gliomas."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ def list_cases(folder: Path) -> list[Case]:
         label = _find_label(patient)
         if label is None:
             continue
-        reference = _LABELS[label.name.removesuffix(".nii.gz")]
-        disease = "MS" if patient.name.startswith("mslub") else "glioma"
+        as_named = ("glioma", _LABELS[label.name.removesuffix(".nii.gz")])
+        disease, reference = _SOURCES.get(patient.name.split("_")[0], as_named)
         for sequence in SEQUENCES:
             scan = patient / f"{sequence}.nii.gz"
             if scan.is_file():

@@ -24,6 +24,6 @@ def test_names(write):
 
 def test_real_folder(data_folder):
     found = find_measured_cases(data_folder / "cases")
-    assert len(found.cases) == 15
-    assert len({case.person for case in found.cases}) == 7
+    assert len(found.cases) == 19
+    assert len({case.person for case in found.cases}) == 11
     assert found.problems == []

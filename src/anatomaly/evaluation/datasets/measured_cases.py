@@ -28,9 +28,9 @@ def find_measured_cases(folder: Path) -> Found:
 MEASURED_CASES = Dataset(
     name="cases",
     title="the cases of this project's figures",
-    holds="multiple sclerosis: 2, glioma: 5; T1w, T2w, FLAIR (15 scans), skull-stripped",
-    licence="CC BY (MSLUB), CC BY-NC-SA 3.0 CH (BraTS 2013), CC BY 3.0 (TCGA)",
-    apply="the providers of MSLUB, BraTS 2013 and TCGA (du_7294, fg_6692)",
+    holds="multiple sclerosis: 5, glioma: 6; T1w, T2w, FLAIR (19 scans), most skull-stripped",
+    licence="CC BY (MSLUB), CC BY-NC-SA 3.0 CH (BraTS 2013), CC BY 3.0 (TCGA), others: the providers",
+    apply="the providers of MSLUB, ISBI 2015, BraTS 2013 and 2017, TCGA (du_7294, fg_6692)",
     layout="mslub_patient19/FLAIR.nii.gz and mslub_patient19/lesion.nii.gz",
     find=find_measured_cases,
 )
