@@ -19,7 +19,7 @@ USUAL_DICE = 0.90
 """Overlap of the outlines where the scan covers them."""
 
 USUAL_OUTLINE_MARGIN = 0.03
-"""How much better the outline fits than the wrong way round."""
+"""How much better the outline fits than the wrong way round; of a part in proportion."""
 
 MOST_SHIFT_MM = 6.0
 """Farther off, the outline has a better place: two steps of the search or more."""
@@ -74,7 +74,7 @@ def refusal_of(fit: Fit) -> str | None:
             f"nothing inside looks like a brain (tissue agreement {fit.correlation:.2f}, at least "
             f"{LEAST_CORRELATION})"
         )
-    elif fit.outline_margin < USUAL_OUTLINE_MARGIN and _tissues_are_doubtful(fit):
+    elif _outline_is_doubtful(fit) and _tissues_are_doubtful(fit):
         reasons.append(
             f"neither outline (margin {fit.outline_margin:.2f}, at least {USUAL_OUTLINE_MARGIN}) "
             f"nor tissues (agreement {fit.correlation:.2f}, {fit.margin:.2f} times as well as "
@@ -93,7 +93,7 @@ def doubts_about(fit: Fit) -> str | None:
     doubts = []
     if fit.dice < USUAL_DICE:
         doubts.append(f"mask overlap (Dice) {fit.dice:.2f}, usual {USUAL_DICE} or more")
-    if fit.outline_margin < USUAL_OUTLINE_MARGIN:
+    if _outline_is_doubtful(fit):
         doubts.append(
             f"its outline fits hardly better than the wrong way round (by {fit.outline_margin:.2f},"
             f" usual {USUAL_OUTLINE_MARGIN} or more)"
@@ -117,6 +117,11 @@ def doubts_about(fit: Fit) -> str | None:
         f"the fit to the template is doubtful: {'; '.join(doubts)}; look whether the brain mask "
         "and the tissue map follow the scan before you believe a finding"
     )
+
+
+def _outline_is_doubtful(fit: Fit) -> bool:
+    """Tell whether the outline does not say which way round the brain lies."""
+    return fit.outline_margin < USUAL_OUTLINE_MARGIN * (1.0 - fit.missing)
 
 
 def _tissues_are_doubtful(fit: Fit) -> bool:
