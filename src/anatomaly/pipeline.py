@@ -107,7 +107,7 @@ class Detector:
         """Find what is abnormal in one scan.
 
         Args:
-            image: path of a NIfTI file or DICOM folder, a nibabel image, or a `Volume`.
+            image: path of a NIfTI file, DICOM folder or DICOM file, a nibabel image, or a `Volume`.
 
         Raises:
             ScanError: the scan cannot be used.
@@ -209,7 +209,7 @@ def detect(image: Image, **options: Any) -> Detection:
     """Find what is abnormal in one scan; `Detector` saves loading the weights for many.
 
     Args:
-        image: path of a NIfTI file or DICOM folder, a nibabel image, or a `Volume`.
+        image: path of a NIfTI file, DICOM folder or DICOM file, a nibabel image, or a `Volume`.
         options: fields of `DetectConfig`, for example sequence="FLAIR".
 
     Raises:

@@ -229,7 +229,7 @@ def test_dicom_results_of_other_files_are_refused_before_any_work(run, fake, tmp
     file.touch()
     result = run("detect", folder, file, "-o", tmp_path / "out", "--outputs", "dicom")
     assert result.exit_code == 2
-    assert "scan.nii.gz is no DICOM folder" in " ".join(result.output.split())
+    assert "scan.nii.gz is no DICOM;" in " ".join(result.output.split())
     assert fake.seen == [] and not (tmp_path / "out").exists()
 
 

@@ -126,8 +126,8 @@ def refuse_without_dicom(scans: list[Path]) -> None:
     files = [str(scan) for scan in scans if scan.is_file() and not is_dicom_file(scan)]
     if files:
         raise ConfigError(
-            f"--outputs dicom: {', '.join(files)} is no DICOM folder; results refer to DICOM "
-            "instances, so give the folder itself, or leave dicom out"
+            f"--outputs dicom: {', '.join(files)} is no DICOM; results refer to DICOM "
+            "instances, so give their folder or one of them, or leave dicom out"
         )
     require_highdicom()
 

@@ -25,7 +25,9 @@ def fill(
     scan: Annotated[
         Path,
         typer.Argument(
-            metavar="SCAN", show_default=False, help="NIfTI or similar file, DICOM folder."
+            metavar="SCAN",
+            show_default=False,
+            help="NIfTI or similar file, DICOM folder or file.",
         ),
     ],
     output: Annotated[

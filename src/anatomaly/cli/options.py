@@ -17,8 +17,8 @@ Scans = Annotated[
     typer.Argument(
         metavar="SCAN",
         show_default=False,
-        help="One or more NIfTI files (.nii, .nii.gz, .hdr with .img; also .mgz, .mgh) or folders "
-        "with one DICOM series each.",
+        help="One or more NIfTI files (.nii, .nii.gz, .hdr with .img; also .mgz, .mgh), folders "
+        "of DICOM, or one DICOM file for the series it is of.",
     ),
 ]
 Output = Annotated[
@@ -37,7 +37,7 @@ SequenceChoice = Annotated[
     SequenceOption,
     typer.Option(
         rich_help_panel=INPUT,
-        help="What the scans are; `auto`: by the file name (`_T1w`, `_T2w`, `_FLAIR`) or image.",
+        help="What the scans are; `auto`: the image where it is sure, else the name (`_T1w` ...).",
     ),
 ]
 OutputList = Annotated[
