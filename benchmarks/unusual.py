@@ -254,7 +254,7 @@ def write(
         f"'Sure' is a confidence of {SURE} or more: then the image overrules a name. 'Right name "
         "lost': the guess is wrong and sure. 'Wrong name kept': the guess is right and not sure.",
         "",
-        "Every scan: [unusual.csv](unusual.csv).",
+        "Every scan: `unusual.csv`.",
     ]
     (RESULTS / "unusual.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -103,11 +103,12 @@ class Detector:
             )
         return choice
 
-    def detect(self, image: Image) -> Detection:
+    def detect(self, image: Image, sequence: Sequence | None = None) -> Detection:
         """Find what is abnormal in one scan.
 
         Args:
             image: path of a NIfTI file, DICOM folder or DICOM file, a nibabel image, or a `Volume`.
+            sequence: what it is; None takes the option of the configuration.
 
         Raises:
             ScanError: the scan cannot be used.
@@ -117,7 +118,7 @@ class Detector:
         with clock.stage("read"):
             scan = _read(image)
         with clock.stage("prepare"):
-            prepared = prepare(scan, self.config.preprocess, self.config.sequence)
+            prepared = prepare(scan, self.config.preprocess, sequence or self.config.sequence)
         return self.detect_prepared(scan, prepared, clock)
 
     def detect_prepared(

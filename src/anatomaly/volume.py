@@ -73,6 +73,7 @@ class Scan:
         source: the file or folder that the user named; None for an image given in memory.
         header: NIfTI header to write results with (codes, units); None for a fresh one.
         sequence_hint: what file name, BIDS suffix or DICOM description say, if anything.
+        hint_is_timed: the acquisition's times (TR, TE, TI) say the same as the hint.
         warnings: repairs made while reading and doubts about the input, in plain sentences.
         metadata: plain JSON values worth keeping in the run manifest (DICOM series, SHA-256 ...).
         series_uid: SeriesInstanceUID of a DICOM series, to find its instances again; None for
@@ -87,3 +88,4 @@ class Scan:
     warnings: tuple[str, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     series_uid: str | None = None
+    hint_is_timed: bool = False

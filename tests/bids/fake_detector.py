@@ -105,7 +105,7 @@ class FakeDetector:
     def __init__(self):
         self.seen = []
 
-    def detect(self, path: Path) -> FakeDetection:
+    def detect(self, path: Path, sequence: str | None = None) -> FakeDetection:
         self.seen.append(path.name)
         if path.stat().st_size < 100:
             raise ScanError(f"{path}: broken")

@@ -113,6 +113,15 @@ def test_without_t1w_the_finest_is_the_reference(session, out):
     assert choose_reference(owns[1:]).bids.sequence == "FLAIR"
 
 
+def test_a_part_of_a_brain_is_no_reference_beside_a_whole_one(session, out):
+    t1w, flair = (read_own(scan, session, out) for scan in scans_to_fuse(session, out))
+    quality = {"preparation": {"quality": {"missing": 0.3}}}
+    part = replace(t1w, run=t1w.run | quality)
+    assert choose_reference([part, flair]).bids.sequence == "FLAIR"
+    worse = {"preparation": {"quality": {"missing": 0.4}}}
+    assert choose_reference([part, replace(flair, run=flair.run | worse)]).bids.sequence == "T1w"
+
+
 def test_files_and_page(session, out):
     scans, fused = fuse_all(session, out)
     assert not is_fused(scans, session, out)

@@ -77,7 +77,7 @@ def test_a_signal_leaves_nothing_behind(start, tmp_path: Path, name: str):
     process, child = start()
     assert len(list((tmp_path / "tmp").iterdir())) == 1
     process.send_signal(getattr(signal, name))
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 128 + getattr(signal, name)
     assert f"stopped by {name}" in said
     assert "Traceback" not in said
@@ -96,7 +96,7 @@ def test_what_a_kill_left_goes_when_the_next_run_starts(start, tmp_path: Path):
     process, _ = start()
     assert left not in list((tmp_path / "tmp").iterdir())
     process.terminate()
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert list((tmp_path / "tmp").iterdir()) == []
     assert not (tmp_path / "out").exists() or list((tmp_path / "out").iterdir()) == []
 

@@ -68,7 +68,7 @@ def _array(make: Callable[[], np.ndarray], spacing: float = 3.0) -> Callable[[Pa
 
 def _nan() -> np.ndarray:
     data = _head()
-    data[:30] = np.nan
+    data[np.random.default_rng(0).random(data.shape) < 0.05] = np.nan
     return data
 
 

@@ -151,6 +151,27 @@ def test_bare_is_what_has_one_value_around_the_brain():
     assert not is_bare(Volume(data, np.eye(4)), mask)
 
 
+def test_bare_is_also_what_a_spline_left_around_a_stripped_brain():
+    rng = np.random.default_rng(0)
+    mask = np.zeros((40, 40, 40), dtype=bool)
+    mask[10:30, 10:30, 10:30] = True
+    brain = np.where(mask, rng.normal(500, 80, mask.shape), rng.normal(0, 0.5, mask.shape))
+    stripped = Volume(brain.astype(np.float32), np.eye(4))
+    assert is_bare(stripped, stripped.with_data(mask))
+    head = np.where(mask, brain, 200 + rng.normal(0, 30, mask.shape)).astype(np.float32)
+    assert not is_bare(stripped.with_data(head), stripped.with_data(mask))
+
+
+def test_cover_does_not_grow_where_the_scan_ends(monkeypatch):
+    covered = np.ones(_head().image.shape, dtype=bool)
+    covered[:8] = covered[-8:] = False
+    z_scored = _head(air=-5.0, covered=covered)
+    image = np.where(covered, z_scored.image, 0.0)  # what resampling leaves outside
+    beyond = CoarseHead(image, z_scored.brain_mask, covered, z_scored.scanner_to_template)
+    found = measure_appearance(beyond, 1.0, bare=False)
+    assert found.cover_mm == pytest.approx(14.0, abs=2.0)
+
+
 def test_place_of_the_coarse_head_and_of_its_field_of_view():
     template = load_template()
     moved = np.eye(4)

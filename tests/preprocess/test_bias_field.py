@@ -74,9 +74,11 @@ def test_z_scored_scan_is_corrected_above_its_background(biased):
 def test_only_a_brain_alone_is_given_room(biased):
     clean, mask, _ = biased
     assert room_around(clean, mask) == ROOM_MM
-    air = np.abs(np.random.default_rng(4).normal(0, 3, clean.shape)).astype(np.float32)
+    air = np.abs(np.random.default_rng(4).normal(0, 40, clean.shape)).astype(np.float32)
     head = clean.with_data(np.where(mask.data, clean.data, 60 + air))
     assert room_around(head, mask) == 0
+    ringing = np.random.default_rng(5).normal(0, 0.3, clean.shape).astype(np.float32)
+    assert room_around(clean.with_data(clean.data + ringing), mask) == ROOM_MM  # of a spline
     shifted = clean.with_data(np.where(mask.data, clean.data / 100, -3.5).astype(np.float32))
     assert room_around(shifted, mask) == ROOM_MM
 

@@ -79,7 +79,7 @@ def test_empty_margins_change_nothing(prepared):
         for trace in (padded.trace, found.trace)
     )
     np.testing.assert_allclose(_inner(there), ours, atol=1e-4)
-    assert padded.trace.warnings == ()
+    assert padded.trace.warnings == found.trace.warnings
 
 
 def test_spikes_and_dead_voxels_change_little_and_are_told(prepared):
@@ -93,7 +93,7 @@ def test_spikes_and_dead_voxels_change_little_and_are_told(prepared):
     both = ndimage.binary_erosion(spoilt.brain_mask.data & found.brain_mask.data, iterations=2)
     difference = np.abs(spoilt.image.data - found.image.data)[both]
     assert difference.mean() < 0.01 and np.percentile(difference, 99) < 0.1
-    (said,) = spoilt.trace.warnings
+    (said,) = set(spoilt.trace.warnings) - set(found.trace.warnings)
     assert "-9000 to 60000" in said
 
 

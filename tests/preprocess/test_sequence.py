@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from anatomaly.preprocess.sequence import choose_sequence, guess_sequence
 from anatomaly.preprocess.template import load_template
@@ -41,6 +42,18 @@ def test_contrast_tells_the_sequence(expected, contrast):
 def test_a_large_lesion_does_not_change_the_guess(expected, lesion):
     image = _image(CONTRASTS[expected][0], lesion)
     assert guess_sequence(image, load_template().brain_mask)[0] == expected
+
+
+@pytest.mark.parametrize(("sequence", "white"), [("FLAIR", 0.9), ("T1w", 0.4)])
+def test_half_of_white_matter_diseased_does_not_overrule_a_right_name(sequence, white):
+    template = load_template()
+    contrast = {"FLAIR": (0.15, 0.6, 0.5), "T1w": (0.2, 0.6, 0.85)}[sequence]
+    image = _image(contrast)
+    depth = ndimage.distance_transform_edt(template.white_matter.data > 0.8)
+    inner = depth > np.median(depth[depth > 0])
+    ill = image.with_data(np.where(inner, white, image.data))
+    chosen, confidence, _ = choose_sequence("auto", sequence, ill, template.brain_mask)
+    assert chosen == sequence and confidence < 0.75
 
 
 def test_no_contrast_is_no_confidence():

@@ -66,7 +66,7 @@ def test_coarse_stripped_scan_is_told_but_not_a_coarse_t1w_or_head():
         ({"girth_mm": None, "brain_ml": 950.0}, "950 mL", False),
         ({"girth_mm": 450.0, "brain_ml": 750.0}, "750 mL", True),
         ({"girth_mm": 560.0, "brain_ml": 750.0}, "750 mL", False),  # a poor mask, not a child
-        ({"girth_mm": None, "cover_signal": None, "brain_ml": 750.0}, "750 mL", True),
+        ({"girth_mm": None, "cover_signal": None, "brain_ml": 750.0}, "750 mL", False),  # no CSF?
     ],
 )
 def test_small_head_is_told(changed, said, great):

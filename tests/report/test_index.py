@@ -86,7 +86,7 @@ def test_unusual_preparation_stands_out(result, tmp_path):
     run["preparation"]["quality"]["correlation"] = 0.05
     (folder / "run.json").write_text(json.dumps(run))
     entry = read_entry(folder, tmp_path)
-    assert entry.group == "look" and "0.30" in entry.reasons[0]
+    assert entry.group == "look" and "0.05" in entry.reasons[0]
 
 
 def test_link_and_thumbnail(result, tmp_path):

@@ -183,7 +183,7 @@ def test_how_much_healthy_scans_have(content, ml, said):
 def test_doubtful_preparation_is_said(content):
     run = content().run
     assert not answer(run, []).is_doubtful
-    run["preparation"]["quality"]["dice"] = 0.9
+    run["preparation"]["quality"]["dice"] = 0.85
     said = answer(run, [])
     assert [line.is_usual for line in said.quality] == [True, False, True, True]
     assert said.is_doubtful

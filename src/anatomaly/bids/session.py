@@ -20,6 +20,7 @@ from anatomaly.bids.dataset import Derivatives
 from anatomaly.bids.derivatives import is_finished
 from anatomaly.errors import ScanError
 from anatomaly.geometry import apply_affine
+from anatomaly.preprocess.checks import USUAL_MISSING
 from anatomaly.preprocess.register_rigid import nearest_rigid, register_rigid
 from anatomaly.preprocess.resample import resample
 from anatomaly.reopen import read_run, read_volume
@@ -127,9 +128,21 @@ def read_own(scan: BidsScan, session: BidsSession, out: Derivatives) -> OwnResul
 
 
 def choose_reference(owns: list[OwnResult]) -> OwnResult:
-    """Return the T1w scan, else the one whose longest voxel side is the shortest."""
+    """Return the T1w scan, else the one whose longest voxel side is the shortest.
+
+    A scan that lacks part of the brain is taken only where every other one lacks as much: outside
+    the reference the session's map holds nothing.
+    """
+    whole = [own for own in owns if _missing(own) <= USUAL_MISSING]
+    owns = whole or [min(owns, key=_missing)]
     t1w = [own for own in owns if own.bids.sequence == "T1w"]
     return t1w[0] if t1w else min(owns, key=lambda own: float(own.scan.volume.spacing_mm.max()))
+
+
+def _missing(own: OwnResult) -> float:
+    """Return which share of the brain lies outside a scan, as its preparation found."""
+    quality = own.run.get("preparation", {}).get("quality", {})
+    return float(quality.get("missing", 0.0))
 
 
 def fuse(owns: list[OwnResult], min_lesion_mm3: float, atlas: Atlas | None = None) -> Fused:

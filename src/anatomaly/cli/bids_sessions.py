@@ -96,7 +96,9 @@ class SessionWorker:
         if self.detector is None:
             raise RuntimeError("load() comes before do() where scans are to do")
         refuse_unfetched(scan.path)
-        detection = self.detector.detect(scan.path)
+        detection = self.detector.detect(
+            scan.path, scan.sequence
+        )  # the suffix is the data set's word
         for warning in detection.warnings:
             self.display.line(f"{shown(scan.name)}: warning: {warning}", style="yellow")
         withdraw_session(session, self.out)

@@ -12,6 +12,8 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
 from anatomaly.preprocess.coarse_head import SPACING_MM, CoarseHead, load_tissue_regions
+from anatomaly.preprocess.crop import MOST_SPREAD
+from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
@@ -105,7 +107,7 @@ def measure_appearance(
 
 
 def is_bare(volume: Volume, brain_mask: Volume) -> bool:
-    """Return whether all around the brain there is one value: the skull was taken out before.
+    """Return whether all around the brain there is (nearly) one value: the skull was taken out.
 
     Args:
         volume: as it was scanned, before any correction, any unit.
@@ -115,7 +117,8 @@ def is_bare(volume: Volume, brain_mask: Volume) -> bool:
     outside = volume.data[step][~brain_mask.data[step]]
     if outside.size == 0:
         return True
-    return bool(np.mean(outside == np.median(outside)) > ONE_VALUE)
+    width = MOST_SPREAD * find_usual_range(volume.data).width
+    return bool(np.mean(np.abs(outside - np.median(outside)) <= width) > ONE_VALUE)
 
 
 def cover_signal(head: CoarseHead, distance: FloatArray, air: float) -> float | None:
@@ -149,7 +152,7 @@ def cover_signal(head: CoarseHead, distance: FloatArray, air: float) -> float | 
 def find_head(head: CoarseHead, air: float) -> BoolArray:
     """Return where the head is: the brain and what has a fifth of its signal, holes filled."""
     brain = float(np.median(head.image[head.brain_mask])) - air
-    bright = (head.image - air > HEAD_LEVEL * brain) | head.brain_mask
+    bright = ((head.image - air > HEAD_LEVEL * brain) & head.covered) | head.brain_mask
     closed = ndimage.binary_closing(np.pad(bright, 4), iterations=4)[4:-4, 4:-4, 4:-4]
     for level in range(closed.shape[2]):
         closed[:, :, level] = ndimage.binary_fill_holes(closed[:, :, level])

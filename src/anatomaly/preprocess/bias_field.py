@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from anatomaly.errors import PreparationError
+from anatomaly.preprocess.crop import MOST_SPREAD
 from anatomaly.preprocess.niimath import read_nifti, run_niimath, write_nifti
-from anatomaly.preprocess.usual_range import background_value
+from anatomaly.preprocess.usual_range import background_value, find_usual_range
 from anatomaly.temporary import temporary_folder
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
@@ -96,7 +97,8 @@ def room_around(volume: Volume, brain_mask: Volume) -> float:
         volume: cropped to its content.
         brain_mask: bool, same grid.
     """
-    there = np.count_nonzero(volume.data != background_value(volume.data))
+    away = np.abs(volume.data - np.float32(background_value(volume.data)))
+    there = np.count_nonzero(away > MOST_SPREAD * find_usual_range(volume.data).width)
     alone = np.count_nonzero(brain_mask.data) >= BRAIN_ALONE_FROM * there
     return ROOM_MM if alone else 0.0
 

@@ -115,7 +115,7 @@ def prepare(
     image, mask_template, normalisation = _bring_to_template(brain, log)
     appearance = _look_at_head(shown, brain, mask_template, log)
     with log.step("sequence") as record:
-        trusted = shows_an_adult(appearance)
+        trusted = shows_an_adult(appearance) and not scan.hint_is_timed
         chosen, confidence, doubt = choose_sequence(
             sequence, scan.sequence_hint, image, mask_template, trust_image=trusted
         )

@@ -17,6 +17,15 @@ LEAST_CONFIDENCE = 0.2
 SURE = 0.75
 """From here the image decides against words: benchmarks/results/unusual.md counts the errors."""
 
+UNSURE = 0.7
+"""Confidence where a quarter of white matter is surely as in FLAIR and another as in T1w."""
+
+_SURELY = 0.06
+"""That far from `GREY_TO_WHITE` no ordinary scan of the other sequence is."""
+
+LEAST_PRIOR = 0.8
+"""Where a tissue's prior is above, most people have this tissue."""
+
 
 def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
     """Tell T1w, T2w and FLAIR apart by their tissues.
@@ -42,7 +51,22 @@ def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
         return "T2w", _confidence(above, 0.2)
     contrast = (white - grey) / max(white - fluid, 1e-6)
     certain = min(_confidence(-above, 0.1), _confidence(contrast - GREY_TO_WHITE, 0.08))
+    if _white_matter_disagrees(image, inside, grey, fluid):
+        certain = min(certain, UNSURE)
     return ("T1w" if contrast > GREY_TO_WHITE else "FLAIR"), certain
+
+
+def _white_matter_disagrees(image: Volume, inside: BoolArray, grey: float, fluid: float) -> bool:
+    """Tell whether a quarter of white matter looks as in T1w and another as in FLAIR.
+
+    Confluent lesions turn half of the white matter bright in FLAIR and dark in T1w.
+    """
+    values = image.data[inside & (load_template().white_matter.data > LEAST_PRIOR)]
+    if not values.size:
+        return True
+    low, high = (float(v) for v in np.percentile(values, (25.0, 75.0)))
+    dark, bright = ((v - grey) / max(v - fluid, 1e-6) for v in (low, high))
+    return dark < GREY_TO_WHITE - _SURELY and bright > GREY_TO_WHITE + _SURELY
 
 
 def choose_sequence(
@@ -101,5 +125,5 @@ def _confidence(distance: float, sure: float) -> float:
 
 def _median_where(image: Volume, inside: BoolArray, prior: FloatArray) -> float:
     """Return the median intensity where a tissue's prior is above 0.8."""
-    values = image.data[inside & (prior > 0.8)]
+    values = image.data[inside & (prior > LEAST_PRIOR)]
     return float(np.median(values)) if values.size else 0.0

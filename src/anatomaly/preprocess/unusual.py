@@ -32,7 +32,8 @@ LEAST_BRAIN_ML = 1000.0
 """With CSF. Adults: 1099 and more. Imitated infants below 20 months: 980 and less."""
 
 FORCED_BRAIN_ML, FORCED_GIRTH_MM = 900.0, 480.0
-"""Below both (or below the first where there is no skull) no adult is left: the run stops."""
+"""Below both no adult is left: the run stops. Volume alone never stops it: masks without CSF, and
+atrophy, make brains as small."""
 
 MOST_VEIN = 1.3
 """Brightness of the straight sinus, white matter 1. Without contrast agent: 1.16 at most."""
@@ -123,7 +124,7 @@ def doubt_about_age(appearance: Appearance) -> Doubt | None:
         marks.append(f"a brain of {brain_ml:.0f} mL, adults {LEAST_BRAIN_ML:.0f} and up")
     if not marks:
         return None
-    great = brain_ml < FORCED_BRAIN_ML and (girth is None or girth < FORCED_GIRTH_MM)
+    great = girth is not None and girth < FORCED_GIRTH_MM and brain_ml < FORCED_BRAIN_ML
     text = (
         f"the head is small for an adult ({'; '.join(marks)}): if this is a child, white matter "
         "that is not yet myelinated is coloured as a lesion; the networks know adults only"

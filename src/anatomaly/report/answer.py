@@ -13,20 +13,24 @@ Row = Mapping[str, str]
 
 QUALITY = {
     "brain_ml": ("brain volume", "mL", "healthy adults: 1000 to 1900 mL"),
-    "dice": ("overlap with the template", "", "good scans: 0.92 and more"),
-    "outline_margin": ("outline against the wrong way round", "", "good scans: 0.05 and more"),
-    "correlation": ("tissue agreement with the template", "", "good scans: 0.10 and more"),
-    "margin": ("tissues against the wrong way round", "times", "good scans: 1.5 and more"),
+    "dice": ("overlap with the template", "", "good scans: 0.90 and more"),
+    "outline_margin": ("outline against the wrong way round", "", "good scans: 0.03 and more"),
+    "correlation": ("tissue agreement with the template", "", "good scans: 0.06 and more"),
+    "margin": ("tissues against the wrong way round", "times", "good scans: 1.3 and more"),
+    "shift_mm": ("a better place of the outline", "mm away", "good scans: 4 and less"),
+    "stretch": ("largest by smallest scale", "", "good scans: 1.45 and less"),
     "missing": ("share of the brain outside the scan", "", "whole scans: 0.03 and less"),
 }
 """Figures of the preparation: name, unit, what is usual (docs/decisions/0002)."""
 
 _GOOD = {
     "brain_ml": (1000.0, 1900.0),
-    "dice": (0.92, 1.0),
-    "outline_margin": (0.05, 1.0),
-    "correlation": (0.1, 1.0),
-    "margin": (1.5, float("inf")),
+    "dice": (0.9, 1.0),
+    "outline_margin": (0.03, 1.0),
+    "correlation": (0.06, 1.0),
+    "margin": (1.3, float("inf")),
+    "shift_mm": (0.0, 6.0),
+    "stretch": (1.0, 1.45),
     "missing": (0.0, 0.03),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +72,13 @@ def read_scan(path: str | Path) -> Scan:
     sidecar, doubts = read_sidecar(path)
     doubts += modality_warnings(sidecar.get("Modality"), str(path))
     name = scan_name(path)
-    hint = sequence_from_name(name) or sequence_from_timing(sidecar)
+    timing = sequence_from_timing(sidecar)
+    hint = sequence_from_name(name) or timing
     doubts += _contrast_warnings(name, sidecar)
     metadata = {"file": path.name, "sha256": sha256_of(files_of(path))}
     stored = read_nifti(path).with_warnings(*doubts)
-    return _join(stored, name, path, str(path), hint, metadata)
+    scan = _join(stored, name, path, str(path), hint, metadata)
+    return replace(scan, hint_is_timed=timing is not None and timing == hint)
 
 
 def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = "scan") -> Scan:
@@ -140,15 +143,13 @@ def _read_dicom(path: Path) -> Scan:
         what = f"{path} ({series.label})"
         stored = read_nifti(series.path)
         scan = _join(stored, scan_name(path), path, what, series.sequence, metadata)
-    return Scan(
-        volume=scan.volume,
-        name=scan.name,
+        timing = sequence_from_timing(series.summary.get("dicom_series", {}))
+    return replace(
+        scan,
         source=path,
-        header=scan.header,
-        sequence_hint=scan.sequence_hint,
         warnings=(*series.warnings, *doubts, *scan.warnings),
-        metadata=scan.metadata,
         series_uid=series.uid,
+        hint_is_timed=timing is not None and timing == scan.sequence_hint,
     )
 
 
