@@ -83,6 +83,8 @@ from anatomaly.scan.sequence_hint import (
         ("T1W3D", "T1w"),
         ("sT1W_3D_TFE", "T1w"),
         ("T1MPRAGE", "T1w"),
+        ("t1w3dtfe", "T1w"),
+        ("3DT1", "T1w"),
         ("T1postcontrast", "T1w"),
         ("T1PostGd", "T1w"),
         ("T1TSEpreGd", "T1w"),

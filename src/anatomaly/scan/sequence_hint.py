@@ -18,25 +18,25 @@ _FLAIR = re.compile(
     r"flair|dark[^a-z0-9]*fluid|" + _EDGE_L + r"(?:tirm|da[^a-z0-9]?fl|t2f)" + _EDGE_R
 )
 _KIND = (
-    r"(?:[23]d|(?:tse|fse|ssfse|haste|blade|propeller|se|space|spc|cube|vista)(?:[23]d)?|"
+    r"(?:[23]d|(?:[23]d)?(?:tse|fse|ssfse|haste|blade|propeller|se|space|spc|cube|vista)(?:[23]d)?|"
     r"fs|sag|cor|tra|ax)"
 )
 """What may stand after `t1`, `t1w`, `t2` or `t2w` in one word with it."""
-_T1_KIND = rf"(?:{_KIND}|(?:tfe|ffe|fl|flash|vibe|gre|ir|mpr|mprage)(?:[23]d)?)"
+_T1_KIND = rf"(?:{_KIND}|(?:[23]d)?(?:tfe|ffe|fl|flash|vibe|gre|ir|mpr|mprage)(?:[23]d)?)"
 _T1_AGENT = (
     r"(?:n|nativ|c|ce|\+c|gd|km|"
     r"(?:pre|post)(?:c|ce|con|contrast|contraste|kontrast|gd|gad|gado|km)?)"
 )
 _T1 = re.compile(
     _EDGE_L
-    + rf"(?:s?t1(?:w|wi)?{_T1_KIND}?{_T1_AGENT}?|ct1|unit1)"
+    + rf"(?:(?:s|[23]d)?t1(?:w|wi)?{_T1_KIND}?{_T1_AGENT}?|ct1|unit1)"
     + _EDGE_R
     + r"|mp2?rage|"
     + _EDGE_L
     + r"(?:f?spgr|bravo|tfl3d)"
 )
 _T2_STAR = re.compile(_EDGE_L + r"t2[^a-z0-9]?(?:\*|star)|" + _EDGE_L + r"(?:swi|swan)" + _EDGE_R)
-_T2 = re.compile(_EDGE_L + rf"s?t2(?:w|wi)?{_KIND}?" + _EDGE_R)
+_T2 = re.compile(_EDGE_L + rf"(?:s|[23]d)?t2(?:w|wi)?{_KIND}?" + _EDGE_R)
 _MEASURED_MAP = re.compile(_EDGE_L + r"t[12][^a-z0-9]?(?:map|rho)")
 _WORD = rf"(?:t[12](?:w|wi)?{_KIND}?|flair)"
 _RELATION = (
