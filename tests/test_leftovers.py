@@ -27,6 +27,40 @@ def test_locked_folder_is_in_use_until_the_lock_goes(unfinished: Path):
     assert is_stale(unfinished)
 
 
+def test_a_locked_folder_is_in_use_however_old(unfinished: Path):
+    """A job may have been suspended for days."""
+    lock = hold_lock(unfinished)
+    os.utime(unfinished, (time.time() - 900_000, time.time() - 900_000))
+    assert lock is not None
+    assert not is_stale(unfinished)
+    os.close(lock)
+    assert is_stale(unfinished)
+
+
+@pytest.mark.parametrize(("age", "stale"), [(10, False), (90_000, True)])
+def test_age_decides_where_a_folder_cannot_be_locked(
+    unfinished: Path, monkeypatch: pytest.MonkeyPatch, age: float, stale: bool
+):
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    os.utime(unfinished, (time.time() - age, time.time() - age))
+    monkeypatch.setattr(leftovers.os, "open", refuse)
+    assert is_stale(unfinished) is stale
+
+
+@pytest.mark.parametrize(("age", "stale"), [(10, False), (90_000, True)])
+def test_age_decides_where_the_file_system_knows_no_locks(
+    unfinished: Path, monkeypatch: pytest.MonkeyPatch, age: float, stale: bool
+):
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    os.utime(unfinished, (time.time() - age, time.time() - age))
+    monkeypatch.setattr(leftovers.fcntl, "flock", refuse)
+    assert is_stale(unfinished) is stale
+
+
 def test_fresh_empty_folder_is_given_time_to_be_locked(tmp_path: Path):
     assert not is_stale(tmp_path)
     os.utime(tmp_path, (time.time() - 100, time.time() - 100))

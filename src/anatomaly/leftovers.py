@@ -38,20 +38,25 @@ def hold_lock(folder: Path) -> int | None:
 
 
 def is_stale(folder: Path) -> bool:
-    """Return whether nobody works in an unfinished folder: not locked, or a day old."""
+    """Return whether nobody works in an unfinished folder: its lock is free.
+
+    However old it is: a job may have been suspended. Age tells only where it cannot be locked.
+    """
     try:
         age = time.time() - folder.stat().st_mtime
-        if age > STALE_SECONDS:
-            return True
         if age < _EMPTY_STALE_SECONDS and not any(folder.iterdir()):
             return False  # its owner may be about to lock it
-        handle = hold_lock(folder)
     except OSError:
         return False
-    if handle is None:
-        return False
-    os.close(handle)
-    return True
+    try:
+        handle = hold_lock(folder)
+        if handle is not None:
+            os.close(handle)
+            return True
+        held = fcntl is not None and _is_held(folder)
+    except OSError:
+        held = False
+    return not held and age > STALE_SECONDS
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydicom import config, dcmread
+from pydicom import Dataset, config, dcmread, dcmwrite
 from pydicom.uid import generate_uid
 
+from anatomaly.dicom_results.pixel_check import check_pixels
 from anatomaly.dicom_results.source import source_frames
 from anatomaly.errors import DicomError
 from anatomaly.scan.read import read_scan, scan_from_image
@@ -45,6 +46,16 @@ def test_other_series_and_other_files_in_the_folder_play_no_part(make_head, tmp_
     images = source_frames(scan).images
     assert {image.SeriesInstanceUID for image in images} == {head.uids[1]}
     assert len(images) == head.size[2]
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_instances_without_preamble_are_found(folder, by_name):
+    for path in folder.iterdir():
+        dcmwrite(path, Dataset(dcmread(path)), implicit_vr=True, little_endian=True)
+    scan = read_scan(next(folder.iterdir()) if by_name else folder)
+    source = source_frames(scan)
+    assert len(source.images) == scan.volume.shape[2]
+    check_pixels(source, scan)
 
 
 def test_an_instance_that_lies_there_twice_is_taken_once(make_head, tmp_path):

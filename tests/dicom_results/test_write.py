@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from highdicom.sr import srread
-from pydicom import config, dcmread
+from pydicom import Dataset, config, dcmread, dcmwrite
 
 from anatomaly.dicom_results.write import require_highdicom, write_dicom_results
 from anatomaly.errors import DicomError
@@ -80,6 +80,16 @@ def test_headers_that_scanners_write(found, change):
     assert len(segmentation.SegmentSequence) == 3
     source = dcmread(next(result.case.folder.iterdir()))
     assert segmentation.PatientName == source.get("PatientName", "")
+
+
+def test_instances_without_preamble_get_their_results(make_head, find, tmp_path):
+    head = make_head()
+    folder, out = head.write(tmp_path / "series"), tmp_path / "out"
+    for path in folder.iterdir():
+        dcmwrite(path, Dataset(dcmread(path)), implicit_vr=True, little_endian=True)
+    out.mkdir()
+    find(head, folder, out, 0.625)
+    assert {path.name for path in out.iterdir()} == FILES
 
 
 def test_enhanced_with_shared_groups(found, make_head):

@@ -21,7 +21,7 @@ from anatomaly.errors import ScanError
 from anatomaly.leftovers import hold_lock
 from anatomaly.scan import dicom
 from anatomaly.scan.conversion import sidecar_of
-from anatomaly.scan.instances import one_file_a_series
+from anatomaly.scan.instances import is_dicom_file, one_file_a_series
 from anatomaly.scan.read import read_scan
 
 
@@ -199,6 +199,40 @@ def test_a_dicom_file_stands_for_its_series(study):
     assert scan.volume.shape == study.SIZE
     other = read_scan(study.folder / "s05_020.dcm")
     assert other.metadata["sha256"] == scan.metadata["sha256"]
+
+
+def without_preamble(path: Path) -> None:
+    """Write a file as old senders do: the data set alone, no preamble, no file meta group."""
+    image = dcmread(path)
+    pydicom.dcmwrite(path, pydicom.Dataset(image), implicit_vr=True, little_endian=True)
+
+
+def test_a_dicom_file_without_preamble_stands_for_its_series(study):
+    study.add(4, "T1 MPRAGE")
+    with_preamble = read_scan(study.folder / "s04_000.dcm")
+    for path in study.folder.iterdir():
+        without_preamble(path)
+    named = study.folder / "s04_000.dcm"
+    named = named.rename(study.folder / "IM0001")
+    assert named.read_bytes()[128:132] != b"DICM"
+    assert is_dicom_file(named)
+    scan = read_scan(named)
+    np.testing.assert_array_equal(scan.volume.data, with_preamble.volume.data)
+    np.testing.assert_allclose(scan.volume.affine, with_preamble.volume.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes", b"\x08\x00 something that starts as DICOM may" * 9),
+        ("head.img", b"\x08\x00" * 400),
+        ("head.nii.gz", b"\x1f\x8b" + bytes(400)),
+        ("empty", b""),
+    ],
+)
+def test_other_files_are_no_dicom(tmp_path: Path, name: str, content: bytes):
+    (tmp_path / name).write_bytes(content)
+    assert not is_dicom_file(tmp_path / name)
 
 
 def test_files_of_one_series_stand_for_it_once(study, tmp_path):

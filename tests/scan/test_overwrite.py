@@ -96,3 +96,23 @@ def test_a_scan_of_a_dicom_file_becomes_float32(study, tmp_path):
     filled = nib.load(out).get_fdata()
     assert filled[5, 5, 5] == 7
     np.testing.assert_allclose(filled[~region], scan.volume.data[~region])
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "nii"])
+def test_a_form_found_wrong_is_not_written_back(ending, tmp_path):
+    """A sform of 1 mm beside a right qform: who reads the result must not fall for it."""
+    image = head(np.int16)
+    right = np.diag([-3.0, 3.0, 4.0, 1.0])
+    image.header.set_qform(right, 1)
+    image.header.set_sform(np.eye(4), 1)
+    wrong = nib.Nifti1Image(np.asanyarray(image.dataobj), None, image.header)
+    nib.save(wrong, tmp_path / f"x.{ending}")
+    scan = read_scan(tmp_path / f"x.{ending}")
+    assert any("the qform is used" in warning for warning in scan.warnings)
+    out = tmp_path / f"filled.{ending}"
+    write_replaced(out, scan, scan.volume, np.zeros(SHAPE, bool))
+    filled = nib.load(out)
+    np.testing.assert_allclose(filled.affine, right, atol=1e-4)
+    assert (int(filled.header["sform_code"]), int(filled.header["qform_code"])) == (0, 1)
+    assert bytes(filled.header["descrip"]).startswith(b"the scanner's own words")
+    np.testing.assert_array_equal(stored(filled), stored(wrong))

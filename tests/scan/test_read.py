@@ -61,6 +61,20 @@ def test_folder_of_images_says_to_give_the_file(tmp_path: Path, name: str):
         read_scan(tmp_path / "in")
 
 
+def test_unreadable_file_without_known_ending_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "scan.xyz"
+    path.write_bytes(b"?")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ScanError, match=r"scan\.xyz: cannot be read \(Permission denied\)"):
+        read_scan(path)
+
+
 def test_sidecar_gives_sequence_and_modality(save: Save, head: np.ndarray):
     path = save(head, "head.nii.gz")
     sidecar = path.with_name("head.json")

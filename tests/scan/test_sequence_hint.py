@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from anatomaly.scan.sequence_hint import (
+    contrast_agent_from_fields,
     contrast_agent_from_name,
     contrast_agent_said,
     sequence_from_name,
@@ -69,6 +70,33 @@ from anatomaly.scan.sequence_hint import (
         ("T2rho", None),
         ("patient_T10", None),
         ("", None),
+        ("T2_SPACE_FLAIR", "FLAIR"),
+        ("t2_spc_flair_sag_p2_iso", "FLAIR"),
+        ("T2 SPACE DARK-FLUID FLAIR", "FLAIR"),
+        ("t2_space_dark-fluid_sag_p2_iso", "FLAIR"),
+        ("t2_spc_da-fl_sag_p2_iso", "FLAIR"),
+        ("FLAIR_SPACE_T2", "FLAIR"),
+        ("T2w_space-FLAIR", None),
+        ("t1_space_sag", "T1w"),
+        ("T1TSE", "T1w"),
+        ("T1SE", "T1w"),
+        ("T1W3D", "T1w"),
+        ("sT1W_3D_TFE", "T1w"),
+        ("T1MPRAGE", "T1w"),
+        ("t1w3dtfe", "T1w"),
+        ("3DT1", "T1w"),
+        ("T1postcontrast", "T1w"),
+        ("T1PostGd", "T1w"),
+        ("T1TSEpreGd", "T1w"),
+        ("T2TSE", "T2w"),
+        ("T2SE", "T2w"),
+        ("T2W3D", "T2w"),
+        ("sT2W_TSE", "T2w"),
+        ("sT2W_FLAIR", "FLAIR"),
+        ("T2FFE", None),
+        ("T1TSE_T2TSE", None),
+        ("flair_to_T1TSE", None),
+        ("T1secret", None),
     ],
 )
 def test_names(name: str, sequence: str | None):
@@ -153,6 +181,11 @@ def test_timing(repetition, echo, inversion, scanning, sequence):
         "T1 m. KM",
         "patient-t1-c",
         "T1 injecté",
+        "T1postcontrast",
+        "T1PostGd",
+        "T1wPostGad",
+        "FLAIRpostGd",
+        "T1TSEpostKM",
     ],
 )
 def test_contrast_agent(text: str):
@@ -229,6 +262,14 @@ def test_contrast_agent(text: str):
         "w and w/o gad",
         "NON CONTRAST",
         "w/out contrast",
+        "no contrast agent",
+        "without gadolinium contrast agent",
+        "with and without contrast agent",
+        "T1precontrast",
+        "T1PreGd",
+        "T1w/o contrast",
+        "T1postop",
+        "kein KM",
     ],
 )
 def test_no_contrast_agent(text: str):
@@ -239,3 +280,35 @@ def test_without_both_or_silent_about_contrast_agent():
     assert contrast_agent_said("T1 W/O CONTRAST") is False
     assert contrast_agent_said("BRAIN W/WO CONTRAST") is None
     assert contrast_agent_said("T1 MPRAGE") is None
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "NO CONTRAST", "No contrast agent", "NONE", "None given", "NONE ADMINISTERED", "W/O",
+        "Without contrast", "0 ml", "0.0ML", "0cc", "0", "0.0", "Unknown", "UNKNOWN.", "not given",
+        "Contrast not administered", "Gadavist: none given", "MAGNEVIST 0 ML", "contrast: none",
+        "Contrast agent: none", "N/A", "not applicable", "No IV contrast", "NO.", "--", "?", "",
+        "kein KM", "nicht gegeben", "sans injection", "['NONE', 'NONE']", "no gadolinium was given",
+    ],
+)  # fmt: skip
+def test_tags_that_deny_an_agent(tag: str):
+    assert not contrast_agent_from_fields(["T1"], {"ContrastBolusAgent": tag})
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "GADAVIST", "Gadovist 1.0 mmol/ml", "7.5 ml Prohance", "10 ML", "YES", "Gd-BOPTA",
+        "0.1 mmol/kg gadobutrol", "CONTRAST", "Vueway 10cc, no reaction", "Gadavist 0.5 ml", "GBCA",
+    ],
+)  # fmt: skip
+def test_tags_that_name_an_agent(tag: str):
+    assert contrast_agent_from_fields(["T1"], {"ContrastBolusAgent": tag})
+
+
+def test_an_agent_unknown_in_one_tag_may_stand_in_the_other():
+    fields = {"ContrastBolusAgent": "Unknown", "ContrastBolusIngredient": "GADOLINIUM"}
+    assert contrast_agent_from_fields(["T1"], fields)
+    fields["ContrastBolusAgent"] = "NONE"
+    assert not contrast_agent_from_fields(["T1"], fields)

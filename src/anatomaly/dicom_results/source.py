@@ -19,7 +19,7 @@ from anatomaly.scan.frames import (
     parallel_groups,
     stacked_grid,
 )
-from anatomaly.scan.instances import is_dicom_file
+from anatomaly.scan.instances import UNREADABLE, is_dicom_file, read_instances
 from anatomaly.volume import Scan
 
 if TYPE_CHECKING:
@@ -99,21 +99,16 @@ def source_frames(scan: Scan) -> SourceFrames:
 def _images_of(source: Path, series_uid: str) -> list[Dataset]:
     """Return the headers of a series, each instance once; other files are passed over."""
     from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
 
     images: dict[str, Dataset] = {}
-    if source.is_dir():
-        files = files_of(source)
-    else:
-        files = tuple(instance.path for instance in series_beside(source))
-    for path in files:
+    instances = read_instances(files_of(source)) if source.is_dir() else series_beside(source)
+    for instance in instances:
+        if instance.series_uid != series_uid:
+            continue
         try:
-            tag = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
-            if tag.get("SeriesInstanceUID") != series_uid:
-                continue
-            image = dcmread(path, stop_before_pixels=True)
+            image = dcmread(instance.path, stop_before_pixels=True, force=True)  # or no preamble
             images[image.SOPInstanceUID] = image
-        except (AttributeError, InvalidDicomError, OSError):
+        except UNREADABLE:
             continue
     return list(images.values())
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anatomaly.endings import has_ending
+
 if TYPE_CHECKING:
     from pydicom import Dataset
 
@@ -82,11 +84,18 @@ def read_instance(path: Path) -> Instance | None:
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Return whether a file starts as DICOM files do (PS3.10, 7.1)."""
+    """Return whether a file is DICOM: by its start (PS3.10, 7.1), or an image without preamble.
+
+    What has no preamble is asked for an image only if it starts as one may and its name is not
+    that of another format.
+    """
     try:
-        return bool(_start(path))
+        start = _start(path)
     except OSError:
         return False
+    if start is not False:
+        return bool(start)
+    return not has_ending(path.name) and read_instance(path) is not None
 
 
 def one_file_a_series(paths: Iterable[Path]) -> list[Path]:

@@ -12,7 +12,7 @@ import numpy as np
 from anatomaly.errors import OutputError
 from anatomaly.scan.instances import is_dicom_file
 from anatomaly.scan.nifti import read_nifti
-from anatomaly.scan.write import write_volume
+from anatomaly.scan.write import take_grid, write_volume
 from anatomaly.types import BoolArray
 from anatomaly.volume import Scan, Volume
 
@@ -21,7 +21,8 @@ def write_replaced(path: Path, scan: Scan, values: Volume, region: BoolArray) ->
     """Write a scan with new values inside a region; the other voxels are those stored, bit by bit.
 
     A NIfTI or MGZ file is read again and keeps its data type and scaling: new values are rounded
-    to what they can hold. A DICOM series or an image in memory is written as float32.
+    to what they can hold; its position is that of `scan.header`, without a form found wrong. A
+    DICOM series or an image in memory is written as float32.
 
     Args:
         path: ends with `.nii` or `.nii.gz`.
@@ -42,6 +43,8 @@ def write_replaced(path: Path, scan: Scan, values: Volume, region: BoolArray) ->
     voxels = np.array(stored.voxels)
     voxels[region] = _as_stored(values.data[region], stored.slope, stored.intercept, voxels.dtype)
     header = stored.header.copy()
+    if scan.header is not None:
+        take_grid(header, scan.header)
     header.set_data_dtype(voxels.dtype)
     kind: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     image = kind(voxels, None, header)

@@ -225,8 +225,11 @@ def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
 
 def _unknown_ending(path: Path) -> str:
     """Say what to do with a file that is no NIfTI by its name."""
-    with path.open("rb") as file:
-        packer = other_packer(file.read(132))
+    try:
+        with path.open("rb") as file:
+            packer = other_packer(file.read(132))
+    except OSError as error:
+        return f"cannot be read ({error.strerror}); check the file"
     if packer is not None:
         return packer
     return f"unknown file type, expected {', '.join(SCAN_ENDINGS)} or a folder with DICOM files"

@@ -14,25 +14,41 @@ _BIDS_SUFFIX = re.compile(r"^(?:[a-z]+-[^_]+_)*(T1w|T2w|FLAIR|UNIT1)$", re.IGNOR
 _CANONICAL: dict[str, Sequence] = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "unit1": "T1w"}
 _T1_FLAIR = re.compile(_EDGE_L + r"t1 ?flair" + _EDGE_R)
 """One sequence, as GE names it. With other signs between the words, they are two."""
-_FLAIR = re.compile(r"flair|dark[^a-z0-9]*fluid|" + _EDGE_L + r"(?:tirm|t2f" + _EDGE_R + ")")
+_FLAIR = re.compile(
+    r"flair|dark[^a-z0-9]*fluid|" + _EDGE_L + r"(?:tirm|da[^a-z0-9]?fl|t2f)" + _EDGE_R
+)
+_KIND = (
+    r"(?:[23]d|(?:[23]d)?(?:tse|fse|ssfse|haste|blade|propeller|se|space|spc|cube|vista)(?:[23]d)?|"
+    r"fs|sag|cor|tra|ax)"
+)
+"""What may stand after `t1`, `t1w`, `t2` or `t2w` in one word with it."""
+_T1_KIND = rf"(?:{_KIND}|(?:[23]d)?(?:tfe|ffe|fl|flash|vibe|gre|ir|mpr|mprage)(?:[23]d)?)"
+_T1_AGENT = (
+    r"(?:n|nativ|c|ce|\+c|gd|km|"
+    r"(?:pre|post)(?:c|ce|con|contrast|contraste|kontrast|gd|gad|gado|km)?)"
+)
 _T1 = re.compile(
     _EDGE_L
-    + r"(?:t1(?:w|wi|n|c|ce|gd|km|post|(?:w|wi)?\+c)?|ct1|unit1)"
+    + rf"(?:(?:s|[23]d)?t1(?:w|wi)?{_T1_KIND}?{_T1_AGENT}?|ct1|unit1)"
     + _EDGE_R
     + r"|mp2?rage|"
     + _EDGE_L
     + r"(?:f?spgr|bravo|tfl3d)"
 )
 _T2_STAR = re.compile(_EDGE_L + r"t2[^a-z0-9]?(?:\*|star)|" + _EDGE_L + r"(?:swi|swan)" + _EDGE_R)
-_T2 = re.compile(_EDGE_L + r"t2(?:w|wi)?" + _EDGE_R)
+_T2 = re.compile(_EDGE_L + rf"(?:s|[23]d)?t2(?:w|wi)?{_KIND}?" + _EDGE_R)
 _MEASURED_MAP = re.compile(_EDGE_L + r"t[12][^a-z0-9]?(?:map|rho)")
-_WORD = r"(?:t[12](?:w|wi)?|flair)"
-_RELATION = r"(?:to|2|in|on|onto|reg|reg2|coreg|from|into|space|spc|and|minus|vs|over|with|like)"
+_WORD = rf"(?:t[12](?:w|wi)?{_KIND}?|flair)"
+_RELATION = (
+    r"(?:to|2|in|on|onto|reg|reg2|coreg|from|into|and|minus|vs|over|with|like|"
+    r"(?<=_)space(?=-[a-z]))"
+)
+"""SPACE is also a sequence of Siemens (`T2_SPACE_FLAIR`): only `_space-`, of BIDS, tells a grid."""
 _ONE_IN_ANOTHER = re.compile(
     f"{_WORD}(?:[^a-z0-9]*{_RELATION}[^a-z0-9]*|[^a-z0-9]+(?:[a-z0-9]+[^a-z0-9]+)?{_RELATION}"
     f"[^a-z0-9]+(?:[a-z0-9]+[^a-z0-9]+)?){_WORD}{_EDGE_R}"
 )
-"""`flair_to_t1`, `FLAIR2T1`, `T1_in_FLAIR_space`, `FLAIR_space-T1w`, `t2_reg_to_flair`."""
+"""`flair_to_t1`, `FLAIR2T1`, `T1_in_FLAIR_space`, `T2w_space-FLAIR`, `t2_reg_to_flair`."""
 
 _JOIN = r"[^a-z0-9]*"
 _AGENT = (
@@ -42,29 +58,48 @@ _AGENT = (
     r"clariscan|elucirem|vueway)"
 )
 """Words for the agent, whichever side of 'with' and 'without' they stand on."""
+_AGENTS = rf"{_AGENT}(?:[ _-]+{_AGENT}){{0,2}}"
+_STUCK = r"(?:(?:t[12](?:w|wi)?|flair)(?:[23]d|tse|fse|se|tfe|mprage|vibe|space)?)?"
+"""What stands before in one word: `T1postcontrast`, `FLAIRpreGd`."""
 _NOT = (
-    r"(?:w/o|w\\o|wo|w\.o|without|w/out|no|non|not|none|sans|ohne|o\.|senza|sin|zonder|utan|"
+    r"(?:w/o|w\\o|wo|w\.o|without|w/out|no|non|not|none|nil|sans|ohne|keine?s?|o\.|senza|sin|"
+    r"zonder|geen|utan|"
     r"uden|uten|bez|pre|pré|vor|avant|prima|before|nativ[ea]?|minus|unenhanced|noncon|precon|s/)"
 )
 _WITH = r"(?:w|w/|with|mit|m\.|avec|con|met|med|post|nach|apres|après|after|dopo)"
 _BOTH = re.compile(
     _EDGE_L
+    + _STUCK
     + rf"(?:{_NOT}{_JOIN}(?:and|und|et|e|y|en|&)?{_JOIN}{_WITH}|"
     + rf"{_WITH}{_JOIN}(?:and|und|et|e|y|en|&)?{_JOIN}{_NOT})"
-    + rf"(?:{_JOIN}(?:iv|i\.v\.)?{_JOIN}{_AGENT})?{_EDGE_R}"
+    + rf"(?:{_JOIN}(?:iv|i\.v\.)?{_JOIN}{_AGENTS})?{_EDGE_R}"
 )
 """`W/WO CONTRAST`, `pre/post`: the whole exam, which says nothing about one series."""
 _WITHOUT = re.compile(
     _EDGE_L
-    + rf"(?:{_NOT}(?:{_JOIN}(?:iv|i\.v\.|any|the|de|di|der|v)?{_JOIN}{_AGENT}|{_EDGE_R})"
-    + rf"|ce-(?:none|no|pre|without|0){_EDGE_R}|{_AGENT}(?:[ _]?-|{_JOIN}(?:free|none)){_EDGE_R}"
+    + _STUCK
+    + rf"(?:{_NOT}(?:{_JOIN}(?:iv|i\.v\.|any|the|de|di|der|v)?{_JOIN}{_AGENTS}|{_EDGE_R})"
+    + rf"|ce-(?:none|no|pre|without|0){_EDGE_R}|{_AGENTS}(?:[ _]?-|{_JOIN}(?:free|none)){_EDGE_R}"
     + rf"|(?:-(?<![a-z0-9]-)c|c-){_EDGE_R}|(?:no|non|pre|wo|o){_AGENT}{_EDGE_R})"
 )
+_NOTHING_SAID = re.compile(
+    r"[^a-z0-9]*(?:(?:unknown|unk|unspecified|not (?:known|specified|stated|recorded|available)|"
+    r"undefined|null|unbekannt|inconnu|n/?a|n\.a\.?|not applicable|anonymi[sz]ed|removed|"
+    r"x+)[^a-z0-9]*)?"
+)
+_NO_AGENT = re.compile(r"[^a-z0-9]*(?:n|no|none|nil|false|off|0+(?:[.,]0+)?|aucun)[^a-z0-9]*")
+_NOT_GIVEN = re.compile(
+    r"\b(?:not?|none|nil|never|nicht|non|pas|kein[es]?)\b(?: was| were| been)?[^a-z0-9]*(?:given|"
+    r"administered|used|applied|injected|inject[ée]|gegeben|verabreicht|appliziert)\b"
+)
+_NO_AMOUNT = re.compile(r"(?<![\d.,])0+(?:[.,]0+)?[^a-z0-9.,/]*(?:ml|cc|mmol|mg|l)\b(?!/)")
+_AMOUNT = re.compile(r"(?<![\d.,])\d*[.,]?\d*[1-9]\d*(?:[.,]\d+)?[^a-z0-9.,/]*(?:ml|cc)\b")
 _PLACE_IN_TIME = (
     r"(?:op|surg|rt|radi|chemo|treat|therap|tx|ictal|proc|mortem|scan|day|week|month|year|base|"
     r"interv|stroke|injur|trauma|hoc|test|train|fossa|contr_?ol|reg|n4|n3|bet|\d)"
 )
 _ENHANCED = re.compile(
+    rf"{_EDGE_L}{_STUCK}post(?:c|con|ce|{_AGENT}){_EDGE_R}|"
     rf"{_EDGE_L}(?:{_AGENT}|ce|t1w?i?(?:[ _+-]?(?:c|ce|gd|gad|km|pc)|post)|ct1|"
     rf"c\+|w/ ?c|post[ _-]?(?:c|con|ce|gd|gad|km|{_AGENT}))"
     + _EDGE_R
@@ -143,8 +178,25 @@ def contrast_agent_from_fields(texts: Iterable[str], fields: Mapping[str, Any]) 
     said = next((s for text in texts if (s := contrast_agent_said(text)) is not None), None)
     if said is not None:
         return said
-    agent = str(fields.get("ContrastBolusAgent") or fields.get("ContrastBolusIngredient") or "")
-    return agent.strip().lower() not in ("", "no", "none", "n", "n/a", "na", "0", "-", "without")
+    tags = (fields.get(name) for name in ("ContrastBolusAgent", "ContrastBolusIngredient"))
+    told = next((s for tag in tags if (s := _agent_given(str(tag or ""))) is not None), None)
+    return bool(told)
+
+
+def _agent_given(tag: str) -> bool | None:
+    """Return whether a tag names an agent that was given; None where it says nothing.
+
+    >>> [_agent_given(tag) for tag in ("GADAVIST 7.5 ml", "YES", "NONE GIVEN", "0 ml", "Unknown")]
+    [True, True, False, False, None]
+    """
+    text = tag[:200].strip().lower()
+    if _NOTHING_SAID.fullmatch(text):
+        return None
+    if _NO_AGENT.fullmatch(text) or _NOT_GIVEN.search(text):
+        return False
+    if _NO_AMOUNT.search(text) and not _AMOUNT.search(text):
+        return False
+    return contrast_agent_said(text) is not False
 
 
 def contrast_warning(what: str) -> str:

@@ -94,8 +94,7 @@ def result_header(volume: Volume, scan: Scan, dtype: np.dtype[Any]) -> nib.Nifti
         volume.affine, scan.volume.affine, rtol=0, atol=1e-4
     )
     if on_scan_grid and scan.header is not None:
-        for field in _GRID_FIELDS:
-            header[field] = scan.header[field]
+        take_grid(header, scan.header)
     else:
         on_template = volume.shape == TEMPLATE_SHAPE and np.allclose(volume.affine, TEMPLATE_AFFINE)
         header["pixdim"][1:4] = volume.spacing_mm
@@ -104,6 +103,17 @@ def result_header(volume: Volume, scan: Scan, dtype: np.dtype[Any]) -> nib.Nifti
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["vox_offset"] = header.single_vox_offset
     return header
+
+
+def take_grid(header: nib.Nifti1Header, scan_header: nib.Nifti1Header) -> None:
+    """Put the position, voxel sizes and unit of a scan's header into another, bit for bit.
+
+    Args:
+        header: changed.
+        scan_header: `Scan.header`, in which no form is left that was found wrong.
+    """
+    for field in _GRID_FIELDS:
+        header[field] = scan_header[field]
 
 
 @contextmanager
