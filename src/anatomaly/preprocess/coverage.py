@@ -146,7 +146,7 @@ def _flat_faces(mask: Volume, axes: FloatArray) -> list[tuple[FloatArray, float]
     step = max(1, len(voxels) // _MOST_POINTS)
     points = apply_affine(mask.affine, voxels[::step].astype(np.float64))
     mm2 = step * mask.voxel_volume_mm3 / FACE_DEPTH_MM
-    directions = np.vstack([axes, _sphere()])
+    directions = np.vstack([axes, np.eye(3), -np.eye(3), _sphere()])
     areas = np.array([_face_area(points, normal) for normal in directions]) * mm2
     faces: list[tuple[FloatArray, float]] = []
     for index in np.argsort(-areas):
