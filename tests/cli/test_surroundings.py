@@ -45,7 +45,7 @@ def fixture_start(tmp_path: Path):
             env=os.environ | {"TMPDIR": str(temporary)},
             stderr=subprocess.PIPE,
             encoding="utf-8",
-            preexec_fn=(lambda: signal.signal(ignored, signal.SIG_IGN)) if ignored else None,
+            preexec_fn=lambda: _set_signals(ignored),
         )
         started.append(process)
         deadline = time.monotonic() + 60
@@ -58,6 +58,12 @@ def fixture_start(tmp_path: Path):
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def _set_signals(ignored: signal.Signals | None) -> None:
+    """Start as from a terminal: tests that run in the background inherit ignored signals."""
+    for each in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(each, signal.SIG_IGN if each == ignored else signal.SIG_DFL)
 
 
 def _read(path: Path) -> str:
