@@ -104,13 +104,13 @@ def right_fit(name: str) -> Registration:
     return register_to_template(*base(name))
 
 
-def verdict(fit: Fit, volume_ml: float, sides: dict[str, float] | None = None) -> str:
+def verdict(fit: Fit, volume_ml: float) -> str:
     """Return what the preparation would say."""
     if refusal_of(fit) or doubts_about_volume(volume_ml, fit.missing):
         return "refused"
     if doubts_about(fit):
         return "warned"
-    return "told partial" if doubts_about_coverage(fit.missing, sides or {}) else "silent"
+    return "told partial" if doubts_about_coverage(fit.missing, {}) else "silent"
 
 
 def run(volume: Volume, mask: Volume) -> tuple[str, Fit]:
@@ -255,7 +255,7 @@ def turn_both(
     world = np.eye(4)
     world[:3, :3] = random_turn(rng, degrees)
     world[:3, 3] = rng.uniform(-20, 20, 3)
-    return (Volume(part.data, world @ part.affine) for part in (volume, mask))  # type: ignore[return-value]
+    return Volume(volume.data, world @ volume.affine), Volume(mask.data, world @ mask.affine)
 
 
 # --- bad inputs ------------------------------------------------------------------------------

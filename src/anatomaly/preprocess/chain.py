@@ -23,6 +23,7 @@ from anatomaly.preprocess.brain_extraction import (
 from anatomaly.preprocess.checks import (
     LEAST_PART_ML,
     PLAUSIBLE_ML,
+    USUAL_MISSING,
     doubts_about,
     doubts_about_coverage,
     doubts_about_volume,
@@ -271,9 +272,11 @@ def _judge(brain: _Brain, log: _Log, force: bool) -> None:
     registration, fit = brain.registration, brain.registration.fit
     log.refuse(refusal_of(fit), force)
     log.refuse(doubts_about_volume(brain.extraction.volume_ml, fit.missing), force)
-    sides = registration.coverage.missing_sides(
-        load_template().brain_mask, registration.scanner_to_template
-    )
+    sides = {}
+    if fit.missing > USUAL_MISSING:
+        sides = registration.coverage.missing_sides(
+            load_template().brain_mask, registration.scanner_to_template
+        )
     for doubt in (doubts_about_coverage(fit.missing, sides), doubts_about(fit)):
         log.warnings += [doubt] if doubt else []
 

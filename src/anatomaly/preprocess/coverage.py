@@ -69,11 +69,6 @@ class Coverage:
         indices = np.indices(grid.shape).reshape(3, -1).T.astype(np.float64)
         return self.contains(apply_affine(to_scanner, indices)).reshape(grid.shape)
 
-    def missing_share(self, template_mask: Volume, scanner_to_template: Affine) -> float:
-        """Return how much of the template's brain is not covered, 0 to 1."""
-        covered = self.on_template(template_mask, scanner_to_template)
-        return float(1.0 - (covered & template_mask.data).sum() / template_mask.data.sum())
-
     def missing_sides(self, template_mask: Volume, scanner_to_template: Affine) -> dict[str, float]:
         """Return the side of the head and the share of the brain that lies beyond each face.
 
