@@ -5,16 +5,20 @@ from __future__ import annotations
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from anatomaly.errors import GeometryError, ScanError
 from anatomaly.geometry import (
+    MIDPLANE_INDEX,
     TEMPLATE_AFFINE,
     TEMPLATE_SHAPE,
     apply_affine,
     check_affine,
+    mirror,
+    mirrored_index,
     spacing_mm,
     voxel_to_voxel,
     voxel_volume_mm3,
@@ -117,3 +121,13 @@ def test_template_grid_holds_the_template_brain():
     assert (low <= (-72, -107, -71)).all()
     assert (high >= (72, 73, 81)).all()
     assert all(n % 16 == 0 for n in TEMPLATE_SHAPE)
+
+
+def test_the_mirror_exchanges_the_hemispheres_about_the_midplane():
+    x = TEMPLATE_AFFINE[0, 0] * np.arange(160) + TEMPLATE_AFFINE[0, 3]
+    assert x[MIDPLANE_INDEX] == 0
+    across = mirrored_index(np.arange(160))
+    np.testing.assert_array_equal(x[across][1:], -x[1:])
+    volume = torch.rand(2, 1, 160, 3, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(mirror(volume), volume[:, :, torch.from_numpy(across)])
+    assert torch.equal(mirror(mirror(volume)), volume)

@@ -21,6 +21,7 @@ from anatomaly.anomaly.hybrid_score import (
 from anatomaly.config import DeviceOption
 from anatomaly.errors import ConfigError
 from anatomaly.gaussian import gaussian_blur
+from anatomaly.geometry import mirror
 from anatomaly.model.intensity_agreement import fit_intensities
 from anatomaly.model.lesion_scorer import LesionScorer, brain_of, stack_evidence
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel, Rebuilt
@@ -39,7 +40,7 @@ REFINED: tuple[Route, Reuse] = ("both", "fitted")
 """Route and reuse that the refined score was trained on."""
 
 
-GAP_SLOPE = 10.0
+GAP_SLOPE = 12.5
 """Weight of the residual, blurred by 1 mm, beside the network's logit; chosen on validation."""
 
 
@@ -197,7 +198,7 @@ def lesion_logit(
     """
     image, (from_edges, from_tissue) = rebuilt.image, rebuilt.expected
     tissue = torch.from_numpy(rebuilt.tissue_map)[None].to(image.device)
-    evidence = scorer_evidence(image, image.flip(2), from_edges, from_tissue, tissue)
+    evidence = scorer_evidence(image, mirror(image), from_edges, from_tissue, tissue)
     known = torch.tensor([SEQUENCES.index(sequence)], device=image.device)
     kind, half = image.device.type, half_precision(image.device)
     with torch.autocast(kind, dtype=half or torch.bfloat16, enabled=half is not None):

@@ -6,12 +6,16 @@ An affine maps voxel indices (i, j, k) to scanner millimetres with +x to the pat
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anatomaly.errors import GeometryError
 from anatomaly.types import Affine, FloatArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MIN_SPACING_MM, MAX_SPACING_MM = 0.05, 12.0
 """Smallest and largest voxel side of a head scan; 0.1 mm is the finest of a whole brain so far."""
@@ -145,6 +149,26 @@ TEMPLATE_AFFINE: Affine = np.array(
     [[1.0, 0, 0, -80.0], [0, 1.0, 0, -113.0], [0, 0, 1.0, -76.0], [0, 0, 0, 1.0]]
 )
 """RAS+ mm of MNI152 (nilearn's ICBM 2009a symmetric template)."""
+
+MIDPLANE_INDEX = 80
+"""First index of the voxels whose centres lie on the template's midplane, x = 0."""
+
+
+def mirrored_index(index: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the first index of the voxels on the other side: i becomes 160 − i.
+
+    Index 0, 80 mm left, has no mirror and stays.
+
+    >>> mirrored_index(np.array([0, 1, 80, 100])).tolist()
+    [0, 159, 80, 60]
+    """
+    return (2 * MIDPLANE_INDEX - index) % TEMPLATE_SHAPE[0]
+
+
+def mirror(volume: Tensor) -> Tensor:
+    """Exchange left and right of a whole volume (B, C, 160, J, K), see `mirrored_index`."""
+    return volume.flip(2).roll(1, 2)
+
 
 TEMPLATE_SPACE = "MNI152NLin2009aSym"
 """BIDS name of the template space."""

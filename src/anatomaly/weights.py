@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
-from anatomaly.preprocess.normalise import HIGH_PERCENTILE, LOW_PERCENTILE
+from anatomaly.preprocess.normalise import HIGH_PERCENTILE, HIGH_VALUE, LOW_PERCENTILE
 from anatomaly.types import ResidualPolarity, Reuse, Route, ScoreName, Sequence, Sign
 from anatomaly.whole_file import whole_file
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from anatomaly.model.lesion_scorer import LesionScorer
     from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 
-DEFAULT_WEIGHTS = "synthetic-6"
+DEFAULT_WEIGHTS = "synthetic-7"
 """What `default` stands for."""
 
 CARD_FILE, TENSOR_FILE = "card.json", "model.safetensors"
@@ -98,6 +98,7 @@ def preparation_hash() -> str:
         "affine": TEMPLATE_AFFINE.tolist(),
         "space": TEMPLATE_SPACE,
         "percentiles": [LOW_PERCENTILE, HIGH_PERCENTILE],
+        "high_value": HIGH_VALUE,
     }
     return hashlib.sha256(json.dumps(contract, sort_keys=True).encode()).hexdigest()[:12]
 

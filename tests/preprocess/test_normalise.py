@@ -15,7 +15,7 @@ def _scan(low=-3.0, high=900.0):
     return Volume(data, np.diag([1, 2, 3, 1.0])), Volume(mask, np.diag([1, 2, 3, 1.0]))
 
 
-def test_percentiles_inside_the_mask_become_0_and_1():
+def test_percentiles_inside_the_mask_become_0_and_the_high_value():
     scan, mask = _scan()
     image, record = normalise_intensity(scan, mask)
     inside = np.sort(scan.data[mask.data])
@@ -23,8 +23,8 @@ def test_percentiles_inside_the_mask_become_0_and_1():
     assert record.high == pytest.approx(inside[int(0.995 * inside.size)], abs=1.0)
     assert image.data.dtype == np.float32
     assert image.data[~mask.data].max() == 0
-    assert image.data.min() == 0 and image.data.max() == 1
-    share = float(np.mean(image.data[mask.data] == 1))
+    assert image.data.min() == 0 and image.data.max() < 0.82  # uniform values: none far above
+    share = float(np.mean(image.data[mask.data] > 0.8))
     assert share == pytest.approx(0.005, abs=0.002)
 
 

@@ -134,7 +134,7 @@ def test_a_killed_run_goes_on_with_the_pair_it_was_killed_in(tmp_path):
 
 # --- patches ---------------------------------------------------------------------------------
 
-WHOLE = (64, 72, 56)
+WHOLE = (160, 72, 56)
 PATCH = (16, 24, 16)
 LESION = (20, 40, 12)
 """The only voxel of lesion, on the coarse grid that places are looked for on."""
@@ -166,9 +166,10 @@ def fixture_patches(paths, monkeypatch):
 def crop_of(patch, volumes):
     """Five volumes and the other hemisphere's image where a patch was cut; whether mirrored."""
     box = tuple(slice(a, a + n) for a, n in zip(patch["start"].tolist(), PATCH, strict=True))
+    across = volumes[:1, (160 - np.arange(160)) % 160]
+    both = np.concatenate([volumes, across])
     for mirrored in (False, True):
-        seen = volumes[:, ::-1] if mirrored else volumes
-        crop = np.concatenate([seen, seen[:1, ::-1]])[(slice(None), *box)]
+        crop = (both[:, ::-1] if mirrored else both)[(slice(None), *box)]
         if np.array_equal(crop[3], patch["tissue"].numpy()):
             return crop.astype(np.float64), mirrored
     raise AssertionError("the tissue is that of no place in the brain")

@@ -28,9 +28,7 @@ EVIDENCE_CHANNELS = 9
 """Scan, nearer expectation, two residuals, asymmetry, structural difference, three tissues."""
 
 ASYMMETRY_MM = 2.0
-"""σ of the blur of the difference to the other hemisphere: they mirror one another that well. The
-grid is mirrored about its own middle, .5 mm left of the template's midplane, in training as in use:
-a scorer that is trained anew should mirror index i to 160 − i."""
+"""σ of the blur of the difference to the other hemisphere: they mirror one another that well."""
 
 
 HEAD_START = (12.0, -4.0)
@@ -50,7 +48,7 @@ def stack_evidence(
 
     Args:
         image: (B, 1, I, J, K) in [0, 1], 0 outside the brain.
-        mirrored: the image with left and right exchanged on the template grid, same shape.
+        mirrored: the image with left and right exchanged (`geometry.mirror`), same shape.
         from_edges: pseudo-healthy image of the route `edges`, its contrast fitted, same shape.
         from_tissue: the same of the route `tissue_map`.
         structure: 1 − SSIM of image and from_edges, in [0, 1], same shape.

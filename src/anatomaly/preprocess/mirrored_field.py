@@ -27,8 +27,7 @@ from anatomaly.volume import Volume
 
 COARSE_LEVELS = 2
 STEP = 4
-"""Grid on which the hemispheres are compared, in template voxels.
-Its middle lies .5 mm left of the template's midplane: cells of 4 mm and mirrors are 1 mm off."""
+"""Grid on which the hemispheres are compared, in template voxels."""
 SMOOTH_MM = 6.0
 """σ of the blur that rounds off where the hemispheres stop agreeing."""
 
@@ -76,9 +75,10 @@ def agreement(one: FloatArray, other: FloatArray) -> FloatArray:
 
 
 def _mirror_grid() -> Volume:
-    """Cells of `STEP` template voxels, placed at their centres."""
+    """Cells of `STEP` template voxels; those left and right lie the same way about x = 0."""
     affine = TEMPLATE_AFFINE.copy()
-    affine[:3, 3] += affine[:3, :3] @ np.full(3, (STEP - 1) / 2)
+    inset = (STEP - 1) / 2
+    affine[:3, 3] += affine[:3, :3] @ [STEP / 2, inset, inset]
     affine[:3, :3] *= STEP
     i, j, k = (n // STEP for n in TEMPLATE_SHAPE)
     return empty_grid((i, j, k), affine)

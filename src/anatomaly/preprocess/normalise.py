@@ -12,10 +12,13 @@ from anatomaly.volume import Volume
 LOW_PERCENTILE = 0.5
 HIGH_PERCENTILE = 99.5
 
+HIGH_VALUE = 0.8
+"""What the upper percentile becomes: a lesion brighter than it keeps its contrast, up to 1."""
+
 
 @dataclass(frozen=True)
 class Normalisation:
-    """The two intensities that became 0 and 1.
+    """The two intensities that became 0 and `HIGH_VALUE`.
 
     Attributes:
         low: 0.5th percentile inside the brain, scanner units (after bias correction).
@@ -27,7 +30,7 @@ class Normalisation:
 
 
 def normalise_intensity(volume: Volume, brain_mask: Volume) -> tuple[Volume, Normalisation]:
-    """Map the 0.5th and 99.5th percentile inside the brain to 0 and 1, and clip.
+    """Map the 0.5th and 99.5th percentile inside the brain to 0 and .8, and clip to [0, 1].
 
     Args:
         volume: any unit.
@@ -49,11 +52,12 @@ def normalise_intensity(volume: Volume, brain_mask: Volume) -> tuple[Volume, Nor
             "not a scan"
         )
     data = np.zeros(volume.shape, dtype=np.float32)
-    data[brain_mask.data] = np.clip((inside - low) / (high - low), 0.0, 1.0)
+    data[brain_mask.data] = np.clip(HIGH_VALUE * (inside - low) / (high - low), 0.0, 1.0)
     return volume.with_data(data), Normalisation(low, high)
 
 
 def undo_normalise(volume: Volume, record: Normalisation) -> Volume:
-    """Map 0 and 1 back to the two recorded intensities (what was clipped stays clipped)."""
-    data = volume.data * np.float32(record.high - record.low) + np.float32(record.low)
+    """Map 0 and .8 back to the two recorded intensities (what was clipped stays clipped)."""
+    unit = (record.high - record.low) / HIGH_VALUE
+    data = volume.data * np.float32(unit) + np.float32(record.low)
     return volume.with_data(data.astype(np.float32))

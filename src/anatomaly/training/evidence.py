@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from anatomaly.engine import put_contrast_back, run_networks
-from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.geometry import TEMPLATE_SHAPE, mirrored_index
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.loop import single_thread
 from anatomaly.training.synthesis.contrast import CONTRASTS
@@ -147,10 +147,10 @@ class EvidencePatches(Dataset[EvidencePatch]):
         path = self.paths[integer(rng, len(self.paths))]
         volumes = np.load(path, mmap_mode="r")
         start = self._draw_start(rng, volumes)
-        other = [TEMPLATE_SHAPE[0] - start[0] - self.patch[0], *start[1:]]
-        cut, mirrored = self._cut(volumes, start), self._cut(volumes[:1], other).flip(1)
+        cut, mirrored = self._cut(volumes, start), self._cut_mirrored(volumes, start)
         if chance(rng, 0.5):
-            cut, mirrored, start = cut.flip(1), mirrored.flip(1), other
+            cut, mirrored = cut.flip(1), mirrored.flip(1)
+            start[0] = TEMPLATE_SHAPE[0] - start[0] - self.patch[0]  # 1 mm off, but even
         grey, tissue, lesion = cut[:3].float() / 255, cut[3].long(), cut[4:].float() / 255
         grey = torch.cat([grey, mirrored.float() / 255]) ** uniform(rng, 0.8, 1.25)
         noise = uniform(rng, 0, 0.02) * normal(rng, self.patch)
@@ -170,6 +170,12 @@ class EvidencePatches(Dataset[EvidencePatch]):
         """Copy the patch that starts at a voxel, (C, P, P, P)."""
         box = tuple(slice(a, a + n) for a, n in zip(start, self.patch, strict=True))
         return torch.from_numpy(np.ascontiguousarray(volumes[(slice(None), *box)]))
+
+    def _cut_mirrored(self, volumes: NDArray[np.uint8], start: list[int]) -> Tensor:
+        """Copy what `geometry.mirror` of the image shows in a patch, (1, P, P, P)."""
+        first, *others = (slice(a, a + n) for a, n in zip(start, self.patch, strict=True))
+        across = mirrored_index(np.arange(first.start, first.stop))
+        return torch.from_numpy(volumes[:1, across, *others])
 
     def _draw_start(self, rng: torch.Generator, volumes: NDArray[np.uint8]) -> list[int]:
         """First voxel, even numbers: around a voxel of a lesion, or one of the brain."""

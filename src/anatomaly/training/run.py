@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import Dataset
 
 from anatomaly.errors import TrainingError
-from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.geometry import TEMPLATE_SHAPE, mirror
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.model.template_context import PRIOR_STEP
 from anatomaly.training.checkpoint import read_result
@@ -190,8 +190,9 @@ def tissue_share(subjects: list[Subject], cache: Path) -> torch.Tensor:
             tissue = torch.from_numpy(TISSUE_OF_CLASS[np.asarray(subject.labels)])
             for index in (1, 2, 3):
                 mask = (tissue == index).float()[None, None]
+                mask = mask + mirror(mask)
                 total[index - 1] += torch.nn.functional.avg_pool3d(mask, PRIOR_STEP)[0, 0]
-        np.save(path, ((total + total.flip(1)) / 2 / len(subjects)).numpy())
+        np.save(path, (total / 2 / len(subjects)).numpy())
     return torch.from_numpy(np.load(path))[None]
 
 

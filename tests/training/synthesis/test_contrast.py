@@ -1,5 +1,6 @@
 """Contrasts: order of the tissues per sequence, tone curves, slices, noise."""
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -137,8 +138,31 @@ def test_drawn_acquisitions_keep_their_ranges():
     drawn = [draw_acquisition(rng(s)) for s in range(200)]
     thick = [a for a in drawn if a.thick_axis >= 0]
     assert 0.2 < len(thick) / 200 < 0.4
-    assert {a.thickness for a in thick} == {2, 3, 4, 5, 6}
+    assert {a.thickness for a in thick} == set(range(2, 9))
     assert {a.thick_axis for a in thick} == {0, 1, 2}
     assert all(0.005 <= a.noise <= 0.05 and 0 <= a.bias <= 0.08 for a in drawn)
     assert all(0 <= s <= 0.6 for a in drawn for s in a.blur)
     assert RIM == 14
+
+
+def test_slices_differ_in_gain_and_odd_ones_from_even_ones():
+    image = torch.full((24, 10, 10), 0.5)
+    acquired = Acquisition(0, 4, (0.0,) * 3, 0.0, 0.0, slice_gain=0.05)
+    seen = torch.stack([add_noise(rng(n), image, acquired) for n in range(40)]) / 0.5
+    assert torch.equal(seen[:, :, 0, 0], seen[:, :, 9, 9])  # a gain of whole slices
+    slices = seen[:, ::4, 0, 0]
+    assert torch.equal(slices, seen[:, 3::4, 0, 0])
+    assert 0.03 < slices.std() < 0.07
+    odd = slices[:, 1::2].mean(1) - slices[:, ::2].mean(1)
+    assert odd.std() > 0.02  # more than the .017 of six independent slices would show
+
+
+def test_the_signal_falls_off_towards_one_end():
+    image = torch.full((8, 8, 40), 0.5)
+    lost = Acquisition(-1, 1, (0.0,) * 3, 0.0, 0.0, falloff=0.3, falloff_axis=2, falloff_reach=20.0)
+    seen = add_noise(rng(), image, lost) / 0.5
+    assert torch.allclose(seen[..., :19], torch.ones(()))
+    assert (seen[..., 20:].diff(dim=-1) < 0).all()
+    assert seen[..., -1].mean() == pytest.approx(0.7, abs=1e-4)
+    first = add_noise(rng(), image, dataclasses.replace(lost, falloff_last=False)) / 0.5
+    assert torch.allclose(first.flip(-1), seen)

@@ -132,6 +132,12 @@ class Acquisition:
         blur: σ of the point spread per axis, voxels.
         noise: standard deviation of the noise, intensity units.
         bias: strength of what the bias correction left.
+        slice_gain: spread of the gain from slice to slice; every second slice is excited later,
+            so that odd and even ones differ.
+        falloff: share of the signal that is lost at one end of one axis.
+        falloff_axis: that axis, 0 to 2; the end is the last voxel for `falloff_last`.
+        falloff_last: whether it is.
+        falloff_reach: voxels over which the loss fades.
     """
 
     thick_axis: int
@@ -139,18 +145,32 @@ class Acquisition:
     blur: tuple[float, float, float]
     noise: float
     bias: float
+    slice_gain: float = 0.0
+    falloff: float = 0.0
+    falloff_axis: int = 2
+    falloff_last: bool = True
+    falloff_reach: float = 50.0
 
 
 def draw_acquisition(rng: Generator) -> Acquisition:
-    """Draw: thick slices of 2 to 6 mm in 30 %, blur σ up to .6, noise .005 to .05, bias to .08."""
+    """Draw: thick slices of 2 to 8 mm in 30 %, blur σ up to .6, noise .005 to .05, bias to .08.
+
+    Half of the scans with thick slices have a gain that varies between them, spread up to .05; a
+    fifth of all scans lose up to 30 % of the signal at one end, the vertex in half of these.
+    """
     thick = chance(rng, 0.3)
     sigma = uniform(rng, 0.0, 0.6)
     return Acquisition(
         thick_axis=integer(rng, 3) if thick else -1,
-        thickness=2 + integer(rng, 5) if thick else 1,
+        thickness=2 + integer(rng, 7) if thick else 1,
         blur=(sigma, sigma, sigma),
         noise=0.005 + 0.045 * uniform(rng, 0, 1) ** 2,
         bias=uniform(rng, 0.0, 0.08),
+        slice_gain=uniform(rng, 0.0, 0.05) if thick and chance(rng, 0.5) else 0.0,
+        falloff=uniform(rng, 0.0, 0.3) if chance(rng, 0.2) else 0.0,
+        falloff_axis=2 if chance(rng, 0.5) else integer(rng, 3),
+        falloff_last=chance(rng, 0.75),
+        falloff_reach=uniform(rng, 25, 70),
     )
 
 
@@ -167,10 +187,34 @@ def acquire(image: Tensor, acquisition: Acquisition) -> Tensor:
 
 
 def add_noise(rng: Generator, image: Tensor, acquisition: Acquisition) -> Tensor:
-    """Add a smooth gain (what N4 left) and noise; Gaussian, as good as Rician inside the brain."""
+    """Add a gain (what N4 left) and noise; Gaussian, as good as Rician inside the brain."""
     shape = (image.shape[0], image.shape[1], image.shape[2])
     gain = 1 + acquisition.bias * smooth_field(rng, shape, 50)
+    gain = gain * _slice_gain(rng, shape, acquisition) * _falloff(shape, acquisition)
     noise = normal(rng, shape)
     if acquisition.thick_axis >= 0:  # noise of one slice repeats across it
         noise = acquire(noise, acquisition) * acquisition.thickness**0.5
     return image * gain + acquisition.noise * noise
+
+
+def _slice_gain(rng: Generator, shape: tuple[int, int, int], acquisition: Acquisition) -> Tensor:
+    """Gain of each thick slice, broadcast over the other axes."""
+    axis = acquisition.thick_axis
+    if axis < 0 or acquisition.slice_gain == 0:
+        return torch.ones(1, 1, 1)
+    count = -(-shape[axis] // acquisition.thickness)
+    odd = (torch.arange(count) % 2 - 0.5) * normal(rng, (1,))
+    gain = 1 + acquisition.slice_gain * (0.7 * normal(rng, (count,)) + 0.7 * odd)
+    each = gain.repeat_interleave(acquisition.thickness)[: shape[axis]]
+    return each.view([-1 if n == axis else 1 for n in range(3)])
+
+
+def _falloff(shape: tuple[int, int, int], acquisition: Acquisition) -> Tensor:
+    """Gain that sinks towards one end of an axis, where a coil sees less of the head."""
+    axis = acquisition.falloff_axis
+    from_end = torch.arange(shape[axis], dtype=torch.float32)
+    if acquisition.falloff_last:
+        from_end = from_end.flip(0)
+    near = (1 - from_end / acquisition.falloff_reach).clamp(min=0)
+    gain = 1 - acquisition.falloff * near.square()
+    return gain.view([-1 if n == axis else 1 for n in range(3)])

@@ -15,7 +15,8 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.geometry import MIDPLANE_INDEX, TEMPLATE_SHAPE
+from anatomaly.preprocess.normalise import HIGH_VALUE
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
 from anatomaly.training.synthesis.deform import (
@@ -34,6 +35,7 @@ from anatomaly.training.synthesis.normal_variants import (
     widen_ventricles,
 )
 from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
+from anatomaly.training.synthesis.usual_places import add_usual_places
 
 MEANS_ERROR = 0.04
 """Spread of the error of a tissue's estimated intensity, image units."""
@@ -135,6 +137,7 @@ class PairGenerator(Dataset[Pair]):
         images, healthy, means = [], [], []
         for contrast in contrasts if self.config.images else ():
             clean, values, tissue_values = self._render(rng, subject, classes, real, contrast)
+            clean = add_usual_places(rng, clean, classes, start, contrast.sequence)
             noise_seed = integer(rng, 2**31)
             painted = clean
             for lesion in lesions:
@@ -146,7 +149,7 @@ class PairGenerator(Dataset[Pair]):
             seen = c.add_noise(noise, c.acquire(painted, acquisition), acquisition)
             healthy.append(_scale(target, (low, extent), brain))
             images.append(_scale(seen, (low, extent), brain))
-            estimated = ((tissue_values - low) / extent).clamp(0, 1)
+            estimated = (HIGH_VALUE * (tissue_values - low) / extent).clamp(0, 1)
             means.append(estimated + MEANS_ERROR * normal(rng, (3,)))
         tissue = torch.from_numpy(TISSUE_OF_CLASS)[classes.long()].long()
         if keep_rim and all(c.rim_is_csf(k) for k in contrasts):
@@ -173,7 +176,7 @@ class PairGenerator(Dataset[Pair]):
         bend, size = self.config.deform, self.config.patch
         coordinates = random_deformation(rng, start, size) if bend else patch_grid(start, size)
         if chance(rng, 0.5):
-            coordinates[0] = TEMPLATE_SHAPE[0] - 1 - coordinates[0]
+            coordinates[0] = 2 * MIDPLANE_INDEX - coordinates[0]
         classes = read_nearest(labels, coordinates)
         widening = widen_ventricles(rng, classes) if bend else None
         if not widening:
@@ -287,7 +290,7 @@ def tissue_medians(values: Tensor, tissue: Tensor) -> Tensor:
 
 
 def _window(rng: Generator, values: Tensor, sequence: str) -> tuple[float, float]:
-    """Lowest value of an image and its range, which `_scale` maps to 0 and 1.
+    """Lowest value of an image and its range, which `_scale` maps to 0 and .8.
 
     Real brains hold vessels and dura darker than the darkest tissue, so in all contrasts but T1w
     the lowest value lies anywhere between 0 and the percentile of the tissues.
@@ -305,6 +308,6 @@ def _percentiles(values: Tensor) -> tuple[float, float]:
 
 
 def _scale(image: Tensor, low_range: tuple[float, float], brain: Tensor) -> Tensor:
-    """Scale to [0, 1] between the percentiles, as `preprocess.normalise` does; 0 outside."""
+    """Map the percentiles to 0 and .8 and clip to [0, 1], as `preprocess.normalise` does; 0 outside."""
     low, extent = low_range
-    return ((image - low) / extent).clamp(0, 1) * brain
+    return (HIGH_VALUE * (image - low) / extent).clamp(0, 1) * brain
