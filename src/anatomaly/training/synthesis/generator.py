@@ -308,6 +308,6 @@ def _percentiles(values: Tensor) -> tuple[float, float]:
 
 
 def _scale(image: Tensor, low_range: tuple[float, float], brain: Tensor) -> Tensor:
-    """Map the percentiles to 0 and .8 and clip to [0, 1], as `preprocess.normalise` does; 0 outside."""
+    """Scale to [0, 1] as `preprocess.normalise` does; 0 outside the brain."""
     low, extent = low_range
     return (HIGH_VALUE * (image - low) / extent).clamp(0, 1) * brain
