@@ -67,11 +67,12 @@ def test_rim_and_smoothing_are_those_of_the_score(score, rim_mm, smoothing_mm):
 
 
 def test_settling_writes_down_what_the_score_implies():
-    settled = DetectConfig().settle("both", "fitted", "refined")
+    settled = DetectConfig().settle("both", "fitted", "refined", "oriented")
     assert (settled.route, settled.reuse, settled.anomaly.score) == ("both", "fitted", "refined")
+    assert settled.edges == "oriented"
     assert (settled.anomaly.erosion_mm, settled.anomaly.smooth_sigma_mm) == (0.0, 0.5)
-    hybrid = DetectConfig().settle("edges", "learned", "hybrid").anomaly
+    hybrid = DetectConfig().settle("edges", "learned", "hybrid", "canny").anomaly
     assert (hybrid.erosion_mm, hybrid.smooth_sigma_mm) == (3.0, 1.0)
     told = DetectConfig(anomaly=AnomalyConfig(erosion_mm=2.0, smooth_sigma_mm=0.0, threshold=0.4))
-    kept = told.settle("both", "fitted", "refined").anomaly
+    kept = told.settle("both", "fitted", "refined", "oriented").anomaly
     assert (kept.erosion_mm, kept.smooth_sigma_mm, kept.threshold) == (2.0, 0.0, 0.4)

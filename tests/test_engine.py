@@ -175,7 +175,7 @@ def test_probability_of_a_lesion_by_hand(sequence, number):
         gap[:, 12:, 4:] = 0.4
     blurred = ndimage.gaussian_filter(gap, 1.0, mode="nearest", radius=4)
     network = 10 * (rebuilt.image - rebuilt.expected[0])[0, 0].numpy()
-    for slope, given in ((10, ()), (7, (7,))):
+    for slope, given in ((12.5, ()), (7, (7,))):
         found = logit.probability(*given)
         assert found.shape == (1, 1, *SHAPE)
         assert not found[..., :4].any()  # outside the brain, where the logit is 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from anatomaly.errors import ConfigError
-from anatomaly.types import Polarity, Reuse, Route, ScoreName, SequenceOption
+from anatomaly.types import EdgeKind, EdgeOption, Polarity, Reuse, Route, ScoreName, SequenceOption
 
 BrainExtractionMethod = Literal["auto", "deepbet", "atlas", "stripped"]
 DeviceOption = Literal["auto", "cpu", "cuda", "mps"]
@@ -108,6 +108,9 @@ class DetectConfig:
         route: how the healthy anatomy is rebuilt: from `edges` (the method), from the
             `tissue_map` (the ablation without edges), `both` (what neither can explain is
             abnormal), or what the weights were validated with.
+        edges: what the anatomy is restored from on that route: `canny` edges (the paper's, on or
+            off), `oriented` ones (with the direction and height of the step between two tissues),
+            or what the weights were validated with.
         reuse: how the scan's contrast is put back on it: `learned` (the method), `refined` (then
             fitted to the scan), `fitted` (by that fit alone), or what the weights were validated
             with.
@@ -122,6 +125,7 @@ class DetectConfig:
     device: DeviceOption = "auto"
     threads: int = 0
     route: Literal["auto", "edges", "tissue_map", "both"] = "auto"
+    edges: EdgeOption = "auto"
     reuse: Literal["auto", "learned", "refined", "fitted"] = "auto"
     weights: str = "default"
     atlas: Path | None = None
@@ -135,16 +139,18 @@ class DetectConfig:
             raise ConfigError(f"device must be auto, cpu, cuda or mps, got {self.device}")
         if self.route not in ("auto", *get_args(Route)):
             raise ConfigError(f"route must be auto or in {get_args(Route)}, got {self.route}")
+        if self.edges not in get_args(EdgeOption):
+            raise ConfigError(f"edges must be in {get_args(EdgeOption)}, got {self.edges}")
         if self.reuse not in ("auto", *get_args(Reuse)):
             raise ConfigError(f"reuse must be auto or in {get_args(Reuse)}, got {self.reuse}")
         if self.threads < 0:
             raise ConfigError(f"threads must be >= 0, got {self.threads}")
 
-    def settle(self, route: Route, reuse: Reuse, score: ScoreName) -> DetectConfig:
+    def settle(self, route: Route, reuse: Reuse, score: ScoreName, edges: EdgeKind) -> DetectConfig:
         """Return a copy that says what was used in the place of `auto`."""
         anomaly = replace(self.anomaly, score=score)
         anomaly = replace(anomaly, erosion_mm=anomaly.rim_mm, smooth_sigma_mm=anomaly.smoothing_mm)
-        return replace(self, route=route, reuse=reuse, anomaly=anomaly)
+        return replace(self, route=route, reuse=reuse, edges=edges, anomaly=anomaly)
 
 
 USUAL_HEALTHY_ML, MOST_HEALTHY_ML = 1.0, 5.0

@@ -22,6 +22,7 @@ from anatomaly.config import DeviceOption
 from anatomaly.errors import ConfigError
 from anatomaly.gaussian import gaussian_blur
 from anatomaly.geometry import mirror
+from anatomaly.model.anatomy_edges import edge_mask
 from anatomaly.model.intensity_agreement import fit_intensities
 from anatomaly.model.lesion_scorer import LesionScorer, brain_of, stack_evidence
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel, Rebuilt
@@ -158,7 +159,7 @@ def assemble(image: Tensor, mask: Tensor, found: Sequence[Rebuilt], reuse: Reuse
         image,
         join_routes(image, expected),
         tissue.to(torch.uint8).cpu().numpy(),
-        (found[0].edges[0, 0] > 0).cpu().numpy(),
+        (edge_mask(found[0].edges)[0, 0] > 0).cpu().numpy(),
         expected,
     )
 

@@ -65,7 +65,7 @@ class Detector:
     def __init__(self, config: DetectConfig | None = None) -> None:
         self.config = config or DetectConfig()
         self.device = choose_device(self.config.device)
-        self.model, self.card = load_model(self.config.weights)
+        self.model, self.card = load_model(self.config.weights, self.config.edges)
         self.model.to(self.device)
         self.healthy_residual: Mapping[str, FloatArray] = {}
         if any(self.choice_for(sequence).score == "normalised" for sequence in SEQUENCES):
@@ -95,6 +95,11 @@ class Detector:
             raise ConfigError(
                 f"the refined score reads route and reuse {' and '.join(REFINED)}, got "
                 f"{choice.route} and {choice.reuse}: leave both at auto, or choose another score"
+            )
+        if score == "refined" and self.model.edges != next(iter(self.model.anatomy_restorers)):
+            raise ConfigError(
+                f"the refined score was not trained on {self.model.edges} edges: leave --edges at "
+                "auto, or choose another score"
             )
         if score == "refined" and config.anomaly.polarity != "auto":
             raise ConfigError(
@@ -133,7 +138,7 @@ class Detector:
         """
         clock = clock or _Clock()
         choice = self.choice_for(prepared.sequence)
-        config = self.config.settle(choice.route, choice.reuse, choice.score)
+        config = self.config.settle(choice.route, choice.reuse, choice.score, self.model.edges)
         with clock.stage("rebuild"), limit_threads(config.threads):
             rebuilt = rebuild(
                 self.model,

@@ -24,6 +24,8 @@ Polarity: TypeAlias = Literal["auto", "both", "brighter", "darker"]
 ScoreName: TypeAlias = Literal["hybrid", "residual", "structure", "normalised", "refined"]
 SingleRoute: TypeAlias = Literal["edges", "tissue_map"]
 Route: TypeAlias = Literal["edges", "tissue_map", "both"]
+EdgeKind: TypeAlias = Literal["canny", "oriented"]
+EdgeOption: TypeAlias = Literal["auto", "canny", "oriented"]
 Reuse: TypeAlias = Literal["learned", "refined", "fitted"]
 
 SEQUENCES: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR")

@@ -19,7 +19,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
 from anatomaly.preprocess.normalise import HIGH_PERCENTILE, HIGH_VALUE, LOW_PERCENTILE
-from anatomaly.types import ResidualPolarity, Reuse, Route, ScoreName, Sequence, Sign
+from anatomaly.types import (
+    EdgeKind,
+    EdgeOption,
+    ResidualPolarity,
+    Reuse,
+    Route,
+    ScoreName,
+    Sequence,
+    Sign,
+)
 from anatomaly.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -228,21 +237,37 @@ def load_weights(name_or_folder: str) -> tuple[dict[str, Tensor], WeightsCard]:
     return tensors, card
 
 
+EDGE_KINDS: tuple[EdgeKind, ...] = ("oriented", "canny")
+"""The first that weights have a restorer for is their default."""
+
 SIGNS: tuple[Sign, ...] = ("brighter", "darker")
 """Kinds of maps in `healthy_residual.safetensors`."""
 
 
-def load_model(name_or_folder: str) -> tuple[PseudoHealthyModel, WeightsCard]:
+def load_model(
+    name_or_folder: str, edges: EdgeOption = "auto"
+) -> tuple[PseudoHealthyModel, WeightsCard]:
     """Load weights into a model in evaluation mode.
 
+    Args:
+        name_or_folder: as in `find_weights`.
+        edges: kind that the anatomy is restored from; `auto` is `oriented` where the weights have
+            a restorer for it.
+
     Raises:
-        WeightsError: as in `load_weights`, or the weights belong to another model.
+        WeightsError: as in `load_weights`, the weights belong to another model, or they bring no
+            restorer for this kind of edges.
     """
     from anatomaly.model.pseudo_healthy import PseudoHealthyModel
     from anatomaly.model.unet import lay_channels_last
 
     state, card = load_weights(name_or_folder)
-    model = PseudoHealthyModel()
+    kinds = [k for k in EDGE_KINDS if any(n.startswith(f"anatomy_restorers.{k}.") for n in state)]
+    if edges != "auto" and kinds and edges not in kinds:
+        raise WeightsError(f"{card.name}: restores from {kinds[0]} edges only, not from {edges}")
+    model = PseudoHealthyModel(kinds or EDGE_KINDS)
+    if edges != "auto":
+        model.use_edges(edges)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

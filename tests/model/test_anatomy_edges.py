@@ -16,12 +16,14 @@ from anatomaly.model.anatomy_edges import (
     SIGMA_VOXELS,
     anatomy_edges,
     canny_3d,
+    edge_mask,
     gradient,
     hysteresis,
     smooth,
     suppress_non_maxima,
     tissue_levels,
 )
+from anatomaly.model.one_hot import LEVELS
 
 SHAPE = (46, 52, 40)
 
@@ -142,6 +144,29 @@ def test_half_precision_around_it_changes_next_to_nothing():
     full = anatomy_edges(tissue)[0, 0].numpy() > 0
     assert (half != full).sum() < 0.01 * full.sum()
     assert share_near(half, full, 1.0) == share_near(full, half, 1.0) == 1
+
+
+def test_oriented_edges_lie_at_the_same_voxels_and_point_to_the_brighter_side():
+    tissue = one_hot(folded_tissue())
+    plain, oriented = anatomy_edges(tissue), anatomy_edges(tissue, "oriented")
+    assert oriented.shape == (1, 3, *plain.shape[2:])
+    assert torch.equal(edge_mask(oriented), plain) and torch.equal(edge_mask(plain), plain)
+    levels = smooth(tissue_levels(tissue), 0.7)
+    expected = 2.7 * torch.stack(torch.gradient(levels[0, 0]))
+    torch.testing.assert_close(oriented[0], expected * plain[0])
+
+
+@pytest.mark.parametrize(("dark", "bright"), [(1, 2), (2, 3), (0, 1), (1, 3), (0, 3)])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_height_of_a_flat_edge_is_about_the_step_between_its_tissues(dark, bright, axis):
+    tissue = np.full((20, 20, 20), dark, np.int64)
+    np.moveaxis(tissue, axis, 0)[10:] = bright
+    edges = anatomy_edges(one_hot(tissue), "oriented")[0, :, 4:-4, 4:-4, 4:-4]
+    height = edges.norm(dim=0)[edges.any(0)]
+    step = LEVELS[bright] - LEVELS[dark]
+    assert ((height > 0.9 * step) & (height < 1.1 * step)).all()
+    along = edges[axis][edges.any(0)]
+    torch.testing.assert_close(along, height)
 
 
 def test_smoothing_is_a_gaussian():

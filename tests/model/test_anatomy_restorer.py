@@ -1,6 +1,7 @@
 """The restorer: shares that sum to one, and no way in for intensities."""
 
 import numpy as np
+import pytest
 import torch
 
 from anatomaly.model.anatomy_edges import anatomy_edges
@@ -11,9 +12,14 @@ from anatomaly.model.one_hot import one_hot_levels
 CONTEXT = torch.rand(1, 6, 12, 12, 12, generator=torch.Generator().manual_seed(5))
 
 
-def restorer():
+KINDS = pytest.mark.parametrize("kind", ["canny", "oriented"])
+
+
+def restorer(kind="canny"):
     torch.manual_seed(0)
-    return AnatomyRestorer((8, 12)).eval()
+    net = AnatomyRestorer(kind, (8, 12)).eval()
+    torch.nn.init.normal_(net.refinement[-1].weight, std=0.05)
+    return net
 
 
 def nested_balls():
@@ -36,25 +42,48 @@ def test_shares_sum_to_one():
     torch.testing.assert_close(code, logits.softmax(1))
 
 
-def test_intensities_that_leave_the_edges_alone_leave_the_answer_alone():
-    net = restorer()
+@KINDS
+def test_intensities_that_leave_the_edges_alone_leave_the_answer_alone(kind):
+    net = restorer(kind)
     image = nested_balls()
     noise = 0.05 * (torch.rand(image.shape, generator=torch.Generator().manual_seed(1)) - 0.5)
     changed = image + noise * (image > 0)
     with torch.no_grad():
-        first, second = (net(anatomy_edges(one_hot_levels(i)), CONTEXT) for i in (image, changed))
+        first, second = (
+            net(anatomy_edges(one_hot_levels(i), kind), CONTEXT) for i in (image, changed)
+        )
     assert (changed - image).abs().max() > 0.02
     assert torch.equal(first, second)
 
 
-def test_a_new_outline_changes_the_answer():
-    net = restorer()
+@KINDS
+def test_a_new_outline_changes_the_answer(kind):
+    net = restorer(kind)
     image = nested_balls()
     lesion = image.clone()
     lesion[..., 6:10, 6:10, 10:14] = 0.29
     with torch.no_grad():
-        first, second = (net(anatomy_edges(one_hot_levels(i)), CONTEXT) for i in (image, lesion))
+        first, second = (
+            net(anatomy_edges(one_hot_levels(i), kind), CONTEXT) for i in (image, lesion)
+        )
     assert (first - second).abs().max() > 1e-3
+
+
+def test_only_oriented_edges_tell_which_side_is_which():
+    """White in grey matter and grey in white: the same outline, the other way round."""
+    cube = torch.zeros(1, 1, 24, 24, 24, dtype=torch.bool)
+    cube[..., 7:16, 6:17, 8:15] = True
+    first, second = torch.where(cube, 0.72, 0.48), torch.where(cube, 0.48, 0.72)
+    maps = [one_hot_levels(i) for i in (first, second)]
+    binary = [anatomy_edges(m) for m in maps]
+    assert torch.equal(*binary) and binary[0].sum() > 100
+    signed = [anatomy_edges(m, "oriented") for m in maps]
+    torch.testing.assert_close(signed[0], -signed[1])
+    with torch.no_grad():
+        plain = [restorer("canny")(e, CONTEXT) for e in binary]
+        told = [restorer("oriented")(e, CONTEXT) for e in signed]
+    assert torch.equal(*plain)
+    assert (told[0] - told[1]).abs().max() > 1e-3
 
 
 def test_no_gradient_flows_from_the_answer_to_the_image():

@@ -31,12 +31,13 @@ def test_every_intermediate_has_its_shape_and_range(model):
     image, mask = scan()
     with torch.no_grad():
         found = model(image, mask)
-    assert found.anatomical_image.shape == found.edges.shape == (1, 1, *GRID)
+    assert found.anatomical_image.shape == (1, 1, *GRID)
+    assert found.edges.shape == (1, 3, *GRID)
     assert found.tissue_map.shape == (1, 4, *GRID)
     assert found.anatomical_code.shape == (1, 8, *GRID)
     assert found.modality_code.shape == (1, 16)
     assert found.pseudo_healthy.shape == (1, 1, *GRID)
-    assert set(found.edges.unique().tolist()) <= {0.0, 1.0}
+    assert found.edges.any()
     assert (found.pseudo_healthy[mask == 0] == 0).all()
     inside = found.pseudo_healthy[mask > 0]
     assert 0 <= inside.min() < inside.max() <= 1
@@ -47,10 +48,10 @@ def test_order_of_the_stages(model):
     with torch.no_grad():
         found = model(image, mask)
         context = model.context(size=GRID)
-        code = model.anatomy_restorer(anatomy_edges(found.tissue_map), context)
+        code = model.anatomy_restorer(anatomy_edges(found.tissue_map, "oriented"), context)
         modality = model.modality_extractor(image, found.tissue_map)
         expected = model.representation_combiner(code, modality) * mask
-    assert torch.equal(found.edges, anatomy_edges(found.tissue_map))
+    assert torch.equal(found.edges, anatomy_edges(found.tissue_map, "oriented"))
     torch.testing.assert_close(found.pseudo_healthy, expected)
 
 
@@ -70,11 +71,29 @@ def test_names_of_the_weights_are_a_contract(model):
         "context",
         "anatomy_extractor",
         "anatomy_encoder",
-        "anatomy_restorer",
+        "anatomy_restorers",
         "modality_extractor",
         "representation_combiner",
     }
-    assert len(model.state_dict()) == 132
+    kinds = {name.split(".")[1] for name in model.state_dict() if "restorers" in name}
+    assert kinds == {"oriented"}
+    assert len(model.state_dict()) == 138
+
+
+def test_edges_of_another_kind(model):
+    image, mask = scan()
+    with torch.no_grad():
+        first = model(image, mask)
+        model.use_edges("canny")
+        second = model(image, mask)
+    assert set(second.edges.unique().tolist()) == {0.0, 1.0}
+    assert not torch.equal(first.anatomical_code, second.anatomical_code)
+    restorers = model.anatomy_restorers
+    assert set(restorers) == {"oriented", "canny"} and model.anatomy_restorer is restorers["canny"]
+    model.use_edges("oriented")
+    with torch.no_grad():
+        again = model(image, mask)
+    assert torch.equal(first.anatomical_code, again.anatomical_code)
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def test_exporting_again_replaces(model, tmp_path):
     other = PseudoHealthyModel()
     folder = export_weights(other, tmp_path / "mine", THRESHOLDS)
     tensors, _ = load_weights(str(folder))
-    name = "anatomy_restorer.unet.head.weight"
+    name = "anatomy_restorers.oriented.unet.head.weight"
     assert torch.equal(tensors[name], other.state_dict()[name].half().float())
 
 

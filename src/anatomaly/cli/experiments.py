@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from anatomaly.cli.exit import exit_on_error
+from anatomaly.cli.options import EdgeChoice
+from anatomaly.types import EdgeOption
 
 EXPERIMENTS = {
     "disentanglement": "Tissue maps of one person from T1w, T2w and FLAIR: equal, and one-hot?",
@@ -56,11 +58,12 @@ def _make_command(name: str) -> Callable[..., None]:
     def command(
         output: Output = Path("experiments_output"),
         weights: WeightsName = "default",
+        edges: EdgeChoice = "auto",
         seed: Seed = 0,
         count: Count = None,
         data: Data = None,
     ) -> None:
-        _run(name, output, (weights, seed, count), data)
+        _run(name, output, (weights, edges, seed, count), data)
 
     return command
 
@@ -70,20 +73,28 @@ for _name, _help in EXPERIMENTS.items():
     experiments_app.command(_name, help=_text)(_make_command(_name))
 
 
-def _run(name: str, output: Path, what: tuple[str, int, int | None], data: Path | None) -> None:
-    """Run one experiment, print and write its figures; `what` is weights, seed and count."""
+def _run(
+    name: str, output: Path, what: tuple[str, EdgeOption, int, int | None], data: Path | None
+) -> None:
+    """Run one experiment, print and write its figures; `what`: weights, edges, seed, count."""
     from anatomaly.engine import keep_freed_memory, limit_threads
     from anatomaly.evaluation.experiments import catalogue
 
     keep_freed_memory()
-    (weights, seed, count), experiment = what, catalogue.EXPERIMENTS[name]
+    (weights, edges, seed, count), experiment = what, catalogue.EXPERIMENTS[name]
     with exit_on_error():
-        detector = catalogue.load_detector(weights)
+        detector = catalogue.load_detector(weights, edges)
         count = count or experiment.count
         with limit_threads(1):
             result = experiment.run(detector, seed, count, data)
     card = detector.card
-    about = {"weights": card.name, "sha256": card.sha256, "seed": seed, "count": count}
+    about = {
+        "weights": card.name,
+        "sha256": card.sha256,
+        "edges": detector.model.edges,
+        "seed": seed,
+        "count": count,
+    }
     picture, figures = catalogue.write_experiment(name, result, output, about)
     console = Console(highlight=False)
     console.width = console.width if console.is_terminal else 160

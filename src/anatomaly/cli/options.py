@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from anatomaly.config import OUTPUTS, BrainExtractionMethod, DeviceOption
-from anatomaly.types import Polarity, SequenceOption
+from anatomaly.types import EdgeOption, Polarity, SequenceOption
 
 INPUT, HOW, WHAT, RUN = "Input and output", "Preparation", "Detection", "Run"
 
@@ -126,6 +126,15 @@ RouteChoice = Annotated[
         rich_help_panel=WHAT,
         help="What the brain is rebuilt from. `edges`: the method; `tissue_map`: its ablation; "
         "`both`; `auto`: what the weights were validated with.",
+    ),
+]
+EdgeChoice = Annotated[
+    EdgeOption,
+    typer.Option(
+        rich_help_panel=WHAT,
+        help="Edges that the anatomy is restored from. `canny`: the paper's, on or off; "
+        "`oriented`: they say which side is which tissue; `auto`: what the weights were validated "
+        "with.",
     ),
 ]
 ReuseChoice = Annotated[

@@ -18,9 +18,13 @@ from torch import Tensor
 
 from anatomaly.gaussian import gaussian_blur
 from anatomaly.model.one_hot import LEVELS
+from anatomaly.types import EdgeKind
 
 SIGMA_VOXELS = 0.7
 LOW, HIGH = 0.02, 0.05
+
+TIE = 1e-5
+"""Magnitudes that differ by less are the same: the later voxel is kept, whatever rounding says."""
 
 _AXES = [
     d for d in itertools.product((-1, 0, 1), repeat=3) if d > (0, 0, 0)
@@ -67,7 +71,8 @@ def suppress_non_maxima(magnitude: Tensor, direction: Tensor, low: float = 0.0) 
     jump = (steps[:, 0] * j * k + steps[:, 1] * k + steps[:, 2])[nearest]
     flat = padded.flatten()
     here = flat[candidates]
-    peak = (here > flat[candidates + jump]) & (here >= flat[candidates - jump])
+    peak = here > flat[candidates + jump] + TIE
+    peak &= here >= flat[candidates - jump] - TIE
     keep = torch.zeros_like(flat, dtype=torch.bool)
     keep[candidates[peak]] = True
     return keep.view(padded.shape)[:, :, 1:-1, 1:-1, 1:-1]
@@ -114,13 +119,42 @@ def canny_3d(
     Returns:
         (B, 1, I, J, K) float, 0 or 1. No gradient passes.
     """
+    return _trace_edges(image, sigma_voxels, low, high)[1].float()
+
+
+def _trace_edges(
+    image: Tensor, sigma_voxels: float, low: float, high: float
+) -> tuple[Tensor, Tensor]:
+    """Gradient of the blurred image, (B, 3, I, J, K), and where its edges lie, bool."""
     with torch.autocast(image.device.type, enabled=False):  # half precision breaks the thresholds
         slope = gradient(smooth(image.float(), sigma_voxels))
         magnitude = slope.pow(2).sum(1, keepdim=True).sqrt()
         weak = suppress_non_maxima(magnitude, slope, low)
-    return hysteresis(weak, weak & (magnitude > high)).float()
+    return slope, hysteresis(weak, weak & (magnitude > high))
 
 
-def anatomy_edges(tissue_map: Tensor) -> Tensor:
-    """Edges (B, 1, I, J, K) in {0, 1} of a one-hot tissue map (B, 4, I, J, K)."""
-    return canny_3d(tissue_levels(tissue_map))
+EDGE_CHANNELS: dict[EdgeKind, int] = {"canny": 1, "oriented": 3}
+HEIGHT = 2.7
+"""Makes the gradient at a flat edge about as large as the step between the two tissues."""
+
+
+@torch.no_grad()
+def anatomy_edges(tissue_map: Tensor, kind: EdgeKind = "canny") -> Tensor:
+    """Edges of a one-hot tissue map (B, 4, I, J, K).
+
+    Args:
+        tissue_map: whose classes stand at the fixed `LEVELS`: no intensity of a scan is in them.
+        kind: `canny` is the paper's, (B, 1, I, J, K) in {0, 1}; `oriented` keeps the gradient at
+            the same edge voxels, (B, 3, I, J, K): it points to the brighter tissue, and its length
+            tells which two tissues meet.
+
+    Returns:
+        0 where there is no edge. No gradient passes.
+    """
+    slope, edges = _trace_edges(tissue_levels(tissue_map), SIGMA_VOXELS, LOW, HIGH)
+    return edges.float() if kind == "canny" else HEIGHT * slope * edges
+
+
+def edge_mask(edges: Tensor) -> Tensor:
+    """Where there is an edge of either kind: (B, C, I, J, K) to (B, 1, I, J, K) in {0, 1}."""
+    return (edges != 0).any(1, keepdim=True).float()

@@ -14,9 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from anatomaly.model.anatomy_edges import EDGE_CHANNELS, edge_mask
 from anatomaly.model.anatomy_encoder import CODE_CHANNELS
 from anatomaly.model.template_context import TemplateContext
 from anatomaly.model.unet import Refinement, UNet3d
+from anatomaly.types import EdgeKind
 
 SPREAD_STEPS = 20
 """Rounds of averaging between the edges: shares travel about 6 mm."""
@@ -53,23 +55,46 @@ def _cross_sum(values: Tensor) -> Tensor:
     return total
 
 
-class AnatomyRestorer(nn.Module):
-    """U-Net from edges, with healthy tissue shares spread between them, to the anatomical code."""
+FINE_CHANNELS = 12
+"""Width of the full-resolution layers, where a sulcus is one or two voxels wide."""
 
-    def __init__(self, channels: tuple[int, ...] = (24, 48, 96, 128)) -> None:
+
+class AnatomyRestorer(nn.Module):
+    """From edges to the anatomical code: full-resolution layers around a U-Net.
+
+    The first layers read each edge at full resolution and hand four channels to the U-Net, which
+    knows the neighbourhood; the last ones join what both say, voxel by voxel.
+
+    Args:
+        kind: of the edges: `canny`, the paper's, or `oriented` (`anatomy_edges`).
+        channels: widths of the U-Net's levels.
+    """
+
+    def __init__(
+        self, kind: EdgeKind = "canny", channels: tuple[int, ...] = (24, 48, 96, 128)
+    ) -> None:
         super().__init__()
+        self.kind = kind
+        self.fine = nn.Sequential(
+            nn.Conv3d(EDGE_CHANNELS[kind] + 3, FINE_CHANNELS, 3, padding=1),
+            nn.LeakyReLU(0.1, inplace=True),
+            nn.Conv3d(FINE_CHANNELS, FINE_CHANNELS, 3, padding=1),
+            nn.LeakyReLU(0.1, inplace=True),
+        )
+        self.reduce = nn.Conv3d(FINE_CHANNELS, 4, 1)
         self.unet = UNet3d(4, CODE_CHANNELS, channels, context=TemplateContext.channels)
-        self.refinement = Refinement(CODE_CHANNELS + 4, CODE_CHANNELS)
+        self.refinement = Refinement(CODE_CHANNELS + FINE_CHANNELS, CODE_CHANNELS)
 
     def forward(self, edges: Tensor, context: Tensor) -> Tensor:
-        """(B, 1, I, J, K) edges to an anatomical code (B, 8, I, J, K), channels sum to 1."""
+        """(B, 1 or 3, I, J, K) edges to an anatomical code (B, 8, I, J, K), channels sum to 1."""
         return torch.softmax(self.logits(edges, context).float(), dim=1)
 
     def logits(self, edges: Tensor, context: Tensor) -> Tensor:
         """Logits of the code, (B, 8, I, J, K)."""
         with torch.no_grad(), torch.autocast(edges.device.type, enabled=False):
-            spread = spread_shares(edges, context[:, 3:])
+            spread = spread_shares(edge_mask(edges), context[:, 3:])
         seen = torch.cat([edges, spread], dim=1)
-        coarse: Tensor = self.unet(seen, context)
-        correction: Tensor = self.refinement(torch.cat([coarse, seen], dim=1))
+        fine: Tensor = self.fine(seen.contiguous(memory_format=torch.channels_last_3d))
+        coarse: Tensor = self.unet(self.reduce(fine), context)
+        correction: Tensor = self.refinement(torch.cat([coarse, fine], dim=1))
         return coarse + correction

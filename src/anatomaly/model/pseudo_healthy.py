@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from anatomaly.model.anatomy_restorer import AnatomyRestorer
 from anatomaly.model.modality_extractor import ModalityExtractor
 from anatomaly.model.representation_combiner import RepresentationCombiner
 from anatomaly.model.template_context import TemplateContext
-from anatomaly.types import SingleRoute
+from anatomaly.types import EdgeKind, SingleRoute
 
 
 class Extracted(NamedTuple):
@@ -25,7 +26,7 @@ class Extracted(NamedTuple):
         context: (1, 6, I/2, J/2, K/2) of `TemplateContext`.
         anatomical_image: (B, 1, I, J, K) in [0, .72].
         tissue_map: (B, 4, I, J, K) one-hot.
-        edges: (B, 1, I, J, K) in {0, 1}.
+        edges: (B, 1 or 3, I, J, K) of `anatomy_edges`, of the model's kind.
         modality_code: (B, 16).
     """
 
@@ -42,7 +43,7 @@ class Rebuilt(NamedTuple):
     Attributes:
         anatomical_image: (B, 1, I, J, K) in [0, .72].
         tissue_map: (B, 4, I, J, K) one-hot.
-        edges: (B, 1, I, J, K) in {0, 1}.
+        edges: (B, 1 or 3, I, J, K) of `anatomy_edges`, of the model's kind.
         anatomical_code: (B, 8, I, J, K), channels sum to 1.
         modality_code: (B, 16).
         pseudo_healthy: (B, 1, I, J, K) in [0, 1], 0 outside the brain mask.
@@ -57,16 +58,37 @@ class Rebuilt(NamedTuple):
 
 
 class PseudoHealthyModel(nn.Module):
-    """Extractor, edges, restorer, modality extractor and combiner; encoder, for training."""
+    """Extractor, edges, restorer, modality extractor and combiner; encoder, for training.
 
-    def __init__(self) -> None:
+    Args:
+        kinds: of edges that there is a restorer for; `edges` says which one is used, the first.
+    """
+
+    def __init__(self, kinds: Sequence[EdgeKind] = ("oriented",)) -> None:
         super().__init__()
+        self.edges: EdgeKind = kinds[0]
         self.context = TemplateContext()
         self.anatomy_extractor = AnatomyExtractor()
         self.anatomy_encoder = AnatomyEncoder()
-        self.anatomy_restorer = AnatomyRestorer()
+        self.anatomy_restorers = nn.ModuleDict({kind: AnatomyRestorer(kind) for kind in kinds})
         self.modality_extractor = ModalityExtractor()
         self.representation_combiner = RepresentationCombiner()
+
+    def use_edges(self, kind: EdgeKind) -> None:
+        """Restore from edges of this kind; a restorer that was not there is an untrained one."""
+        if kind not in self.anatomy_restorers:
+            self.anatomy_restorers[kind] = AnatomyRestorer(kind)
+        self.edges = kind
+
+    @property
+    def anatomy_restorer(self) -> AnatomyRestorer:
+        """The restorer of the edges in use."""
+        restorer: Any = self.anatomy_restorers[self.edges]
+        return restorer
+
+    def find_edges(self, tissue_map: Tensor) -> Tensor:
+        """Edges of a one-hot tissue map, of the kind in use; see `anatomy_edges`."""
+        return anatomy_edges(tissue_map, self.edges)
 
     def forward(self, image: Tensor, brain_mask: Tensor, route: SingleRoute = "edges") -> Rebuilt:
         """Rebuild a whole prepared image as if it were healthy.
@@ -83,7 +105,7 @@ class PseudoHealthyModel(nn.Module):
         context = self.context(size=TEMPLATE_SHAPE)
         means = tissue_means(image, context)
         anatomical_image, tissue_map, _ = self.anatomy_extractor(image, context, means)
-        edges = anatomy_edges(tissue_map)
+        edges = self.find_edges(tissue_map)
         modality_code = self.modality_extractor(image, tissue_map)
         return Extracted(context, anatomical_image, tissue_map, edges, modality_code)
 

@@ -14,6 +14,7 @@ OPTIONS = {
     "preprocess.brain_extraction": "--brain-extraction",
     "preprocess.brain_mask": "--brain-mask",
     "route": "--route",
+    "edges": "--edges",
     "reuse": "--reuse",
     "weights": "--weights",
     "atlas": "--atlas",

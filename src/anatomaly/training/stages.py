@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from anatomaly.model.anatomy_edges import anatomy_edges
 from anatomaly.model.anatomy_extractor import Anatomy
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import losses
@@ -189,9 +188,9 @@ class EdgeStage(nn.Module):
         return {"code": losses.code_loss(logits, code, batch["brain"])}
 
     def _edges(self, healthy_map: Tensor, lesion: Tensor, rng: torch.Generator) -> Tensor:
-        """Edges as the restorer will meet them: (B, 1, I, J, K)."""
+        """Edges as the restorer will meet them: (B, 1 or 3, I, J, K)."""
         seen_map = corrupt_tissue(healthy_map, lesion, rng) if self.corrupt else healthy_map
-        edges = anatomy_edges(deform_locally(seen_map, rng, self.deformed_share))
+        edges = self.model.find_edges(deform_locally(seen_map, rng, self.deformed_share))
         return drop_edges(edges, rng) if self.corrupt else edges
 
 
@@ -234,7 +233,7 @@ class RestorationStage(nn.Module):
         context, healthy_map, seen_map = self._see(batch, rng)
         brain = batch["brain"]
         code = model.anatomy_encoder(healthy_map, context)
-        outlines = anatomy_edges(deform_locally(seen_map, rng, self.deformed_share))
+        outlines = model.find_edges(deform_locally(seen_map, rng, self.deformed_share))
         edges = drop_edges(outlines, rng)
         restored_logits = model.anatomy_restorer.logits(edges, context)
         restored = torch.softmax(restored_logits.float(), dim=1)
@@ -329,7 +328,7 @@ class FinetuneStage(nn.Module):
             means = batch["tissue_means"].flatten(0, 1)
             tissue_map = model.anatomy_extractor(image, context, means).tissue_map
             code = model.anatomy_encoder(tissue_map, context)
-            restored = model.anatomy_restorer(anatomy_edges(tissue_map), context)
+            restored = model.anatomy_restorer(model.find_edges(tissue_map), context)
         modality = model.modality_extractor(image, tissue_map)
         rng = torch.Generator().manual_seed(7_919 * step + 41)
         window = _random_window(image.shape[2:], rng)

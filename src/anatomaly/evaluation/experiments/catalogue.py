@@ -20,6 +20,7 @@ from anatomaly.evaluation.experiments import (
 )
 from anatomaly.evaluation.experiments.panels import Panel
 from anatomaly.pipeline import Detector
+from anatomaly.types import EdgeOption
 
 Rows = list[dict[str, Any]]
 
@@ -81,13 +82,15 @@ EXPERIMENTS: dict[str, Experiment] = {
 }
 
 
-def load_detector(weights: str) -> Detector:
+def load_detector(weights: str, edges: EdgeOption = "auto") -> Detector:
     """Load weights for the experiments: on the CPU, T1w where a whole detection is run.
 
     Raises:
         WeightsError: as of `weights.load_model`.
     """
-    return Detector(DetectConfig(weights=weights, device="cpu", sequence="T1w", threads=1))
+    return Detector(
+        DetectConfig(weights=weights, edges=edges, device="cpu", sequence="T1w", threads=1)
+    )
 
 
 def tables_of(result: Any) -> dict[str, Rows]:

@@ -106,7 +106,7 @@ def _bump(rng: Generator, brain: Tensor) -> Tensor:
 
 def drop_edges(edges: Tensor, rng: Generator, most: float = 0.15) -> Tensor:
     """Drop edges: single voxels (up to `most`) and, in half of the cases, whole places."""
-    keep = torch.rand(edges.shape, generator=rng) > uniform(rng, 0, most)
+    keep = torch.rand(edges[:, :1].shape, generator=rng) > uniform(rng, 0, most)
     if chance(rng, 0.5):
         shape = (edges.shape[2], edges.shape[3], edges.shape[4])
         keep &= (smooth_field(rng, shape, uniform(rng, 5, 16)) < uniform(rng, 1.3, 3.0))[None, None]
