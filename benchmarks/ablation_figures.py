@@ -23,7 +23,6 @@ from anatomaly.evaluation.experiments.tissue_agreement import (
 )
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.geometry import TEMPLATE_SHAPE
-from anatomaly.model.anatomy_edges import anatomy_edges
 from anatomaly.model.anatomy_extractor import Anatomy, tissue_means
 from anatomaly.model.intensity_agreement import fit_intensities
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
@@ -107,8 +106,10 @@ def measure_corruption(model: PseudoHealthyModel, drawn: Drawn, _: bool) -> Figu
     shown = torch.from_numpy(show_lesion(drawn.tissue, drawn.lesion)).long()
     shown_map = nn.functional.one_hot(shown, 4).permute(3, 0, 1, 2)[None].float()
     with running():
-        code = model.anatomy_restorer(anatomy_edges(anatomy.tissue_map), context)
-        fooled = model.anatomy_restorer(anatomy_edges(shown_map), context)
+        code, fooled = (
+            model.anatomy_encoder(model.anatomy_restorer(model.find_edges(m), context), context)
+            for m in (anatomy.tissue_map, shown_map)
+        )
     fitted = fit_intensities(image, torch.zeros_like(image), code.float(), mask)
     found, found_fooled = (
         decode_tissue(c, reading_of(model), drawn.brain_mask) for c in (code, fooled)

@@ -37,7 +37,7 @@ def test_shares_sum_to_one():
     with torch.no_grad():
         code = restorer()(edges, CONTEXT)
         logits = restorer().logits(edges, CONTEXT)
-    assert code.shape == (2, 8, 24, 24, 24)
+    assert code.shape == (2, 4, 24, 24, 24)
     torch.testing.assert_close(code.sum(1), torch.ones(2, 24, 24, 24))
     torch.testing.assert_close(code, logits.softmax(1))
 

@@ -48,7 +48,8 @@ def test_order_of_the_stages(model):
     with torch.no_grad():
         found = model(image, mask)
         context = model.context(size=GRID)
-        code = model.anatomy_restorer(anatomy_edges(found.tissue_map, "oriented"), context)
+        healthy = model.anatomy_restorer(anatomy_edges(found.tissue_map, "oriented"), context)
+        code = model.anatomy_encoder(healthy, context)
         modality = model.modality_extractor(image, found.tissue_map)
         expected = model.representation_combiner(code, modality) * mask
     assert torch.equal(found.edges, anatomy_edges(found.tissue_map, "oriented"))

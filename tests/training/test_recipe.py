@@ -37,7 +37,7 @@ def test_numbers_of_the_stages_that_the_bundled_weights_came_from():
     assert numbers["joint"] == (1200, 6e-4, 3)
     weights = {plan.name: plan.weights for plan in STAGES}
     assert weights["restoration"] == weights["joint"]
-    assert weights["joint"]["code"] == 0.3 and weights["joint"]["cycle"] == 0.01
+    assert weights["joint"]["tissue"] == 0.3 and weights["joint"]["cycle"] == 0.01
     assert weights["straight"] == {"straight": 1.0, "code": 0.5}
     model = PseudoHealthyModel()
     assert plan_of("joint").make(model).extractor_share == 0.85

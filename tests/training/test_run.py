@@ -76,11 +76,11 @@ def test_every_stage_goes_on_from_those_that_it_names(tmp_path, trained):
 
 def test_a_stage_of_no_steps_is_left_out_and_not_gone_on_from(tmp_path, trained):
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text("[disentangle]\nsteps = 0\n[joint.weights]\ncode = 0.5")
+    recipe.write_text("[disentangle]\nsteps = 0\n[joint.weights]\ntissue = 0.5")
     train(tmp_path, recipe=recipe, steps={"joint": 9})
     assert "disentangle" not in names(trained) and "< disentangle" not in names(trained)
     _, loop, _, _ = trained[-1]
-    assert loop.steps == 9 and loop.weights["code"] == 0.5
+    assert loop.steps == 9 and loop.weights["tissue"] == 0.5
 
 
 def test_with_weights_to_start_from_only_what_is_there_is_loaded(tmp_path, trained):

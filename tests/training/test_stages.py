@@ -80,7 +80,7 @@ def test_anatomy_stage_weighs_lesions(model, batch):
 def test_restoration_stage_trains_its_four_parts(model, batch, share):
     stage = RestorationStage(model, extractor_share=share)
     losses = stage.step(batch, 3)
-    assert set(losses) >= {"first", "second", "restored", "code", "cycle"}
+    assert set(losses) >= {"first", "second", "restored", "tissue", "cycle"}
     assert all(torch.isfinite(v) and v >= 0 for v in losses.values())
     sum(losses.values()).backward()
     assert gradients(model) == {
@@ -91,15 +91,15 @@ def test_restoration_stage_trains_its_four_parts(model, batch, share):
     }
 
 
-def test_restorer_is_asked_for_the_code_not_the_code_for_the_restorer(model, batch):
-    RestorationStage(model).step(batch, 0)["code"].backward()
+def test_the_tissue_that_is_asked_for_trains_the_restorer_alone(model, batch):
+    RestorationStage(model).step(batch, 0)["tissue"].backward()
     assert gradients(model) == {"anatomy_restorers"}
 
 
 def test_a_step_repeats_and_another_step_corrupts_otherwise(model, batch):
     stage = RestorationStage(model)
     with torch.no_grad():
-        first, again, other = (stage.step(batch, s)["code"].item() for s in (5, 5, 6))
+        first, again, other = (stage.step(batch, s)["tissue"].item() for s in (5, 5, 6))
     assert first == again != other
 
 
@@ -125,7 +125,7 @@ def test_targets_show_no_lesion(model, batch):
         with_lesion["healthy"] += 0.2 * batch["brain"][:, None]
         after = RestorationStage(model).step(with_lesion, 1)
     assert before["first"] != after["first"]
-    assert before["code"] == after["code"]
+    assert before["tissue"] == after["tissue"]
 
 
 def test_edge_stage_trains_the_restorer_alone_and_needs_no_image(model, drawn, shapes, batch):
@@ -135,8 +135,8 @@ def test_edge_stage_trains_the_restorer_alone_and_needs_no_image(model, drawn, s
     assert blind["image"].numel() == blind["healthy"].numel() == 0
     for data in (blind, batch):
         losses = EdgeStage(model).step(data, 2)
-        assert set(losses) == {"code"}
-        losses["code"].backward()
+        assert set(losses) == {"tissue"}
+        losses["tissue"].backward()
         assert gradients(model) == {"anatomy_restorers"}
 
 
@@ -144,7 +144,7 @@ def test_without_corruption_the_restorer_sees_the_edges_of_the_healthy_map(
     model, batch, monkeypatch
 ):
     seen = []
-    answer = torch.zeros(2, 8, 32, 32, 32)
+    answer = torch.zeros(2, 4, 32, 32, 32)
     monkeypatch.setattr(
         model.anatomy_restorer, "logits", lambda edges, context: seen.append(edges) or answer
     )
@@ -156,12 +156,22 @@ def test_without_corruption_the_restorer_sees_the_edges_of_the_healthy_map(
     assert corrupted.any(1).sum() < whole.any(1).sum()
 
 
-def test_edge_stage_asks_for_the_code_of_the_healthy_map(model, batch, monkeypatch):
-    answer = torch.zeros(2, 8, 32, 32, 32)
-    monkeypatch.setattr(model.anatomy_restorer, "logits", lambda edges, context: answer)
-    found = EdgeStage(model).step(batch, 0)["code"].item()
-    voxels = batch["brain"].sum().item()
-    assert found == pytest.approx(2.0794415 * voxels / (voxels + 1), rel=1e-4)  # ln 8
+def test_edge_stage_asks_for_the_healthy_tissue_and_weighs_lesions(model, batch, monkeypatch):
+    sure = 20.0 * healthy_tissue_map(batch)
+    monkeypatch.setattr(model.anatomy_restorer, "logits", lambda edges, context: sure)
+    assert EdgeStage(model).step(batch, 0)["tissue"].item() == pytest.approx(0, abs=1e-3)
+    inside = batch["lesion"] > 0.5
+    assert inside.any()
+    wrong_inside, wrong_elsewhere = sure.clone(), sure.clone()
+    wrong_inside[:, 0:1][inside] = 40.0
+    count = int(inside.sum())
+    flat = wrong_elsewhere[:, 0].reshape(-1)
+    flat[torch.nonzero((batch["tissue"] > 0).reshape(-1) & ~inside.reshape(-1))[:count, 0]] = 40.0
+    found = []
+    for logits in (wrong_inside, wrong_elsewhere):
+        monkeypatch.setattr(model.anatomy_restorer, "logits", lambda e, c, x=logits: x)
+        found.append(EdgeStage(model).step(batch, 0)["tissue"].item())
+    assert found[0] > found[1] > 0.01
 
 
 def test_straight_stage_trains_the_route_without_edges(model, batch):
@@ -251,10 +261,10 @@ def test_a_random_contrast_is_no_sequence():
 
 
 @pytest.mark.parametrize("make", [EdgeStage, RestorationStage])
-def test_deformed_edges_are_asked_for_the_undeformed_code(model, batch, make):
+def test_deformed_edges_are_asked_for_the_undeformed_tissue(model, batch, make):
     plain, deformed = make(model), make(model, deformed_share=1.0)
     with torch.no_grad():
         before, after = plain.step(batch, 4), deformed.step(batch, 4)
-    assert before["code"] != after["code"]
+    assert before["tissue"] != after["tissue"]
     if "first" in before:
         assert before["first"] == after["first"]  # the code of the healthy map is as it was

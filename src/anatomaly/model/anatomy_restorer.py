@@ -1,11 +1,13 @@
-"""R_E: from edges alone to the anatomical code of a healthy brain.
+"""R_E: from edges alone to the tissue of a healthy brain.
 
 The restorer never sees an intensity: abnormal voxels have no way in but through the outline that
 they leave among the edges, and it is trained with false outlines whose answer is healthy.
 
 Source: Yang et al. 2026, doi:10.1016/j.media.2025.103922 (edge-to-image restoration module). What
 differs: the place in the template is given, and the tissue shares that healthy people have there
-are spread between the edges first, so that each region starts from what usually fills it.
+are spread between the edges first, so that each region starts from what usually fills it; and the
+answer is tissue, which the encoder turns into the anatomical code as it does for any tissue map: a
+code of its own would be another language than the one that the combiner learnt.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anatomaly.model.anatomy_edges import EDGE_CHANNELS, edge_mask
-from anatomaly.model.anatomy_encoder import CODE_CHANNELS
+from anatomaly.model.one_hot import LEVELS
 from anatomaly.model.template_context import TemplateContext
 from anatomaly.model.unet import Refinement, UNet3d
 from anatomaly.types import EdgeKind
@@ -60,7 +62,7 @@ FINE_CHANNELS = 12
 
 
 class AnatomyRestorer(nn.Module):
-    """From edges to the anatomical code: full-resolution layers around a U-Net.
+    """From edges to healthy tissue: full-resolution layers around a U-Net.
 
     The first layers read each edge at full resolution and hand four channels to the U-Net, which
     knows the neighbourhood; the last ones join what both say, voxel by voxel.
@@ -82,15 +84,15 @@ class AnatomyRestorer(nn.Module):
             nn.LeakyReLU(0.1, inplace=True),
         )
         self.reduce = nn.Conv3d(FINE_CHANNELS, 4, 1)
-        self.unet = UNet3d(4, CODE_CHANNELS, channels, context=TemplateContext.channels)
-        self.refinement = Refinement(CODE_CHANNELS + FINE_CHANNELS, CODE_CHANNELS)
+        self.unet = UNet3d(4, len(LEVELS), channels, context=TemplateContext.channels)
+        self.refinement = Refinement(len(LEVELS) + FINE_CHANNELS, len(LEVELS))
 
     def forward(self, edges: Tensor, context: Tensor) -> Tensor:
-        """(B, 1 or 3, I, J, K) edges to an anatomical code (B, 8, I, J, K), channels sum to 1."""
+        """(B, 1 or 3, I, J, K) edges to tissue shares (B, 4, I, J, K) that sum to 1."""
         return torch.softmax(self.logits(edges, context).float(), dim=1)
 
     def logits(self, edges: Tensor, context: Tensor) -> Tensor:
-        """Logits of the code, (B, 8, I, J, K)."""
+        """Logits of background, CSF, grey and white matter, (B, 4, I, J, K)."""
         with torch.no_grad(), torch.autocast(edges.device.type, enabled=False):
             spread = spread_shares(edge_mask(edges), context[:, 3:])
         seen = torch.cat([edges, spread], dim=1)

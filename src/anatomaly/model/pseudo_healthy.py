@@ -117,14 +117,14 @@ class PseudoHealthyModel(nn.Module):
         Args:
             seen: of `extract`.
             brain_mask: (B, 1, 160, 192, 160), 1 inside.
-            route: `edges` restores the anatomical code from edges alone (the method);
-                `tissue_map` encodes the extractor's tissue map instead (the ablation).
+            route: `edges` restores healthy tissue from edges alone (the method);
+                `tissue_map` takes the extractor's tissue map instead (the ablation).
             combine: decode the image; else it is 0, for those who fit the contrast to the scan.
         """
+        healthy = seen.tissue_map
         if route == "edges":
-            anatomical_code = self.anatomy_restorer(seen.edges, seen.context)
-        else:
-            anatomical_code = self.anatomy_encoder(seen.tissue_map, seen.context)
+            healthy = self.anatomy_restorer(seen.edges, seen.context)
+        anatomical_code = self.anatomy_encoder(healthy, seen.context)
         pseudo_healthy = torch.zeros_like(brain_mask)
         if combine:
             pseudo_healthy = self.representation_combiner(anatomical_code, seen.modality_code)

@@ -153,8 +153,14 @@ class DisentangleStage(nn.Module):
         }
 
 
+def restorer_loss(batch: Pair, logits: Tensor) -> Tensor:
+    """Tissue prior of R_E's logits (B, 4, I, J, K): healthy tissue, in lesions too."""
+    weight = torch.tensor(CLASS_WEIGHT, device=logits.device)
+    return losses.tissue_loss(logits, batch["tissue"], weight, lesion_weight(batch["lesion"][:, 0]))
+
+
 class EdgeStage(nn.Module):
-    """R_E alone: from corrupted edges to the code of the healthy tissue map; needs no image.
+    """R_E alone: from corrupted edges to the healthy tissue map; needs no image.
 
     Filling in anatomy between edges is the slowest thing to learn, and without images a step is
     four times cheaper.
@@ -181,11 +187,8 @@ class EdgeStage(nn.Module):
         rng = torch.Generator().manual_seed(7_919 * step + 29)
         context = pair_context(self.model, batch)
         healthy_map = healthy_tissue_map(batch)
-        with torch.no_grad():
-            code = self.model.anatomy_encoder(healthy_map, context)
         edges = self._edges(healthy_map, batch["lesion"], rng)
-        logits = self.trained.logits(edges, context)
-        return {"code": losses.code_loss(logits, code, batch["brain"])}
+        return {"tissue": restorer_loss(batch, self.trained.logits(edges, context))}
 
     def _edges(self, healthy_map: Tensor, lesion: Tensor, rng: torch.Generator) -> Tensor:
         """Edges as the restorer will meet them: (B, 1 or 3, I, J, K)."""
@@ -195,7 +198,7 @@ class EdgeStage(nn.Module):
 
 
 class RestorationStage(nn.Module):
-    """Encoder, E_M, R_D and R_E: self- and cross-reconstruction, modality cycle, edges to code.
+    """Encoder, E_M, R_D and R_E: self- and cross-reconstruction, modality cycle, edges to tissue.
 
     `straight` trains the route without edges: the code of the map as it was seen, lesion and all,
     must decode to the healthy image too.
@@ -236,7 +239,7 @@ class RestorationStage(nn.Module):
         outlines = model.find_edges(deform_locally(seen_map, rng, self.deformed_share))
         edges = drop_edges(outlines, rng)
         restored_logits = model.anatomy_restorer.logits(edges, context)
-        restored = torch.softmax(restored_logits.float(), dim=1)
+        restored = model.anatomy_encoder(torch.softmax(restored_logits.float(), dim=1), context)
         modality = [model.modality_extractor(batch["image"][:, n], seen_map) for n in (0, 1)]
         window = _random_window(brain.shape[2:], rng)
         mask, small_code = brain[window], code[window]
@@ -251,7 +254,7 @@ class RestorationStage(nn.Module):
             "second": losses.absolute_loss(rebuilt[1], target[1], mask),
             "restored": losses.reconstruction_loss(restored_image, target[0], mask),
             "straight": losses.reconstruction_loss(straight, target[0], mask),
-            "code": losses.code_loss(restored_logits, code.detach(), brain),
+            "tissue": restorer_loss(batch, restored_logits),
             "cycle": losses.modality_loss(again, modality[1].detach()),
         }
 
@@ -328,7 +331,8 @@ class FinetuneStage(nn.Module):
             means = batch["tissue_means"].flatten(0, 1)
             tissue_map = model.anatomy_extractor(image, context, means).tissue_map
             code = model.anatomy_encoder(tissue_map, context)
-            restored = model.anatomy_restorer(model.find_edges(tissue_map), context)
+            healthy = model.anatomy_restorer(model.find_edges(tissue_map), context)
+            restored = model.anatomy_encoder(healthy, context)
         modality = model.modality_extractor(image, tissue_map)
         rng = torch.Generator().manual_seed(7_919 * step + 41)
         window = _random_window(image.shape[2:], rng)
