@@ -18,7 +18,8 @@ from anatomaly.report.layers import steps_up_to
 from anatomaly.report.page import ASSETS, render_page
 
 SENTENCE = (
-    "At this threshold half of healthy brains show up to 1.3 mL by mistake, 19 of 20 up to 5.3 mL."
+    "At this threshold half of healthy brains show up to 1.3 mL of false findings, "
+    "19 of 20 up to 5.3 mL."
 )
 """At .4, a third of the way from .3 to .6 of the made-up figures."""
 
@@ -82,7 +83,7 @@ def test_little_is_no_proof_of_disease_where_drawn_brains_show_less(healthy_cont
     healthy_content.run["threshold"] = 0.6
     said = answer(healthy_content.run, [{"volume_mm3": "300"}]).comparison
     assert said.startswith("More than drawn healthy scans have, but so little may still be")
-    assert "half of healthy brains show nothing by mistake, 19 of 20 up to 0.03 mL." in said
+    assert "half of healthy brains show no false findings, 19 of 20 up to 0.03 mL." in said
 
 
 def test_joined_sequences_have_no_figures(healthy_content):
@@ -103,7 +104,7 @@ def test_figures_that_cannot_be_are_refused_and_cost_the_index_one_line(healthy_
 def test_the_words():
     assert say_false_findings(None).endswith("so low a threshold was not measured.")
     assert say_false_findings(FalseMl(0, 0.004)) == (
-        "At this threshold half of healthy brains show nothing by mistake, 19 of 20 nothing."
+        "At this threshold half of healthy brains show no false findings, 19 of 20 none."
     )
 
 

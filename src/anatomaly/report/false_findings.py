@@ -1,4 +1,4 @@
-"""What a healthy brain shows by mistake, in the user's words; `healthy.js` says the same live."""
+"""What a healthy brain shows by mistake, in plain words; `healthy.js` says the same live."""
 
 from __future__ import annotations
 
@@ -39,22 +39,17 @@ def say_ml(volume_ml: float) -> str:
     return f"{volume_ml:.2f} mL" if 0 < volume_ml < 0.095 else f"{volume_ml:.1f} mL"
 
 
-def say_up_to(volume_ml: float) -> str:
-    """Return the bound of a volume in words; what is below .005 mL is nothing.
-
-    >>> say_up_to(4.02), say_up_to(0.001)
-    ('up to 4.0 mL', 'nothing')
-    """
-    return "nothing" if volume_ml < 0.005 else f"up to {say_ml(volume_ml)}"
-
-
 def say_false_findings(false_ml: FalseMl | None) -> str:
-    """Return the sentence that stands beside the slider.
+    """Return the sentence that stands beside the slider; what is below .005 mL is nothing.
 
-    >>> say_false_findings(FalseMl(0.6, 4.0))
-    'At this threshold half of healthy brains show up to 0.6 mL by mistake, 19 of 20 up to 4.0 mL.'
+    >>> say_false_findings(FalseMl(0.0, 4.02))
+    'At this threshold half of healthy brains show no false findings, 19 of 20 up to 4.0 mL.'
     """
     if false_ml is None:
         return "How much healthy brains show at so low a threshold was not measured."
-    half, most = say_up_to(false_ml.half), say_up_to(false_ml.most)
-    return f"At this threshold half of healthy brains show {half} by mistake, 19 of 20 {most}."
+    half, most = ("" if ml < 0.005 else f"up to {say_ml(ml)}" for ml in false_ml)
+    found = f"{half} of" if half else "no"
+    return (
+        f"At this threshold half of healthy brains show {found} false findings, "
+        f"19 of 20 {most or 'none'}."
+    )

@@ -19,8 +19,8 @@ function curveAt(x, xs, ys) {
 /** The sentence beside the slider; `healthy` holds threshold, half and most, in mL. */
 function sayFalseFindings(healthy, threshold) {
   if (threshold < healthy.threshold[0]) return "How much healthy brains show at so low a threshold was not measured.";
-  const upTo = (ml) => ml < 0.005 ? "nothing" : `up to ${sayMl(ml)}`;
+  const upTo = (ml) => ml < 0.005 ? "" : `up to ${sayMl(ml)}`;
   const half = upTo(curveAt(threshold, healthy.threshold, healthy.half));
   const most = upTo(curveAt(threshold, healthy.threshold, healthy.most));
-  return `At this threshold half of healthy brains show ${half} by mistake, 19 of 20 ${most}.`;
+  return `At this threshold half of healthy brains show ${half ? `${half} of` : "no"} false findings, 19 of 20 ${most || "none"}.`;
 }
