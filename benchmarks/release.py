@@ -1,6 +1,6 @@
 """Before and after: two weights on the same scans in one run.
 
-    ANATOMALY_DATA=/path/to/data python benchmarks/release.py --before synthetic-5 [--after default]
+    ANATOMALY_DATA=/path/to/data python benchmarks/release.py --before WEIGHTS [--after default]
 
 Real cases (AP and Dice, beside what the training was asked to reach), healthy T1w heads (volume
 found, all of it false) and drawn phantoms (volume and place). The cases are for measuring only:
@@ -118,7 +118,7 @@ def _volume_ratios(phantom: Phantom, found: Detection) -> dict[str, float | None
 def main() -> None:
     """Measure, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--before", default="synthetic-5")
+    parser.add_argument("--before", required=True, help="a folder of weights")
     parser.add_argument("--after", default="default")
     parser.add_argument("--parts", nargs="*", default=["cases", "healthy", "phantoms"])
     parser.add_argument("--heads", type=int, default=20)

@@ -1,7 +1,7 @@
 """What more training of the scorer buys: validation AP of its checkpoints against their steps.
 
     ANATOMALY_DATA=/path/to/data python benchmarks/scorer_curve.py --run runs/first \
-        7040=synthetic-4 9040=runs/first/scorer/checkpoint.safetensors
+        7040=default 9040=runs/first/scorer/checkpoint.safetensors
 
 Every checkpoint (`STEPS=FILE`, or the name of weights; steps of all its rounds together) scores the
 drawn scans of `validation.py`, which are rebuilt once. Zero steps, the fixed residual that a new

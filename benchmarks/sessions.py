@@ -25,6 +25,7 @@ from anatomaly.anomaly.postprocess import threshold_map
 from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.preprocess.normalise import HIGH_VALUE
 from anatomaly.training.cohort import IMAGE_UNIT, Subject, load_cohort
 from anatomaly.training.synthesis import contrast as c
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
@@ -63,7 +64,8 @@ def draw_session(person: Subject, number: int) -> list[ValidationScan]:
     )
     drawn = SessionGenerator([person], [], config)[number]
     brain = drawn["brain"][0].numpy() > 0
-    real = np.clip(np.array(person.image, dtype=np.float32) / IMAGE_UNIT, 0, 1)
+    grey = np.array(person.image, dtype=np.float32) / IMAGE_UNIT  # 1 at the upper percentile
+    real = np.clip(HIGH_VALUE * grey, 0, 1)
     if _overlap(brain, person.labels[::-1]) > _overlap(brain, person.labels):
         real = real[::-1]  # half of the people are drawn mirrored
     images = [real * brain, *(drawn["image"][index, 0].numpy() for index in range(2))]

@@ -27,6 +27,7 @@ from anatomaly.errors import AnatomalyError
 from anatomaly.preprocess.appearance import is_bare, measure_appearance
 from anatomaly.preprocess.chain import prepare
 from anatomaly.preprocess.coarse_head import CoarseHead, place_coarse_head
+from anatomaly.preprocess.normalise import HIGH_VALUE
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.sequence import SURE, guess_sequence
 from anatomaly.preprocess.unusual import find_doubts
@@ -219,7 +220,7 @@ def _draw(seen: Seen, sequence: Sequence, rng: np.random.Generator) -> Volume:
         image = np.repeat(np.add.reduceat(image, starts, axis=2) / sizes, sizes, axis=2)
     image[mask] += rng.normal(0, rng.uniform(0.01, 0.06), int(mask.sum()))
     low, high = np.percentile(image[mask], (0.5, 99.5))
-    out = np.where(mask, np.clip((image - low) / (high - low), 0, 1), 0)
+    out = np.where(mask, np.clip(HIGH_VALUE * (image - low) / (high - low), 0, 1), 0)
     return seen.image.with_data(out.astype(np.float32))
 
 

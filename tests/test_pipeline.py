@@ -181,6 +181,21 @@ def test_what_is_written_down(found, path):
     assert "doubt of the preparation" in run["warnings"]
 
 
+def test_what_healthy_brains_show_is_written_down_for_the_sequence(path, monkeypatch):
+    """And not where another least size makes another mask."""
+    curves = {
+        name: {"threshold": [0.1, 0.5], "half": [half, 0.0], "most": [9.0, 1.0]}
+        for name, half in (("T1w", 2.0), ("FLAIR", 3.0))
+    }
+    card = replace(CARD, healthy_ml=curves)
+    monkeypatch.setattr(pipeline, "load_model", lambda name: (PseudoHealthyModel(), card))
+    told = AnomalyConfig(threshold=0.3)
+    run = Detector(DetectConfig(device="cpu", anomaly=told)).detect(path).run
+    assert run["healthy_ml"] == {**curves["FLAIR"], "default": 0.2} and run["threshold"] == 0.3
+    larger = DetectConfig(device="cpu", anomaly=AnomalyConfig(min_lesion_mm3=50.0))
+    assert Detector(larger).detect(path).run["healthy_ml"] == {}
+
+
 @pytest.mark.parametrize("way", ["text", "path", "image", "volume"])
 def test_the_ways_to_name_a_scan(path, way):
     volume, _ = scan_volume()

@@ -117,6 +117,16 @@ def test_built_again_it_is_the_same_page(folder):
     assert_same_layers(old, new, old)
 
 
+def test_what_healthy_brains_show_comes_from_the_manifest(folder):
+    """The page that was there before knew nothing of it."""
+    run = json.loads((folder / "run.json").read_text())
+    run["healthy_ml"] = {"threshold": [0.2, 0.6], "half": [2, 0], "most": [6, 1], "default": 0.4}
+    (folder / "run.json").write_text(json.dumps(run))
+    rebuild_page(folder)
+    said = "half of healthy brains show up to 1.0 mL of false findings, 19 of 20 up to 3.5 mL."
+    assert page_of(folder).count(said) == 2
+
+
 def test_without_the_older_page_the_scan_is_read_again(folder):
     old = read_layers(page_of(folder))
     (folder / "report.html").unlink()

@@ -11,13 +11,16 @@ import torch
 from safetensors.torch import save_file
 
 from anatomaly import weights
+from anatomaly.config import AnomalyConfig, DetectConfig
 from anatomaly.errors import WeightsError
 from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.weights import (
     DEFAULT_WEIGHTS,
     SCORER_FILE,
     WeightsCard,
+    choice_for,
     find_weights,
+    healthy_ml_for,
     list_weights,
     load_model,
     load_scorer,
@@ -62,20 +65,11 @@ def test_a_folder_of_ones_own(tmp_path):
     assert torch.equal(tensors["a.weight"], torch.arange(6.0).reshape(2, 3))
 
 
-def test_bundled_weights_share_their_networks(bundled, tmp_path):
-    """A file that is not there is the one of the card's hash, wherever it lies; never another."""
-    write(bundled / "first")
-    other = write(bundled / "other")
-    save_file({"a.weight": torch.zeros(2)}, other / "model.safetensors")
-    for folder in (bundled / "second", tmp_path / "mine"):
-        write(folder)
-        (folder / "model.safetensors").unlink()
-        tensors, card = load_weights(str(folder))
-        assert card.name == folder.name
-        assert torch.equal(tensors["a.weight"], torch.arange(6.0).reshape(2, 3))
-    (bundled / "first" / "model.safetensors").unlink()
-    with pytest.raises(WeightsError, match=r"second.model.safetensors: cannot be read"):
-        load_weights("second")
+def test_a_folder_without_its_networks_is_refused(bundled, tmp_path):
+    write(bundled / "other")
+    (write(tmp_path / "mine") / "model.safetensors").unlink()
+    with pytest.raises(WeightsError, match=r"mine.model.safetensors: cannot be read"):
+        load_weights(str(tmp_path / "mine"))
 
 
 @pytest.mark.usefixtures("bundled")
@@ -230,6 +224,39 @@ def test_a_damaged_card_is_refused(tmp_path, content):
     (tmp_path / "card.json").write_text(content, encoding="latin-1")
     with pytest.raises(WeightsError, match="not a weights card"):
         read_card(tmp_path)
+
+
+FALSE_ML = {"threshold": [0.2, 0.5], "half": [2.0, 0.5], "most": [8.0, 3.0]}
+
+
+def test_what_healthy_brains_show_is_read_and_checked(tmp_path):
+    assert read_card(write(tmp_path / "older")).healthy_ml == {}
+    card = read_card(write(tmp_path / "mine", healthy_ml={"FLAIR": FALSE_ML}))
+    assert card.healthy_ml == {"FLAIR": FALSE_ML}
+    for wrong in ({"FLAIR": FALSE_ML | {"half": [2.0]}}, {"FLAIR": None}, [FALSE_ML]):
+        update_card(tmp_path / "mine", {"healthy_ml": wrong})
+        with pytest.raises(WeightsError, match=r"mine.card\.json: "):
+            read_card(tmp_path / "mine")
+
+
+def test_healthy_volumes_are_told_where_they_were_measured_so():
+    """Not of another sequence, score, route or least size; the threshold is free."""
+    choices = {"FLAIR": {"route": "both", "reuse": "fitted", "score": "refined"}}
+    curves = {"FLAIR": FALSE_ML, "T2w": FALSE_ML}
+    card = WeightsCard("w", "d", "s", "p", {"FLAIR": 0.3}, choices, healthy_ml=curves)
+    usual = DetectConfig().settle(*choice_for(card, "FLAIR"))
+    by_hand = dataclasses.replace(usual, anomaly=AnomalyConfig(score="refined", threshold=0.4))
+    for config in (usual, by_hand.settle("both", "fitted", "refined")):
+        assert healthy_ml_for(card, "FLAIR", config) == {**FALSE_ML, "default": 0.3}
+    larger = dataclasses.replace(usual.anomaly, min_lesion_mm3=50.0)
+    for other in (
+        usual.settle("edges", "fitted", "refined"),
+        DetectConfig().settle("both", "fitted", "hybrid"),
+        dataclasses.replace(usual, anomaly=larger),
+    ):
+        assert healthy_ml_for(card, "FLAIR", other) == {}
+    assert healthy_ml_for(card, "T1w", DetectConfig().settle(*choice_for(card, "T1w"))) == {}
+    assert healthy_ml_for(card, "T2w", DetectConfig().settle(*choice_for(card, "T2w"))) == {}
 
 
 def test_preparation_hash_follows_grid_and_percentiles(monkeypatch):

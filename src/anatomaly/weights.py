@@ -11,13 +11,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
+from anatomaly.config import DetectConfig
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
+from anatomaly.healthy_volume import HealthyVolume
 from anatomaly.preprocess.normalise import HIGH_PERCENTILE, HIGH_VALUE, LOW_PERCENTILE
 from anatomaly.types import (
     EdgeKind,
@@ -76,6 +78,9 @@ class WeightsCard:
         recipe: commands that make them again.
         steps: optimiser steps of each stage.
         hardware: what they were trained on, and for how long.
+        healthy_ml: what is found in healthy brains against the threshold, for each sequence, in
+            the form of `healthy_volume.HealthyVolume`; with the choices above, at the default
+            smoothing, rim and least size.
         figures: measured, with the command that measures them.
         limits: what they are not good at.
     """
@@ -93,6 +98,7 @@ class WeightsCard:
     recipe: list[str] = field(default_factory=list)
     steps: dict[str, int] = field(default_factory=dict)
     hardware: str = ""
+    healthy_ml: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
     limits: list[str] = field(default_factory=list)
 
@@ -135,30 +141,15 @@ def find_weights(name_or_folder: str) -> Path:
 
 
 def find_file(folder: Path, name: str, sha256: str) -> Path:
-    """Return a file of weights: in their folder, or the same one of bundled weights.
-
-    Bundled weights that share networks hold them once; the hash of the card tells which they are.
-
-    Args:
-        folder: of the weights.
-        name: `TENSOR_FILE`, `HEALTHY_FILE` or `SCORER_FILE`.
-        sha256: that the card says.
-
-    Returns:
-        Where it should be, if it is nowhere.
-    """
-    own = folder / name
-    if own.is_file():
-        return own
-    others = sorted(bundled_folder().glob(f"*/{name}"))
-    return next((path for path in others if _sha256(path) == sha256), own)
+    """Return where a file of weights lies: in their own folder, whatever its hash."""
+    return folder / name
 
 
 def read_card(folder: Path) -> WeightsCard:
     """Read the card of a set of weights.
 
     Raises:
-        WeightsError: the card is no JSON object or lacks a required entry.
+        WeightsError: the card is no JSON object, lacks an entry, or holds one that cannot be.
     """
     known = {f.name for f in fields(WeightsCard)}
     try:
@@ -166,19 +157,49 @@ def read_card(folder: Path) -> WeightsCard:
         card = WeightsCard(**{k: v for k, v in content.items() if k in known})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder / CARD_FILE}: not a weights card: {error}") from error
+    try:
+        _check_entries(card)
+    except (AttributeError, WeightsError) as error:
+        raise WeightsError(f"{folder / CARD_FILE}: {error}") from error
+    return card
+
+
+def _check_entries(card: WeightsCard) -> None:
+    """Raise a `WeightsError` where a choice or a healthy volume cannot be."""
     words = {"route": get_args(Route), "reuse": get_args(Reuse), "score": get_args(ScoreName)}
     for sequence, choice in card.choices.items():
         for name, word in choice.items():
             if word not in words.get(name, ()):
-                raise WeightsError(
-                    f"{folder / CARD_FILE}: {sequence}: {name} {word!r} is not one of {words}"
-                )
-    return card
+                raise WeightsError(f"{sequence}: {name} {word!r} is not one of {words}")
+    for curve in card.healthy_ml.values():
+        HealthyVolume.from_json(curve)
 
 
 def choice_for(card: WeightsCard, sequence: Sequence) -> Choice:
     """Return how these weights rebuild and score a sequence."""
     return Choice(**card.choices.get(sequence, {}))  # type: ignore[arg-type]
+
+
+def healthy_ml_for(card: WeightsCard, sequence: Sequence, config: DetectConfig) -> dict[str, Any]:
+    """Return what `run.json` tells of healthy brains: the card's figures where they apply.
+
+    Args:
+        card: of the weights.
+        sequence: of the scan.
+        config: settled; what changes the map or the least size makes the figures those of
+            another mask.
+
+    Returns:
+        The entry of `WeightsCard.healthy_ml`, and the card's threshold as `default`; nothing
+        where healthy brains were not measured so.
+    """
+    usual = DetectConfig().settle(*choice_for(card, sequence))
+    told = replace(config.anomaly, threshold=None)
+    if (config.route, config.reuse, told) != (usual.route, usual.reuse, usual.anomaly):
+        return {}
+    if sequence not in card.healthy_ml or sequence not in card.thresholds:
+        return {}
+    return {**card.healthy_ml[sequence], "default": card.thresholds[sequence]}
 
 
 def write_card(folder: Path, content: Mapping[str, Any]) -> None:
@@ -347,7 +368,7 @@ def healthy_residual_of(
 
 def _load_tensors(folder: Path, name: str, sha256: str) -> dict[str, Tensor]:
     """Read a safetensors file of weights as float32 after checking its hash."""
-    path = find_file(folder, name, sha256)
+    path = folder / name
     try:
         found = _sha256(path)
     except OSError as error:

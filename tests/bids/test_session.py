@@ -125,6 +125,9 @@ def test_a_part_of_a_brain_is_no_reference_beside_a_whole_one(session, out):
 def test_files_and_page(session, out):
     scans, fused = fuse_all(session, out)
     assert not is_fused(scans, session, out)
+    own = {"threshold": [0.4], "half": [1.0], "most": [2.0], "default": 0.4}
+    run = fused.reference.run | {"healthy_ml": own}
+    fused = replace(fused, reference=replace(fused.reference, run=run))
     write_session(fused, scans, session, out)
     stem = "sub-01_ses-a_acq-3D"
     marker = out.session_volume(session, stem, "anomaly_map")
@@ -138,6 +141,7 @@ def test_files_and_page(session, out):
     assert template.header["sform_code"] == 4  # MNI152
     run = json.loads((out.figures(session, f"{stem}_session") / "run.json").read_text())
     assert (run["sequence"], run["threshold"]) == ("T1w+FLAIR", 0.5)
+    assert run["healthy_ml"] == {}  # of the reference's own map
     assert (out.figures(session, f"{stem}_session") / "report.html").is_file()
     assert is_fused(scans, session, out)
     assert not is_fused(scans[:1], session, out)

@@ -14,12 +14,16 @@ class Card:
     sha256: str
     sequences: tuple[str, ...]
     thresholds: dict[str, float]
+    healthy_ml: dict[str, dict[str, list[float]]]
+
+
+CURVES = {"T1w": {"threshold": [0.3, 0.5], "half": [1.5, 0.0], "most": [5.0, 3.5]}}
 
 
 @pytest.fixture(name="weights")
 def fixture_weights(monkeypatch):
     module = ModuleType("anatomaly.weights")
-    module.list_weights = lambda: [Card("tiny", "ab12" * 16, ("T1w",), {"T1w": 0.4})]
+    module.list_weights = lambda: [Card("tiny", "ab12" * 16, ("T1w",), {"T1w": 0.4}, CURVES)]
     monkeypatch.setitem(sys.modules, "anatomaly.weights", module)
 
 
@@ -30,6 +34,7 @@ def test_info_shows_weights_versions_and_devices(run):
     assert "Weights: tiny" in result.stdout
     assert "ab12" * 16 in result.stdout
     assert "T1w 0.4" in result.stdout
+    assert "T1w 0.75 in half, 4.25 in 95 %" in result.stdout
     assert version("numpy") in result.stdout
     assert "cores" in result.stdout
 

@@ -7,6 +7,7 @@ import pytest
 
 from anatomaly.anomaly.lesions import lesion_rows, tabulate_lesions
 from anatomaly.anomaly.postprocess import threshold_map
+from anatomaly.healthy_volume import HealthyVolume
 from anatomaly.report.layers import PageVolumes, make_layers
 from anatomaly.report.page import PageContent
 from anatomaly.report.spots import find_spots
@@ -101,3 +102,17 @@ def fixture_content(made):
         return PageContent(name=name, run=made_run(name, warnings), **given)
 
     return make
+
+
+@pytest.fixture(name="curve")
+def fixture_curve():
+    """What healthy brains show, made up."""
+    return HealthyVolume((0.05, 0.3, 0.6), (20.0, 2.0, 0.0), (45.0, 8.0, 0.03))
+
+
+@pytest.fixture(name="healthy_content")
+def fixture_healthy_content(content, curve):
+    """Content of a page of weights that know what healthy brains show; the threshold is .4."""
+    made = content()
+    made.run["healthy_ml"] = {**curve.to_json(), "default": THRESHOLD}
+    return made

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from anatomaly.report.false_findings import say_false_findings
 from anatomaly.report.index import write_index
 from anatomaly.report.page import write_page
 
@@ -56,6 +57,18 @@ def fixture_opened(browser, content, tmp_path):
     page.close()
 
 
+@pytest.fixture(name="opened_with_healthy")
+def fixture_opened_with_healthy(browser, healthy_content, tmp_path):
+    """The page of weights that know what healthy brains show."""
+    write_page(tmp_path / "report.html", healthy_content)
+    page = browser.new_page()
+    page.set_default_timeout(TIMEOUT_MS)
+    page.goto((tmp_path / "report.html").as_uri(), timeout=TIMEOUT_MS)
+    page.wait_for_selector("html.ready", state="attached")
+    yield page
+    page.close()
+
+
 def crosshair(page):
     return np.array([float(x) for x in page.get_attribute("#where", "data-mm").split(",")])
 
@@ -85,6 +98,21 @@ def test_it_opens_counts_and_moves(opened, made):
     page.click("#reset")
     settle(page)
     assert float(page.get_attribute("#live-volume", "data-ml")) == pytest.approx(total)
+
+
+def test_what_healthy_brains_show_follows_the_slider(opened_with_healthy, curve, made):
+    page = opened_with_healthy
+    step = made.layers.map_step
+    own = page.inner_text("#healthy")
+    assert own == say_false_findings(curve.at(0.4)) and own in page.inner_text(".comparison")
+    for steps in (round(0.12 / step), round(0.55 / step), 254, 1):
+        slide(page, "#threshold", steps)
+        assert page.inner_text("#healthy") == say_false_findings(curve.at(steps * step)), steps
+    assert "was not measured" in page.inner_text("#healthy")
+    page.click("#reset")
+    settle(page)
+    assert page.inner_text("#healthy") == own
+    assert page.get_attribute("#threshold-marks option", "value") == page.input_value("#threshold")
 
 
 def slide(page, selector, value):

@@ -9,6 +9,7 @@ import torch
 
 from anatomaly.engine import LesionLogit, RebuiltScan
 from anatomaly.errors import TrainingError, WeightsError
+from anatomaly.healthy_volume import THRESHOLDS, HealthyVolume
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import calibration
 from anatomaly.training.calibration import CalibrationConfig, calibrate
@@ -71,6 +72,28 @@ def test_thresholds_are_those_of_the_controls_in_the_default_score(weights):
     assert card.thresholds["FLAIR"] == pytest.approx(0.4 / 3, abs=0.01)
     assert card.thresholds["T1w"] == pytest.approx(0.2 / 2, abs=0.01)
     assert card.limits == ["small"] and choice_for(card, "T2w").score == "normalised"
+
+
+def test_what_healthy_brains_show_is_that_of_the_controls(weights):
+    """Every voxel of a control scores the same, so all of the scored brain is found, or nothing."""
+    _, card = load_weights(str(weights))
+    whole_ml = math.prod(side - 6 for side in SHAPE) / 1000  # less 3 mm of rim on each side
+    for sequence, score in (("T1w", 0.1), ("T2w", 0.4 / 3), ("FLAIR", 0.4 / 3)):
+        curve = HealthyVolume.from_json(card.healthy_ml[sequence])
+        assert curve.threshold == THRESHOLDS and curve.half == curve.most
+        for threshold, ml in zip(curve.threshold, curve.half, strict=True):
+            if abs(threshold - score) > 0.02:
+                assert ml == pytest.approx(whole_ml if threshold < score else 0, rel=0.05)
+
+
+def test_small_pieces_do_not_count():
+    """`detect` drops what is smaller than 20 mm³; neighbours across a corner are one piece."""
+    healthy = np.zeros(SHAPE, np.float32)
+    healthy[5:8, 5:8, 5:8] = 0.4  # 27 mm³
+    healthy[8, 8, 8] = 0.4
+    healthy[20:22, 20:22, 20:24] = 0.4  # 16 mm³
+    assert calibration._found_ml(healthy, 0.3) == pytest.approx(0.028)
+    assert calibration._found_ml(healthy, 0.4) == 0
 
 
 def test_a_damaged_map_is_refused(weights, tmp_path):

@@ -202,6 +202,7 @@ def _run(fused: Fused) -> Mapping[str, Any]:
         "threshold": FUSED_THRESHOLD,
         "lesions": len(fused.lesions),
         "warnings": fused.warnings,
+        "healthy_ml": {},  # of one sequence alone
         "fused": {
             "thresholds": {own.bids.sequence: own.threshold for own in fused.used},
             "reference": fused.reference.bids.sequence,

@@ -29,11 +29,23 @@ def info(
     width = None if console.is_terminal else 120
     cards = list_weights()
     for card in cards:
-        console.print(_table(f"Weights: {card.name}", asdict(card)), width=width)
+        console.print(_table(f"Weights: {card.name}", _card_rows(asdict(card))), width=width)
     if not cards:
         console.print("Weights: none came with this installation")
     console.print(_table("Versions", software_versions()), width=width)
     console.print(_table("Devices", _devices(ask_torch=devices)), width=width)
+
+
+def _card_rows(card: dict[str, Any]) -> dict[str, Any]:
+    """Return the entries of a card; of long curves what they say at the card's own thresholds."""
+    from anatomaly.healthy_volume import HealthyVolume
+
+    said = {}
+    for sequence, curve in card.get("healthy_ml", {}).items():
+        false_ml = HealthyVolume.from_json(curve).at(card["thresholds"].get(sequence, 1.0))
+        if false_ml:
+            said[sequence] = f"{false_ml.half:.2f} in half, {false_ml.most:.2f} in 95 %"
+    return {**card, "healthy_ml": said} if said else card
 
 
 def _table(title: str, rows: dict[str, Any]) -> Table:

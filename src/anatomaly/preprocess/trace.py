@@ -41,7 +41,7 @@ class Trace:
         brain_mask_ras: bool, on the scan's grid turned to RAS+.
         brain_mask_template: bool, working grid.
         registration: scanner mm to template mm.
-        normalisation: intensities that became 0 and 1.
+        normalisation: intensities that became 0 and `HIGH_VALUE`.
         warnings: doubts, in plain sentences.
         quality: measured figures behind the checks.
     """

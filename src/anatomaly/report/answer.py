@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML
+from anatomaly.healthy_volume import FalseMl
+from anatomaly.report.false_findings import ORIGIN, false_ml_of, say_false_findings, say_ml
 
 Row = Mapping[str, str]
 """A line of `lesions.tsv`: column to text."""
@@ -71,15 +73,6 @@ class Answer:
         return bool(self.warnings) or not all(line.is_usual for line in self.quality)
 
 
-def say_ml(volume_ml: float) -> str:
-    """Return a volume in words, so exact that no piece becomes 0.0 mL.
-
-    >>> say_ml(18.84), say_ml(0.031), say_ml(0.0)
-    ('18.8 mL', '0.03 mL', '0.0 mL')
-    """
-    return f"{volume_ml:.2f} mL" if 0 < volume_ml < 0.095 else f"{volume_ml:.1f} mL"
-
-
 def total_ml(lesions: Sequence[Row]) -> float:
     """Return the volume of all lines of the table in mL.
 
@@ -95,6 +88,9 @@ def answer(run: Mapping[str, Any], lesions: Sequence[Row] | None) -> Answer:
     Args:
         run: what `run.json` holds.
         lesions: of `lesions.tsv`; None where it was not written.
+
+    Raises:
+        WeightsError: what `run.json` tells of healthy brains cannot be.
     """
     rows = lesions or ()
     count = len(rows) if lesions is not None else int(run.get("lesions", 0))
@@ -121,24 +117,33 @@ def _headline(count: int, volume_ml: float, known: bool) -> str:
 
 
 def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
-    """Say what healthy scans have; only where the threshold is that of the weights."""
+    """Say what healthy brains show at this threshold, or what the threshold aims at."""
     if run.get("fused"):
         return "Joined from several sequences: the false alarms of each add up."
+    if false_ml := false_ml_of(run):
+        verdict = _verdict(volume_ml, false_ml)
+        return f"{verdict} {say_false_findings(false_ml)} {ORIGIN}"
     if run.get("config", {}).get("anomaly", {}).get("threshold") is not None:
         return "The threshold was given by hand; what healthy scans have above it is not known."
-    if volume_ml < USUAL_HEALTHY_ML:
-        verdict = (
-            "As little as many healthy scans have; lesions are missed too: move the threshold "
-            "below to see what lies just under it."
-        )
-    elif volume_ml < MOST_HEALTHY_ML:
-        verdict = "Some healthy scans have as much: this may be a false alarm."
-    else:
-        verdict = "More than healthy scans usually have."
+    verdict = _verdict(volume_ml, FalseMl(USUAL_HEALTHY_ML, MOST_HEALTHY_ML))
     return (
         f"{verdict} The threshold aims at less than {USUAL_HEALTHY_ML:.0f} mL in half of "
         f"healthy scans and less than {MOST_HEALTHY_ML:.0f} mL in nearly all."
     )
+
+
+def _verdict(volume_ml: float, false_ml: FalseMl) -> str:
+    """Compare a volume with what healthy brains show."""
+    if volume_ml <= false_ml.half:
+        return (
+            "As little as many healthy scans have; lesions are missed too: move the threshold "
+            "below to see what lies just under it."
+        )
+    if volume_ml <= false_ml.most:
+        return "Some healthy scans have as much: this may be a false alarm."
+    if volume_ml < MOST_HEALTHY_ML:
+        return "More than drawn healthy scans have, but so little may still be a false alarm."
+    return "More than healthy scans usually have."
 
 
 def _quality_line(name: str, value: float) -> QualityLine:

@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any, Literal
 from urllib.parse import quote
 
+from anatomaly.errors import AnatomalyError
 from anatomaly.report.answer import Row, answer
 from anatomaly.report.manifest import write_whole
 from anatomaly.report.page import data_uri, environment
@@ -122,7 +123,7 @@ def read_entry(result: Path, folder: Path) -> Entry:
         run: dict[str, Any] = json.loads((result / "run.json").read_text("utf-8"))
         said = answer(run, read_rows(result / "lesions.tsv"))
         sequence = str(run["sequence"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (AnatomalyError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         reason = f"the result cannot be read ({type(error).__name__}); compute it again"
         return Entry(name, reasons=(reason,), failed=True)
     unusual = [f"{q.name} {q.value} ({q.usual})" for q in said.quality if not q.is_usual]

@@ -16,15 +16,24 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from anatomaly.report.answer import Row, answer, say_ml
+from anatomaly.report.answer import Row, answer
 from anatomaly.report.command import command_of
-from anatomaly.report.layers import Layers, encode_layer
+from anatomaly.report.false_findings import (
+    ORIGIN,
+    false_ml_of,
+    healthy_volume_of,
+    say_false_findings,
+    say_ml,
+)
+from anatomaly.report.layers import Layers, encode_layer, steps_up_to
 from anatomaly.report.manifest import write_whole
 from anatomaly.report.pictures import cut_mask, draw_finding, draw_preparation, to_jpeg
 from anatomaly.report.spots import Point, Spot
 
 ASSETS = Path(__file__).with_name("assets")
 SHOWN_FINDINGS = 3
+SLIDER = (1, 254)
+"""Ends of the slider of the threshold, in steps of the quantised map."""
 
 LAYER_NAMES = {
     "scan": "Scan",
@@ -80,7 +89,11 @@ def write_page(path: Path, content: PageContent) -> None:
 
 
 def render_page(content: PageContent) -> str:
-    """Return the page of one scan as HTML; every text in it is escaped."""
+    """Return the page of one scan as HTML; every text in it is escaped.
+
+    Raises:
+        WeightsError: what `run.json` tells of healthy brains cannot be.
+    """
     layers, run = content.layers, content.run
     threshold = float(run.get("threshold", 0.0))
     config = run.get("config", {})
@@ -106,6 +119,8 @@ def render_page(content: PageContent) -> str:
             data=_page_data(content, threshold, min_mm3, said.volume_ml),
             pictures=_draw_findings(content, threshold, min_mm3),
             preparation=preparation,
+            healthy=_healthy(run, layers),
+            slider=SLIDER,
             overview=content.overview and data_uri(to_jpeg(content.overview), "jpeg"),
             is_exact=layers is None or layers.is_exact,
             left_out=content.left_out,
@@ -183,12 +198,27 @@ def _encode(layers: Layers | None) -> dict[str, str]:
     return {name: encode_layer(array, layers.affine) for name, array in layers.arrays.items()}
 
 
+def _healthy(run: Mapping[str, Any], layers: Layers | None) -> dict[str, Any] | None:
+    """Return what stands beside the slider of healthy brains; None where nothing is known."""
+    if layers is None or healthy_volume_of(run) is None:
+        return None
+    default = float(run["healthy_ml"].get("default", run.get("threshold", 0.0)))
+    step = steps_up_to(default, layers.map_step)
+    return {
+        "sentence": say_false_findings(false_ml_of(run)),
+        "origin": ORIGIN,
+        "default": default,
+        "step": step if SLIDER[0] <= step <= SLIDER[1] else None,
+    }
+
+
 def _page_data(
     content: PageContent, threshold: float, min_mm3: float, volume_ml: float
 ) -> dict[str, Any]:
     """Return what the viewer's script needs to know."""
     layers = content.layers
     spots: list[Spot] = [row["spot"] for row in _rows(content)]
+    healthy = healthy_volume_of(content.run)
     return {
         "threshold": threshold,
         "min_mm3": min_mm3,
@@ -197,6 +227,7 @@ def _page_data(
         "is_exact": layers is None or layers.is_exact,
         "polarity": str(content.run.get("polarity", "both")),
         "volume_ml": round(volume_ml, 4),
+        "healthy": healthy and healthy.to_json(),
         "spots": [spot.mm for spot in spots],
         "at_rim": [spot.is_at_rim for spot in spots],
     }

@@ -131,7 +131,7 @@ def test_a_cohort_keeps_its_two_folders_apart(cohort):
 
 
 def test_t1w_of_a_cohort_is_the_real_one(cohort):
-    """As `normalise` makes it: percentiles of the brain to 0 and 1, nothing in the rim."""
+    """As `normalise` makes it: percentiles of the brain to 0 and .8, nothing in the rim."""
     wanted = DatasetPlan(
         "x", anatomy="cohort", folder=str(cohort), train=1, validation=1, lesions=0, healthy=0
     )
@@ -141,5 +141,5 @@ def test_t1w_of_a_cohort_is_the_real_one(cohort):
     brain[2] = False
     assert (person.brain_mask == brain).all()
     low, high = np.percentile(grey[brain], (0.5, 99.5))
-    wanted_image = np.clip((grey - low) / (high - low), 0, 1) * brain
+    wanted_image = np.clip(0.8 * (grey - low) / (high - low), 0, 1) * brain
     np.testing.assert_allclose(person.image, wanted_image, atol=1e-6)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from anatomaly.preprocess.normalise import HIGH_VALUE
 from anatomaly.report import drawing
 from anatomaly.types import FloatArray
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["image", "tissue", "score"]
 _LOOKS: dict[Kind, tuple[str, float, float]] = {
-    "image": ("gray", 0.0, 1.0),
+    "image": ("gray", 0.0, HIGH_VALUE),
     "tissue": ("gray", 0.0, 3.0),
     "score": ("inferno", 0.0, 0.2),
 }
@@ -35,7 +36,7 @@ class Panel:
     Attributes:
         title: above it.
         slice: (I, K) coronal or (I, J) axial, first axis to the patient's right.
-        kind: `image` in [0, 1], `tissue` 0 to 3, `score` shown from 0 to .2.
+        kind: `image` in [0, 1], shown up to `HIGH_VALUE`; `tissue` 0 to 3; `score` up to .2.
     """
 
     title: str

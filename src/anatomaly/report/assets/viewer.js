@@ -86,8 +86,10 @@
     const ml = isOwn && !page.is_exact ? page.volume_ml : found.voxels * page.voxel_mm3 / 1000;
     shown.mask = outlineOf(found.mask, dims(), 1);
     shown.colour = found.mask.map((inside, i) => inside ? volumes.anomaly_map.img[i] : 0);
-    at("threshold-value").textContent = (above * page.map_step).toPrecision(3);
-    at("live-volume").textContent = `${ml.toFixed(ml > 0 && ml < 0.095 ? 2 : 1)} mL`;
+    const threshold = isOwn ? page.threshold : above * page.map_step;
+    at("threshold-value").textContent = threshold.toPrecision(3);
+    if (at("healthy")) at("healthy").textContent = sayFalseFindings(page.healthy, threshold);
+    at("live-volume").textContent = sayMl(ml);
     at("live-volume").dataset.ml = ml;
     at("live-count").textContent = `in ${found.count} place${found.count === 1 ? "" : "s"}`;
     at("reset").hidden = isOwn;
