@@ -140,11 +140,6 @@ def find_weights(name_or_folder: str) -> Path:
     )
 
 
-def find_file(folder: Path, name: str, sha256: str) -> Path:
-    """Return where a file of weights lies: in their own folder, whatever its hash."""
-    return folder / name
-
-
 def read_card(folder: Path) -> WeightsCard:
     """Read the card of a set of weights.
 

@@ -17,6 +17,7 @@ from scipy import ndimage
 from anatomaly.errors import AnatomalyError, TrainingError
 from anatomaly.geometry import TEMPLATE_AFFINE, voxel_to_voxel
 from anatomaly.preprocess.chain import Prepared, prepare
+from anatomaly.preprocess.normalise import HIGH_VALUE
 from anatomaly.preprocess.template import load_template
 from anatomaly.scan.read import read_scan
 from anatomaly.training.cohort import IMAGE_UNIT, resample_classes
@@ -124,7 +125,7 @@ def _prepare(visit: Visit) -> tuple[dict[str, NDArray[np.uint8]], dict[str, Any]
         classes = _fit_classes(prepared, brain)
     arrays = {"labels": complete_classes(classes, brain)}
     for sequence, found in prepared.items():
-        grey = np.rint(found.image.data * brain * IMAGE_UNIT).astype(np.uint8)
+        grey = np.rint(found.image.data * brain * IMAGE_UNIT / HIGH_VALUE).astype(np.uint8)
         arrays["image" if sequence == "T1w" else sequence] = grey
     record = {
         "volume_ml": float(brain.sum()) / 1000,

@@ -23,7 +23,6 @@ from anatomaly.weights import (
     HEALTHY_FILE,
     SCORER_FILE,
     WeightsCard,
-    find_file,
     find_weights,
     load_model,
 )
@@ -74,10 +73,9 @@ def _write(
     """Write the weights, with what belongs to those that they went on from."""
     folder.mkdir(parents=True, exist_ok=True)
     source = find_weights(config.weights)
-    for name, digest in ((HEALTHY_FILE, card.healthy_sha256), (SCORER_FILE, card.scorer_sha256)):
-        path = find_file(source, name, digest)
-        if path.is_file():
-            shutil.copyfile(path, folder / name)
+    for name in (HEALTHY_FILE, SCORER_FILE):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)
     (plan,) = config.lines
     steps = int(read_result(config.output / plan.name)[1]["step"])
     kept = asdict(card)
