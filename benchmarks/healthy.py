@@ -14,8 +14,7 @@ import argparse
 import numpy as np
 from environment import RESULTS, describe_run, healthy_heads
 
-from anatomaly.anomaly.postprocess import threshold_map
-from anatomaly.config import AnomalyConfig, DetectConfig
+from anatomaly.config import DetectConfig
 from anatomaly.errors import AnatomalyError
 from anatomaly.evaluation.healthy import false_positives
 from anatomaly.pipeline import Detector
@@ -51,8 +50,7 @@ def main() -> None:
     for person, (anomaly_map, brain) in maps.items():
         at_budget, at_card = (
             false_positives(
-                threshold_map(anomaly_map, brain, threshold, AnomalyConfig().min_lesion_mm3).data
-                > 0,
+                _cut(anomaly_map, brain, threshold).data > 0,
                 brain.data > 0,
                 anomaly_map.voxel_volume_mm3,
             )
@@ -87,6 +85,12 @@ def _budget(maps: list[Volume]) -> float:
     """Threshold that keeps these heads within 1 mL (half of them) and 5 mL (95 %)."""
     voxel_ml = maps[0].voxel_volume_mm3 / 1000
     return round(healthy_threshold([m.data for m in maps], voxel_ml), 4)
+
+
+def _cut(anomaly_map: Volume, brain: Volume, threshold: float) -> Volume:
+    """Return the mask as `detect` makes it of the refined score."""
+    least = AnomalyConfig().min_lesion_mm3
+    return threshold_map(anomaly_map, brain, threshold, least, GROW_SHARE["refined"])
 
 
 def _summary(values: list[float]) -> str:

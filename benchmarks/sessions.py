@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from anatomaly.anomaly.fusion import FUSED_THRESHOLD, fuse_scores, relative_score
 from anatomaly.anomaly.postprocess import threshold_map
-from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
+from anatomaly.config import GROW_SHARE, MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.preprocess.normalise import HIGH_VALUE
@@ -100,7 +100,9 @@ def describe(person: str, scores: dict[str, FloatArray], brain: FloatArray) -> R
     inside = Volume(brain, TEMPLATE_AFFINE)
     row: Row = {"person": person}
     for name, score in scores.items():
-        mask = threshold_map(Volume(score, TEMPLATE_AFFINE), inside, FUSED_THRESHOLD, least)
+        mask = threshold_map(
+            Volume(score, TEMPLATE_AFFINE), inside, FUSED_THRESHOLD, least, GROW_SHARE["refined"]
+        )
         row[name] = round(float(mask.data.sum()) * VOXEL_ML, 3)
         row[f"{name} at half"] = value_at_volume(score, USUAL_HEALTHY_ML / VOXEL_ML)
         row[f"{name} at most"] = value_at_volume(score, MOST_HEALTHY_ML / VOXEL_ML)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from anatomaly.errors import ConfigError
 from anatomaly.types import EdgeKind, EdgeOption, Polarity, Reuse, Route, ScoreName, SequenceOption
@@ -38,6 +39,10 @@ SMOOTHING_MM: dict[str, float] = {"refined": 0.5}
 """σ of the smoothing of a score, mm; 1 for those not named."""
 
 
+GROW_SHARE: dict[str, float] = {"refined": 0.5}
+"""Share of the threshold down to which a finding grows; 1 for scores that are not named."""
+
+
 @dataclass(frozen=True)
 class AnomalyConfig:
     """How the score becomes a map, a mask and a table.
@@ -50,6 +55,8 @@ class AnomalyConfig:
             that reads scan, expectations, residuals and structure; `auto` is what the weights were
             validated with.
         threshold: on the anomaly map; None takes the weights' threshold for the sequence.
+        grow_share: a finding that passes the threshold grows over connected voxels down to this
+            share of it, in (0, 1]; None is `GROW_SHARE` of the score.
         min_lesion_mm3: smaller components of the mask are removed; at least 0.
         erosion_mm: rim of the brain mask that is not scored; at least 0; None is `RIM_MM` of the
             score.
@@ -64,6 +71,7 @@ class AnomalyConfig:
     polarity: Polarity = "auto"
     score: Literal["auto", "hybrid", "residual", "structure", "normalised", "refined"] = "auto"
     threshold: float | None = None
+    grow_share: float | None = None
     min_lesion_mm3: float = 20.0
     erosion_mm: float | None = None
     ssim_sigma_mm: float = 1.5
@@ -78,12 +86,19 @@ class AnomalyConfig:
             raise ConfigError(f"score must be auto or in {get_args(ScoreName)}, got {self.score}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold must lie in [0, 1], got {self.threshold}")
+        if not 0 < self.growth <= 1:
+            raise ConfigError(f"grow_share must lie in (0, 1], got {self.grow_share}")
         if self.min_lesion_mm3 < 0 or self.rim_mm < 0:
             raise ConfigError("min_lesion_mm3 and erosion_mm must be >= 0")
         if not 0 < self.ssim_sigma_mm <= 10:
             raise ConfigError(f"ssim_sigma_mm must lie in (0, 10], got {self.ssim_sigma_mm}")
         if not 0 <= self.smoothing_mm <= 10:
             raise ConfigError(f"smooth_sigma_mm must lie in [0, 10], got {self.smooth_sigma_mm}")
+
+    @property
+    def growth(self) -> float:
+        """Share of the threshold down to which a finding grows."""
+        return GROW_SHARE.get(self.score, 1.0) if self.grow_share is None else self.grow_share
 
     @property
     def rim_mm(self) -> float:
@@ -149,8 +164,18 @@ class DetectConfig:
     def settle(self, route: Route, reuse: Reuse, score: ScoreName, edges: EdgeKind) -> DetectConfig:
         """Return a copy that says what was used in the place of `auto`."""
         anomaly = replace(self.anomaly, score=score)
-        anomaly = replace(anomaly, erosion_mm=anomaly.rim_mm, smooth_sigma_mm=anomaly.smoothing_mm)
+        anomaly = replace(
+            anomaly,
+            erosion_mm=anomaly.rim_mm,
+            smooth_sigma_mm=anomaly.smoothing_mm,
+            grow_share=anomaly.growth,
+        )
         return replace(self, route=route, reuse=reuse, edges=edges, anomaly=anomaly)
+
+
+def grow_share_of(run: Mapping[str, Any]) -> float:
+    """Return the share of the threshold down to which findings grew, of a `run.json`; else 1."""
+    return float(run.get("config", {}).get("anomaly", {}).get("grow_share") or 1.0)
 
 
 USUAL_HEALTHY_ML, MOST_HEALTHY_ML = 1.0, 5.0

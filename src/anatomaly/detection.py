@@ -11,7 +11,7 @@ from torch import Tensor
 
 from anatomaly.anomaly.hybrid_score import structural_difference
 from anatomaly.anomaly.lesions import Lesion, lesion_rows, write_lesions_tsv
-from anatomaly.config import ASKED_OUTPUTS, OUTPUTS
+from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, grow_share_of
 from anatomaly.dicom_results.write import write_dicom_results
 from anatomaly.errors import ConfigError
 from anatomaly.native import template_tissue_native, to_native
@@ -154,7 +154,7 @@ class Detection:
             run=plain(self.run),
             lesions=lesion_rows(self.lesions),
             spots=find_spots(self.anomaly_mask, self.brain_mask),
-            layers=make_layers(self._page_volumes(), self.threshold),
+            layers=make_layers(self._page_volumes(), self.threshold, grow_share_of(self.run)),
             overview=overview.read_bytes() if overview.is_file() else None,
         )
         write_page(folder / "report.html", content)

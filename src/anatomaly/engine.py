@@ -174,20 +174,32 @@ class LesionLogit(NamedTuple):
         network: logit of the network.
         residual: what neither route explains, of the sequence's sign, blurred by 1 mm.
         brain: bool.
+        calibration: slope and offset that make the sum the logit of a probability; see
+            `training.calibration.fit_probability`.
     """
 
     network: Tensor
     residual: Tensor
     brain: Tensor
+    calibration: tuple[float, float] = (1.0, 0.0)
+
+    def total(self, slope: float = GAP_SLOPE) -> Tensor:
+        """Network + slope · residual, before calibration."""
+        return self.network + slope * self.residual
 
     def probability(self, slope: float = GAP_SLOPE) -> Tensor:
-        """σ(network + slope · residual), in [0, 1], 0 outside the brain."""
-        return torch.sigmoid(self.network + slope * self.residual) * self.brain
+        """σ(a · total + b) with the calibration (a, b), in [0, 1], 0 outside the brain."""
+        steepness, offset = self.calibration
+        return torch.sigmoid(steepness * self.total(slope) + offset) * self.brain
 
 
 @torch.inference_mode()
 def lesion_logit(
-    scorer: LesionScorer, context: TemplateContext, rebuilt: RebuiltScan, sequence: SequenceName
+    scorer: LesionScorer,
+    context: TemplateContext,
+    rebuilt: RebuiltScan,
+    sequence: SequenceName,
+    calibration: tuple[float, float] = (1.0, 0.0),
 ) -> LesionLogit:
     """Score a rebuilt scan.
 
@@ -196,6 +208,7 @@ def lesion_logit(
         context: of the weights that rebuilt the scan.
         rebuilt: of `rebuild` with `REFINED`'s route and reuse.
         sequence: of the scan.
+        calibration: of `LesionLogit`.
     """
     image, (from_edges, from_tissue) = rebuilt.image, rebuilt.expected
     tissue = torch.from_numpy(rebuilt.tissue_map)[None].to(image.device)
@@ -205,7 +218,8 @@ def lesion_logit(
     with torch.autocast(kind, dtype=half or torch.bfloat16, enabled=half is not None):
         logits = scorer(evidence, context(), known)
     gap = signed_residual(image, rebuilt.pseudo_healthy, AUTO_POLARITY[sequence])
-    return LesionLogit(logits, gaussian_blur(gap, [1.0] * 3, [4] * 3), brain_of(evidence))
+    residual = gaussian_blur(gap, [1.0] * 3, [4] * 3)
+    return LesionLogit(logits, residual, brain_of(evidence), calibration)
 
 
 def scorer_evidence(

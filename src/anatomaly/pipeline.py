@@ -46,6 +46,7 @@ from anatomaly.weights import (
     load_healthy_residual,
     load_model,
     load_scorer,
+    probability_of,
 )
 
 Image = str | Path | Volume | nib.spatialimages.SpatialImage
@@ -189,7 +190,8 @@ class Detector:
     def _raw_score(self, rebuilt: RebuiltScan, sequence: Sequence, config: AnomalyConfig) -> Tensor:
         """Score of each voxel of the working grid, (1, 1, 160, 192, 160)."""
         if config.score == "refined" and self.scorer is not None:
-            found = lesion_logit(self.scorer, self.model.context, rebuilt, sequence)
+            calibration = probability_of(self.card, sequence)
+            found = lesion_logit(self.scorer, self.model.context, rebuilt, sequence, calibration)
             return found.probability()
         return raw_score(rebuilt.image, rebuilt.pseudo_healthy, sequence, config)
 
@@ -272,7 +274,13 @@ def _return(anomaly: FloatArray, rebuilt: RebuiltScan, prepared: Prepared, scan:
 
 
 def _cut(native: _Native, threshold: float, config: AnomalyConfig) -> Volume:
-    return threshold_map(native.anomaly_map, native.brain_mask, threshold, config.min_lesion_mm3)
+    return threshold_map(
+        native.anomaly_map,
+        native.brain_mask,
+        threshold,
+        config.min_lesion_mm3,
+        config.growth,
+    )
 
 
 def _tabulate(

@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
+from anatomaly.config import grow_share_of
 from anatomaly.errors import AnatomalyError, ScanError
 from anatomaly.geometry import affine_in_mm
 from anatomaly.names import path_of
@@ -157,7 +158,7 @@ def _build_layers(folder: Path, run: Mapping[str, Any], kept: _Kept) -> Layers |
     if "template" not in taken:
         affine = np.array(run["preparation"]["scanner_to_template"], dtype=np.float64)
         volumes = replace(volumes, template=template_tissue_native(brain, affine))
-    made = make_layers(volumes, threshold)
+    made = make_layers(volumes, threshold, grow_share_of(run))
     return replace(made, arrays={**old, **made.arrays, **taken})
 
 

@@ -73,6 +73,8 @@ class WeightsCard:
             the thresholds belong to; the fields of `Choice` that are left out are its defaults.
         healthy_sha256: of `healthy_residual.safetensors`; empty without one.
         scorer_sha256: of `lesion_scorer.safetensors`; empty without one.
+        probability: slope and offset, for each sequence, that make the logit of the refined score
+            that of a probability; a sequence without them keeps its logit.
         licence: of the weights.
         training_data: what they saw, with licence and origin.
         recipe: commands that make them again.
@@ -93,6 +95,7 @@ class WeightsCard:
     choices: dict[str, dict[str, str]] = field(default_factory=dict)
     healthy_sha256: str = ""
     scorer_sha256: str = ""
+    probability: dict[str, list[float]] = field(default_factory=dict)
     licence: str = ""
     training_data: list[str] = field(default_factory=list)
     recipe: list[str] = field(default_factory=list)
@@ -168,6 +171,9 @@ def _check_entries(card: WeightsCard) -> None:
                 raise WeightsError(f"{sequence}: {name} {word!r} is not one of {words}")
     for curve in card.healthy_ml.values():
         HealthyVolume.from_json(curve)
+    for sequence, pair in card.probability.items():
+        if len(pair) != 2 or not all(isinstance(v, int | float) for v in pair) or pair[0] <= 0:
+            raise WeightsError(f"{sequence}: probability {pair!r} is no slope above 0 and offset")
 
 
 def choice_for(card: WeightsCard, sequence: Sequence) -> Choice:
@@ -195,6 +201,12 @@ def healthy_ml_for(card: WeightsCard, sequence: Sequence, config: DetectConfig) 
     if sequence not in card.healthy_ml or sequence not in card.thresholds:
         return {}
     return {**card.healthy_ml[sequence], "default": card.thresholds[sequence]}
+
+
+def probability_of(card: WeightsCard, sequence: Sequence) -> tuple[float, float]:
+    """Return slope and offset of the refined score's logit for a sequence."""
+    slope, offset = card.probability.get(sequence, (1.0, 0.0))
+    return slope, offset
 
 
 def write_card(folder: Path, content: Mapping[str, Any]) -> None:

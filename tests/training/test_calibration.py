@@ -1,5 +1,6 @@
 """Calibration: maps from some people, thresholds from others, both in what the loader reads."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -16,7 +17,14 @@ from anatomaly.training.calibration import CalibrationConfig, calibrate
 from anatomaly.training.cohort import Subject
 from anatomaly.training.export import export_weights
 from anatomaly.training.validation import ValidationScan
-from anatomaly.weights import HEALTHY_FILE, choice_for, load_healthy_residual, load_weights
+from anatomaly.types import SEQUENCES
+from anatomaly.weights import (
+    HEALTHY_FILE,
+    choice_for,
+    load_healthy_residual,
+    load_weights,
+    probability_of,
+)
 
 SHAPE = (40, 48, 40)
 
@@ -92,8 +100,8 @@ def test_small_pieces_do_not_count():
     healthy[5:8, 5:8, 5:8] = 0.4  # 27 mm³
     healthy[8, 8, 8] = 0.4
     healthy[20:22, 20:22, 20:24] = 0.4  # 16 mm³
-    assert calibration._found_ml(healthy, 0.3) == pytest.approx(0.028)
-    assert calibration._found_ml(healthy, 0.4) == 0
+    assert calibration.found_ml(healthy, 0.3, "normalised") == pytest.approx(0.028)
+    assert calibration.found_ml(healthy, 0.4, "normalised") == 0
 
 
 def test_a_damaged_map_is_refused(weights, tmp_path):
@@ -144,9 +152,11 @@ def test_a_word_that_the_card_cannot_mean_is_refused(tmp_path):
         load_weights(str(tmp_path / "mine"))
 
 
-@pytest.mark.parametrize(("part", "expected"), [(2, 1 / (1 + math.exp(-0.45))), (-2, 0.5)])
+@pytest.mark.parametrize(
+    ("part", "expected"), [(2, 1 / (1 + math.exp(-0.45))), (-2, 1 / (1 + math.exp(0.45)))]
+)
 def test_thresholds_of_the_refined_score(tmp_path, monkeypatch, part, expected):
-    """FLAIR alone is refined; its logit is the scan of .9, divided. Never below .5."""
+    """FLAIR alone is refined; its logit is the scan of .9, divided."""
     thresholds = {"T1w": 0.9, "T2w": 0.9, "FLAIR": 0.9}
     choices = {"FLAIR": {"route": "both", "reuse": "fitted", "score": "refined"}}
     folder = export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, choices=choices)
@@ -173,3 +183,51 @@ def test_thresholds_of_the_refined_score(tmp_path, monkeypatch, part, expected):
     # the hybrid score: no structure differs between two constants but their means
     similarity = (2 * 0.9 * 0.5 + 1e-4) / (0.9**2 + 0.5**2 + 1e-4)
     assert card.thresholds["T2w"] == pytest.approx(0.4 * (1 - similarity), abs=1e-3)
+
+
+def test_the_threshold_is_the_lowest_within_the_budget():
+    """Of ten maps one may show more than 5 mL (95 % lies between it and the next), half 1 mL."""
+
+    def volume_at(level, threshold):
+        return 20 * max(0.0, float(level) - threshold)
+
+    levels = [np.float32(v) for v in (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.2)]
+    found = calibration.choose_threshold(levels, volume_at)
+    assert found == pytest.approx(0.1, abs=1e-3)  # median of 0 and 20 · .1 is 1 mL
+    strict = calibration.choose_threshold([*levels[:-1], np.float32(0.8)], volume_at)
+    assert strict > 0.2
+    volumes = [volume_at(v, strict) for v in (*levels[:-1], 0.8)]
+    assert np.quantile(volumes, 0.95) == pytest.approx(5, abs=0.02)
+
+
+def test_lesions_make_the_refined_score_a_probability(tmp_path, monkeypatch):
+    """A network that is twice as sure as it may be, and of too much."""
+    choices = {s: {"route": "both", "reuse": "fitted", "score": "refined"} for s in SEQUENCES}
+    thresholds = dict.fromkeys(SEQUENCES, 0.9)
+    folder = export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, choices=choices)
+    rng = np.random.default_rng(0)
+    logit = rng.normal(0, 3, SHAPE).astype(np.float32)
+    lesion = rng.random(SHAPE) < 1 / (1 + np.exp(-(0.5 * logit - 1)))
+
+    def drawn(people, shapes, sequence, count, seed):
+        assert shapes == ["held out"] and people[0].name == "c"
+        scan, _ = scan_of(sequence, 0.4)
+        yield dataclasses.replace(scan, lesion=lesion)
+
+    monkeypatch.setattr(calibration, "draw_validation", drawn)
+    monkeypatch.setattr(calibration, "load_shapes", lambda *a, held_out: ["held out"] * held_out)
+    monkeypatch.setattr(calibration, "_rebuild_drawn", lambda *a: iter([scan_of(a[3], 0.4)]))
+    monkeypatch.setattr(calibration, "rebuild_scan", lambda model, scan, ways: [None])
+    monkeypatch.setattr(calibration, "load_cohort", lambda p: [Subject(p.name, None, None)])
+    x = torch.from_numpy(logit)[None, None]
+    monkeypatch.setattr(
+        calibration,
+        "load_refine",
+        lambda model, card, name: lambda r, s: LesionLogit(x, 0 * x, 1, probability_of(card, s)),
+    )
+    shapes = tmp_path / "shapes"
+    calibrate(CalibrationConfig(folder, (Path("p"),), Path("c"), 1, 1, shapes))
+    _, card = load_weights(str(folder))
+    for sequence in SEQUENCES:
+        slope, offset = card.probability[sequence]
+        assert slope == pytest.approx(0.5, abs=0.02) and offset == pytest.approx(-1, abs=0.06)

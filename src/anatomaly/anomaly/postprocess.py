@@ -63,22 +63,33 @@ def drop_rim(
 
 
 def threshold_map(
-    anomaly_map: Volume, brain_mask: Volume, threshold: float, min_lesion_mm3: float
+    anomaly_map: Volume,
+    brain_mask: Volume,
+    threshold: float,
+    min_lesion_mm3: float,
+    grow_share: float = 1.0,
 ) -> Volume:
-    """Cut the map and drop small components (26 neighbours).
+    """Cut the map by two thresholds and drop small components (26 neighbours).
 
     Args:
         anomaly_map: (I, J, K), higher is more abnormal.
         brain_mask: same grid, above zero inside.
-        threshold: voxels above it are abnormal.
+        threshold: a component is kept where a voxel of it lies above.
         min_lesion_mm3: components smaller than this are dropped.
+        grow_share: components are those of the voxels above this share of the threshold, in
+            (0, 1]; 1 cuts at the threshold alone.
 
     Returns:
         uint8 mask on the same grid.
+
+    Source: hysteresis of Canny 1986, doi:10.1109/TPAMI.1986.4767851.
     """
-    mask = (anomaly_map.data > threshold) & (brain_mask.data > 0)
+    inside = brain_mask.data > 0
+    mask = (anomaly_map.data > grow_share * threshold) & inside
     labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     sizes = np.bincount(labels.ravel(), minlength=count + 1) * anomaly_map.voxel_volume_mm3
-    keep = sizes >= min_lesion_mm3
+    seeded = np.zeros(count + 1, dtype=bool)
+    seeded[labels[(anomaly_map.data > threshold) & inside]] = True
+    keep = seeded & (sizes >= min_lesion_mm3)
     keep[0] = False
     return anomaly_map.with_data(keep[labels].astype(np.uint8))

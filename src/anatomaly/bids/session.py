@@ -18,6 +18,7 @@ from anatomaly.anomaly.lesions import Lesion, tabulate_lesions
 from anatomaly.anomaly.postprocess import threshold_map
 from anatomaly.bids.dataset import Derivatives
 from anatomaly.bids.derivatives import is_finished
+from anatomaly.config import grow_share_of
 from anatomaly.errors import ScanError
 from anatomaly.geometry import apply_affine
 from anatomaly.preprocess.checks import USUAL_MISSING
@@ -191,7 +192,9 @@ def fuse(owns: list[OwnResult], min_lesion_mm3: float, atlas: Atlas | None = Non
         signs.append(sign.data)
     inside = reference.brain_mask.data
     fused = reference.anomaly_map.with_data(np.where(inside, fuse_scores(scores), np.float32(0)))
-    mask = threshold_map(fused, reference.brain_mask, FUSED_THRESHOLD, min_lesion_mm3)
+    mask = threshold_map(
+        fused, reference.brain_mask, FUSED_THRESHOLD, min_lesion_mm3, grow_share_of(reference.run)
+    )
     leading = np.stack(scores).argmax(0)  # which sequence a voxel's score is of
     sign = np.take_along_axis(np.stack(signs), leading[None], 0)[0]
     lesions = tabulate_lesions(fused, mask, fused.with_data(sign), reference.to_template, atlas)

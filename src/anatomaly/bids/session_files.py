@@ -21,6 +21,7 @@ from anatomaly.bids.derivatives import (
     write_outputs,
 )
 from anatomaly.bids.session import Fused
+from anatomaly.config import grow_share_of
 from anatomaly.errors import BidsError
 from anatomaly.native import template_tissue_native
 from anatomaly.preprocess.resample import resample_to_template
@@ -187,7 +188,7 @@ def _write_page(fused: Fused, folder: Path) -> None:
             run=plain(run),
             lesions=lesion_rows(fused.lesions),
             spots=find_spots(fused.anomaly_mask, own.brain_mask),
-            layers=make_layers(volumes, FUSED_THRESHOLD),
+            layers=make_layers(volumes, FUSED_THRESHOLD, grow_share_of(run)),
             overview=(temporary / "overview.png").read_bytes(),
         )
         write_page(temporary / "report.html", content)

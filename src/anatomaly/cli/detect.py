@@ -33,6 +33,7 @@ def detect(
     force: options.Force = False,
     threshold: options.Threshold = None,
     polarity: options.PolarityChoice = "auto",
+    grow_share: options.GrowShare = None,
     min_lesion_mm3: options.MinLesion = AnomalyConfig.min_lesion_mm3,
     score: options.ScoreChoice = "auto",
     route: options.RouteChoice = "auto",
@@ -74,7 +75,11 @@ def detect(
             atlas=atlas,
             preprocess=PreprocessConfig(bias_field, brain_extraction, brain_mask, force),
             anomaly=AnomalyConfig(
-                polarity=polarity, score=score, threshold=threshold, min_lesion_mm3=min_lesion_mm3
+                polarity=polarity,
+                score=score,
+                threshold=threshold,
+                grow_share=grow_share,
+                min_lesion_mm3=min_lesion_mm3,
             ),
         )
     except (ConfigError, DicomError) as error:

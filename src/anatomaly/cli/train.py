@@ -182,9 +182,12 @@ def calibrate(
     controls_count: Annotated[
         int, typer.Option(min=1, help="Scans a sequence, for the thresholds.")
     ] = 8,
+    lesions: o.OptionalLesions = None,
     device: o.Device = "cpu",
 ) -> None:
     """Measure what healthy people score; thresholds: 1 mL in half of them, 5 mL in 95 %.
+
+    With lesion shapes the refined score is made a probability first.
 
     - `anatomaly train calibrate my-weights --run runs/first --controls healthy-others`
     """
@@ -197,7 +200,9 @@ def calibrate(
         prepare_cohort(controls, held_out, typer.echo)
         caches = (run / "cache" / "train", run / "cache" / "labels")
         people = tuple(folder for folder in caches if folder.is_dir())
-        config = CalibrationConfig(weights, people, held_out, count, controls_count, device)
+        config = CalibrationConfig(
+            weights, people, held_out, count, controls_count, lesions, device
+        )
         measure(config, typer.echo)
 
 

@@ -21,6 +21,7 @@ OPTIONS = {
     "anomaly.score": "--score",
     "anomaly.polarity": "--polarity",
     "anomaly.threshold": "--threshold",
+    "anomaly.grow_share": "--grow-share",
     "anomaly.min_lesion_mm3": "--min-lesion-mm3",
 }
 FLAGS = {"preprocess.bias_field": "--no-bias-field", "preprocess.force": "--force"}

@@ -7,6 +7,7 @@ import gzip
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from fractions import Fraction
 
 import nibabel as nib
 import numpy as np
@@ -85,13 +86,16 @@ class Layers:
         object.__setattr__(self, "spacing_mm", (x, y, z))
 
 
-def make_layers(volumes: PageVolumes, threshold: float, max_voxels: int = MAX_VOXELS) -> Layers:
+def make_layers(
+    volumes: PageVolumes, threshold: float, grow_share: float = 1.0, max_voxels: int = MAX_VOXELS
+) -> Layers:
     """Turn, crop, coarsen where it must be, and quantise.
 
     Args:
         volumes: of one grid.
         threshold: of the mask; a voxel passes it in the quantised map exactly if it does in the
             map itself (where the grid is not made coarser).
+        grow_share: of the mask; the same holds for this share of the threshold.
         max_voxels: of the page's grid.
     """
     brain = volumes.brain_mask
@@ -108,18 +112,25 @@ def make_layers(volumes: PageVolumes, threshold: float, max_voxels: int = MAX_VO
         if volume is not None:
             data = apply_orientation(volume.data, orientation)[box].astype(np.float32)
             cut[name] = _coarsen(data, step, order=0 if name in LABELS else 1)
-    arrays, map_step = _quantise(cut, threshold)
+    arrays, map_step = _quantise(cut, threshold, grow_share)
     affine = affine @ _shift((step - 1) / 2) @ np.diag([*step, 1.0])
     voxel_mm3 = brain.voxel_volume_mm3 * float(np.prod(step))
     return Layers(arrays, affine, map_step, voxel_mm3, is_exact=bool((step == 1).all()))
 
 
-def quantise_map(anomaly_map: Float32, threshold: float) -> tuple[UInt8, float]:
+MOST_PARTS = 20
+"""Shares of the threshold are taken for whole parts of so many at most."""
+
+
+def quantise_map(
+    anomaly_map: Float32, threshold: float, grow_share: float = 1.0
+) -> tuple[UInt8, float]:
     """Return the map in 255 steps, and the score of a step; the threshold lies between two steps.
 
     Args:
         anomaly_map: any shape, in [0, 1].
         threshold: in [0, 1]; `score > threshold` exactly where `step · value > threshold`.
+        grow_share: the same holds for this share of the threshold, in (0, 1].
 
     >>> steps, step = quantise_map(np.float32([0.0, 0.5, 0.500001, 1.0]), 0.5)
     >>> (steps > steps_up_to(0.5, step)).tolist()
@@ -127,10 +138,14 @@ def quantise_map(anomaly_map: Float32, threshold: float) -> tuple[UInt8, float]:
     """
     top = min(1.0, max(float(anomaly_map.max(initial=0)), 1.5 * threshold, 1e-6))
     below = steps_up_to(threshold, top / 255)
+    whole = Fraction(grow_share).limit_denominator(MOST_PARTS).denominator
+    below -= below % whole if below > whole else 0  # so that the share is a whole step too
     step = threshold / below if below else top / 255
     steps = np.ceil(np.clip(anomaly_map, 0, top) / step).clip(0, 255)
-    passes = anomaly_map > threshold
-    steps = np.where(passes, np.maximum(steps, below + 1), np.minimum(steps, below))
+    for cut in (grow_share * threshold, threshold):
+        last = steps_up_to(cut, step)
+        passes = anomaly_map > cut
+        steps = np.where(passes, np.maximum(steps, last + 1), np.minimum(steps, last))
     return steps.clip(0, 255).astype(np.uint8), step
 
 
@@ -164,14 +179,16 @@ def read_layers(page: str) -> dict[str, tuple[UInt8, Affine]]:
     return {match[1]: decode_layer(match[2]) for match in found}
 
 
-def _quantise(cut: Mapping[str, Float32], threshold: float) -> tuple[dict[str, UInt8], float]:
+def _quantise(
+    cut: Mapping[str, Float32], threshold: float, grow_share: float
+) -> tuple[dict[str, UInt8], float]:
     """Return every array in 8 bits, and the score of a step of the map."""
     brain = cut["brain_mask"] > 0
     low, high = _window(cut["scan"], brain) if "scan" in cut else (0.0, 1.0)
     arrays, map_step = {}, 1.0 / 255
     for name, data in cut.items():
         if name == "anomaly_map":
-            arrays[name], map_step = quantise_map(data, threshold)
+            arrays[name], map_step = quantise_map(data, threshold, grow_share)
         elif name in LABELS:
             arrays[name] = data.astype(np.uint8)
         elif name == "structure":

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from anatomaly.config import grow_share_of
 from anatomaly.report.answer import Row, answer
 from anatomaly.report.command import command_of
 from anatomaly.report.false_findings import (
@@ -98,6 +99,7 @@ def render_page(content: PageContent) -> str:
     threshold = float(run.get("threshold", 0.0))
     config = run.get("config", {})
     min_mm3 = float(config.get("anomaly", {}).get("min_lesion_mm3", 0.0))
+    grow_share = grow_share_of(run)
     preparation = None
     if layers is not None and "scan" in layers.arrays:
         preparation = data_uri(draw_preparation(layers), "jpeg")
@@ -114,6 +116,7 @@ def render_page(content: PageContent) -> str:
             shown=SHOWN_FINDINGS,
             threshold=threshold,
             min_mm3=min_mm3,
+            grow_share=grow_share,
             layer_names=_offered(layers),
             encoded=_encode(layers),
             data=_page_data(content, threshold, min_mm3, said.volume_ml),
@@ -161,7 +164,7 @@ def _draw_findings(content: PageContent, threshold: float, min_mm3: float) -> li
     layers = content.layers
     if layers is None or not {"scan", "anomaly_map"} <= set(layers.arrays):
         return []
-    mask = cut_mask(layers, threshold, min_mm3)
+    mask = cut_mask(layers, threshold, min_mm3, grow_share_of(content.run))
     spots: list[Point | None] = [spot.mm for spot in content.spots[:SHOWN_FINDINGS]]
     spots = spots or [None]
     pictures = [draw_finding(layers, mask, spot, stacked=len(spots) > 1) for spot in spots]
@@ -222,6 +225,7 @@ def _page_data(
     return {
         "threshold": threshold,
         "min_mm3": min_mm3,
+        "grow_share": grow_share_of(content.run),
         "map_step": layers.map_step if layers else 1.0,
         "voxel_mm3": round(layers.voxel_mm3, 5) if layers else 1.0,
         "is_exact": layers is None or layers.is_exact,

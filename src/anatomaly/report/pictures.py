@@ -28,11 +28,17 @@ LEVELS = (0.25, 0.45, 0.6, 0.75)
 """Where the axial slices of the preparation lie, as a share of the brain's height."""
 
 
-def cut_mask(layers: Layers, threshold: float, min_lesion_mm3: float) -> Bool:
-    """Return which voxels of the page's grid pass, without small pieces (26 neighbours)."""
-    above = layers.arrays["anomaly_map"] > steps_up_to(threshold, layers.map_step)
+def cut_mask(
+    layers: Layers, threshold: float, min_lesion_mm3: float, grow_share: float = 1.0
+) -> Bool:
+    """Return which voxels of the page's grid pass, as `anomaly.postprocess.threshold_map` cuts."""
+    steps = layers.arrays["anomaly_map"]
+    above = steps > steps_up_to(grow_share * threshold, layers.map_step)
     labels, count = ndimage.label(above, structure=np.ones((3, 3, 3)))
     keep = np.bincount(labels.ravel(), minlength=count + 1) * layers.voxel_mm3 >= min_lesion_mm3
+    seeded = np.zeros(count + 1, dtype=bool)
+    seeded[labels[steps > steps_up_to(threshold, layers.map_step)]] = True
+    keep &= seeded
     keep[0] = False
     kept: Bool = keep[labels]
     return kept

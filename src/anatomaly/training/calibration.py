@@ -8,38 +8,42 @@ never used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence as Several
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
 from anatomaly.anomaly.hybrid_score import AUTO_POLARITY
 from anatomaly.anomaly.postprocess import threshold_map
-from anatomaly.config import AnomalyConfig
-from anatomaly.engine import RebuiltScan
+from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
+from anatomaly.engine import REFINED, RebuiltScan
 from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_AFFINE
-from anatomaly.healthy_volume import HealthyVolume, measure_healthy_volume
+from anatomaly.healthy_volume import HALF, MOST, HealthyVolume, measure_healthy_volume
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject, load_cohort
+from anatomaly.training.probability import fit_probability, join_samples, sample_voxels
+from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.validation import (
     HEALTHY,
     ValidationScan,
     draw_validation,
-    healthy_threshold,
     load_refine,
     rebuild_scan,
     score_scan,
 )
-from anatomaly.types import SEQUENCES, FloatArray, Sequence, Sign
+from anatomaly.types import SEQUENCES, FloatArray, ScoreName, Sequence, Sign
 from anatomaly.volume import Volume
 from anatomaly.weights import (
     HEALTHY_FILE,
     SIGNS,
     Choice,
+    WeightsCard,
     choice_for,
     healthy_key,
     healthy_residual_of,
@@ -50,8 +54,6 @@ from anatomaly.weights import (
 
 CALIBRATION_SEED = 980_001
 VOXEL_ML = 0.001
-LEAST_PROBABILITY = 0.5
-"""Lowest threshold of the refined score: a voxel that is rather healthy is no lesion."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class CalibrationConfig:
         controls: cache of others, for the thresholds.
         count: scans a sequence drawn from people.
         controls_count: scans a sequence drawn from controls.
+        lesions: folder with lesion shapes; the refined score is made a probability on controls
+            with lesions drawn from those that training never saw. None leaves it as it is.
         device: torch device.
     """
 
@@ -72,6 +76,7 @@ class CalibrationConfig:
     controls: Path
     count: int = 16
     controls_count: int = 8
+    lesions: Path | None = None
     device: str = "cpu"
 
 
@@ -95,7 +100,10 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
     for sequence in SEQUENCES:
         choice = choice_for(card, sequence)
         maps |= _measure_maps(model, choice, people, sequence, config.count)
-        refine = load_refine(model, card, str(folder)) if choice.score == "refined" else None
+        refine = None
+        if choice.score == "refined":
+            card = _fit_probability(config, model, card, controls, sequence)
+            refine = load_refine(model, card, str(folder))
         score = partial(
             score_scan,
             config=AnomalyConfig(score=choice.score),
@@ -104,14 +112,57 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
         )
         found = _rebuild_drawn(model, choice, controls, sequence, config.controls_count, 500)
         scored = [score(scan, rebuilt) for scan, rebuilt in found]
-        least = LEAST_PROBABILITY if choice.score == "refined" else 0.0
-        thresholds[sequence] = round(max(healthy_threshold(scored, VOXEL_ML), least), 4)
-        healthy_volume = measure_healthy_volume(scored, _found_ml)
+        volume_at = partial(found_ml, score=choice.score)
+        thresholds[sequence] = choose_threshold(scored, volume_at)
+        healthy_volume = measure_healthy_volume(scored, volume_at)
         healthy_ml[sequence] = healthy_volume.to_json()
         say(_line(sequence, thresholds[sequence], healthy_volume))
     digest = write_tensors(folder / HEALTHY_FILE, maps)
     entries = {"thresholds": thresholds, "healthy_ml": healthy_ml, "healthy_sha256": digest}
-    update_card(folder, entries)
+    update_card(folder, entries | {"probability": card.probability})
+
+
+def choose_threshold(
+    anomaly_maps: Several[FloatArray], volume_at: Callable[[FloatArray, float], float]
+) -> float:
+    """Return the lowest threshold that keeps healthy brains within the budget, to .0005.
+
+    Args:
+        anomaly_maps: of healthy brains, in [0, 1].
+        volume_at: mL of the mask that a map has at a threshold; falls with it.
+    """
+    low, high = 0.0, 1.0
+    while high - low > 5e-4:
+        middle = (low + high) / 2
+        volumes = [volume_at(anomaly_map, middle) for anomaly_map in anomaly_maps]
+        half, most = np.quantile(volumes, (HALF, MOST))
+        if half <= USUAL_HEALTHY_ML and most <= MOST_HEALTHY_ML:
+            high = middle
+        else:
+            low = middle
+    return round(high, 4)
+
+
+def _fit_probability(
+    config: CalibrationConfig,
+    model: PseudoHealthyModel,
+    card: WeightsCard,
+    controls: list[Subject],
+    sequence: Sequence,
+) -> WeightsCard:
+    """Return the card with the probability of a sequence fitted anew, if there are lesions."""
+    if config.lesions is None:
+        return card
+    folder = str(config.weights.resolve())
+    plain = load_refine(model, replace(card, probability={}), folder)
+    shapes = load_shapes(config.lesions, config.controls.parent, held_out=True)
+    count, seed = config.controls_count, CALIBRATION_SEED + 700
+    samples = []
+    for scan in draw_validation(controls, shapes, sequence, count, seed=seed):
+        total = plain(rebuild_scan(model, scan, [REFINED])[0], sequence).total()
+        samples.append(sample_voxels(total[0, 0].cpu().numpy(), scan.lesion, scan.brain_mask))
+    found = list(fit_probability(join_samples(samples)))
+    return replace(card, probability=card.probability | {sequence: found})
 
 
 def _load_people(config: CalibrationConfig) -> tuple[list[Subject], list[Subject]]:
@@ -150,11 +201,12 @@ def _expected(maps: Mapping[str, Tensor], sequence: Sequence) -> FloatArray:
     return healthy_residual_of(measured, sequence, AUTO_POLARITY[sequence])
 
 
-def _found_ml(anomaly_map: FloatArray, threshold: float) -> float:
-    """ML of the mask that `detect` makes of a map of the working grid."""
+def found_ml(anomaly_map: FloatArray, threshold: float, score: ScoreName = "refined") -> float:
+    """ML of the mask that `detect` makes of a map (I, J, K) of the working grid."""
+    config = AnomalyConfig(score=score)
     volume = Volume(anomaly_map, TEMPLATE_AFFINE)
     brain = volume.with_data(anomaly_map > 0)
-    mask = threshold_map(volume, brain, threshold, AnomalyConfig.min_lesion_mm3)
+    mask = threshold_map(volume, brain, threshold, config.min_lesion_mm3, config.growth)
     return float(mask.data.sum()) * VOXEL_ML
 
 

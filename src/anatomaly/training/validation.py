@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -35,7 +34,7 @@ from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerato
 from anatomaly.training.synthesis.lesion_shapes import LesionShape
 from anatomaly.types import BoolArray, FloatArray, Reuse, Route
 from anatomaly.types import Sequence as SequenceName
-from anatomaly.weights import WeightsCard, load_scorer
+from anatomaly.weights import WeightsCard, load_scorer, probability_of
 from anatomaly.whole_file import whole_file
 
 VALIDATION_SEED = 990_101
@@ -169,7 +168,12 @@ def load_refine(model: PseudoHealthyModel, card: WeightsCard, name_or_folder: st
     """
     device = next(model.parameters()).device
     scorer = load_scorer(card, name_or_folder).to(device)
-    return partial(lesion_logit, scorer, model.context)
+
+    def refine(rebuilt: RebuiltScan, sequence: SequenceName) -> LesionLogit:
+        calibration = probability_of(card, sequence)
+        return lesion_logit(scorer, model.context, rebuilt, sequence, calibration)
+
+    return refine
 
 
 def score_scan(

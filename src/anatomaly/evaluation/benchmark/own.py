@@ -18,6 +18,7 @@ from anatomaly.weights import (
     load_healthy_residual,
     load_model,
     load_scorer,
+    probability_of,
 )
 
 
@@ -41,6 +42,7 @@ class OwnMethod:
         self.config = AnomalyConfig(
             score=self.choice.score, polarity="auto" if choice is None else "both"
         )
+        self.calibration = probability_of(card, sequence)
         self.scorer = load_scorer(card, weights) if self.choice.score == "refined" else None
         self.healthy: FloatArray | None = None
         if self.choice.score == "normalised":
@@ -64,5 +66,7 @@ class OwnMethod:
         scan = ValidationScan(prepared.sequence, prepared.image, prepared.brain_mask, empty)
         with limit_threads(self.threads):
             rebuilt = rebuild_scan(self.model, scan, [(self.choice.route, self.choice.reuse)])[0]
-            refine = self.scorer and partial(lesion_logit, self.scorer, self.model.context)
+            refine = self.scorer and partial(
+                lesion_logit, self.scorer, self.model.context, calibration=self.calibration
+            )
             return score_scan(scan, rebuilt, self.config, self.healthy, refine)

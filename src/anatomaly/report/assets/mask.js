@@ -1,21 +1,24 @@
 "use strict";
 // Arithmetic on the page's volumes; every array holds one byte a voxel, first axis fastest.
 
-/** Cut a map and drop small pieces (26 neighbours), as the program does.
+/** Cut a map by two thresholds and drop small pieces (26 neighbours), as the program does: pieces of
+ *  what lies above `from` are kept where a voxel lies above `above`.
  *  Returns {mask, voxels, count}: 1 where kept, how many voxels, how many pieces. */
-function cutMap(map, dims, above, minVoxels) {
+function cutMap(map, dims, above, from, minVoxels) {
   const [nx, ny, nz] = dims, mask = new Uint8Array(map.length);
   const state = new Uint8Array(map.length), stack = [], piece = [];
   let voxels = 0, count = 0;
-  for (let i = 0; i < map.length; i++) if (map[i] > above) state[i] = 1;
+  for (let i = 0; i < map.length; i++) if (map[i] > from) state[i] = 1;
   for (let seed = 0; seed < map.length; seed++) {
     if (state[seed] !== 1) continue;
+    let seeded = false;
     piece.length = 0;
     stack.push(seed);
     state[seed] = 2;
     while (stack.length) {
       const at = stack.pop(), x = at % nx, y = ((at / nx) | 0) % ny, z = (at / (nx * ny)) | 0;
       piece.push(at);
+      if (map[at] > above) seeded = true;
       for (let c = Math.max(0, z - 1); c <= Math.min(nz - 1, z + 1); c++)
         for (let b = Math.max(0, y - 1); b <= Math.min(ny - 1, y + 1); b++)
           for (let a = Math.max(0, x - 1); a <= Math.min(nx - 1, x + 1); a++) {
@@ -23,7 +26,7 @@ function cutMap(map, dims, above, minVoxels) {
             if (state[to] === 1) { state[to] = 2; stack.push(to); }
           }
     }
-    if (piece.length < minVoxels) continue;
+    if (!seeded || piece.length < minVoxels) continue;
     count += 1;
     voxels += piece.length;
     for (const at of piece) mask[at] = 1;

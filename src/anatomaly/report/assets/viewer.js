@@ -80,8 +80,8 @@
   }
 
   function cut() {
-    const above = Number(at("threshold").value);
-    const found = cutMap(volumes.anomaly_map.img, dims(), above, page.min_mm3 / page.voxel_mm3 - 1e-6);
+    const above = Number(at("threshold").value), from = Math.floor(page.grow_share * above + 1e-6);
+    const found = cutMap(volumes.anomaly_map.img, dims(), above, from, page.min_mm3 / page.voxel_mm3 - 1e-6);
     const isOwn = above === below;
     const ml = isOwn && !page.is_exact ? page.volume_ml : found.voxels * page.voxel_mm3 / 1000;
     shown.mask = outlineOf(found.mask, dims(), 1);
