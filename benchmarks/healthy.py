@@ -14,7 +14,8 @@ import argparse
 import numpy as np
 from environment import RESULTS, describe_run, healthy_heads
 
-from anatomaly.config import DetectConfig
+from anatomaly.anomaly.postprocess import threshold_map
+from anatomaly.config import GROW_SHARE, AnomalyConfig, DetectConfig
 from anatomaly.errors import AnatomalyError
 from anatomaly.evaluation.healthy import false_positives
 from anatomaly.pipeline import Detector

@@ -1,0 +1,249 @@
+"""From the refined score to a mask: probabilities, threshold and growth, on drawn scans.
+
+    ANATOMALY_DATA=/path/to/data python benchmarks/masks.py [--weights NAME] [--run runs/first]
+
+The scans are those of `validation.py` (people and lesion shapes that training never saw), lesions
+and healthy ones. For each sequence a slope and an offset make the logit that of a probability; for
+each share of the threshold down to which findings grow, the threshold is the lowest at which half
+of the healthy scans have at most 1 mL and 95 % at most 5 mL. `--write-card` puts probabilities,
+thresholds and what healthy brains show into the card of the weights. Writes masks.json, masks.md
+and reliability.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from environment import RESULTS, ROOT, describe_run
+from matplotlib.figure import Figure
+from scipy.special import expit
+from validation import drawn_scans
+
+from anatomaly.anomaly.postprocess import postprocess, threshold_map
+from anatomaly.config import GROW_SHARE, AnomalyConfig
+from anatomaly.engine import REFINED
+from anatomaly.evaluation.metrics import average_precision, dice, oracle_dice
+from anatomaly.evaluation.metrics_lesionwise import lesion_figures, match_lesions
+from anatomaly.geometry import TEMPLATE_AFFINE
+from anatomaly.healthy_volume import measure_healthy_volume
+from anatomaly.training.calibration import choose_threshold
+from anatomaly.training.probability import (
+    fit_probability,
+    join_samples,
+    reliability,
+    sample_voxels,
+)
+from anatomaly.training.validation import (
+    VALIDATION_SEED,
+    Refine,
+    ValidationScan,
+    load_refine,
+    rebuild_scan,
+)
+from anatomaly.types import SEQUENCES, BoolArray, FloatArray, Sequence
+from anatomaly.volume import Volume
+from anatomaly.weights import WeightsCard, find_weights, load_model, update_card
+
+SHARES = (1.0, 0.7, 0.5, 0.35)
+CONFIG = AnomalyConfig(score="refined")
+
+
+class Scored(NamedTuple):
+    """One drawn scan: logit before calibration, and anomaly map after it, both (160, 192, 160)."""
+
+    scan: ValidationScan
+    logit: FloatArray
+    anomaly_map: FloatArray
+
+
+def score_scans(
+    scans: Iterator[ValidationScan], refine: Refine, model: Any, cache: Path, kind: str
+) -> list[tuple[ValidationScan, FloatArray]]:
+    """Score every scan; logits are kept in the cache of the run, which a killed one goes on with.
+
+    Args:
+        scans: of one sequence.
+        refine: without calibration.
+        model: that rebuilds them.
+        cache: for these weights.
+        kind: names the files.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    found = []
+    for number, scan in enumerate(scans):
+        path = cache / f"{scan.sequence}_{kind}_{number:02d}.npy"
+        if not path.is_file():
+            with torch.inference_mode():
+                rebuilt = rebuild_scan(model, scan, [REFINED])[0]
+                total = refine(rebuilt, scan.sequence).total()[0, 0].cpu().numpy()
+            np.save(path, total.astype(np.float16))
+            print(path.stem, flush=True)
+        found.append((scan, np.load(path).astype(np.float32)))
+    return found
+
+
+def to_map(logit: FloatArray, brain: BoolArray, calibration: tuple[float, float]) -> FloatArray:
+    """Return the anomaly map, as `anomaly.score.anomaly_map` makes it of a probability."""
+    probability = expit(calibration[0] * logit + calibration[1]) * brain
+    return postprocess(
+        probability, brain, sigma_voxels=CONFIG.smoothing_mm, erosion_voxels=CONFIG.rim_mm
+    )
+
+
+def cut(anomaly_map: FloatArray, threshold: float, share: float) -> BoolArray:
+    """Return the mask by the rule that `detect` uses."""
+    volume = Volume(anomaly_map, TEMPLATE_AFFINE)
+    inside = volume.with_data(anomaly_map > 0)
+    mask = threshold_map(volume, inside, threshold, CONFIG.min_lesion_mm3, share)
+    return np.asarray(mask.data > 0)
+
+
+def volume_at(anomaly_map: FloatArray, threshold: float, share: float) -> float:
+    """ML of that mask."""
+    return float(cut(anomaly_map, threshold, share).sum()) / 1000
+
+
+def measure_share(lesions: list[Scored], healthy: list[FloatArray], share: float) -> dict[str, Any]:
+    """Threshold by the rule for one share, and what it finds."""
+    threshold = choose_threshold(healthy, partial(volume_at, share=share))
+    masks = [cut(scored.anomaly_map, threshold, share) for scored in lesions]
+    truths = [scored.scan.lesion for scored in lesions]
+    figures = lesion_figures(match_lesions(m, t, 1.0) for m, t in zip(masks, truths, strict=True))
+    return {
+        "threshold": threshold,
+        "dice": [round(dice(m, t), 4) for m, t in zip(masks, truths, strict=True)],
+        "f1": round(figures.f1, 3),
+        "sensitivity": round(figures.sensitivity, 3),
+        "false_pieces": figures.false_positives,
+    }
+
+
+def measure(sequence: Sequence, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Measure one sequence."""
+    model, card = load_model(arguments.weights)
+    refine = load_refine(model, card, arguments.weights)
+    run = arguments.run / "cache"
+    drawn = drawn_scans(run, sequence, {"lesion": arguments.count, "healthy": arguments.healthy})
+    logits = run / f"logits-{card.sha256[:8]}-{card.scorer_sha256[:8]}"
+    scored = {k: score_scans(s, refine, model, logits, k) for k, s in drawn.items()}
+    voxels = join_samples(
+        sample_voxels(logit, scan.lesion, scan.brain_mask)
+        for kind in scored.values()
+        for scan, logit in kind
+    )
+    calibration = fit_probability(voxels)
+    maps = {
+        kind: [Scored(s, z, to_map(z, s.brain_mask, calibration)) for s, z in rows]
+        for kind, rows in scored.items()
+    }
+    lesions, healthy = maps["lesion"], [s.anomaly_map for s in maps["healthy"]]
+    truths = [(s.anomaly_map, s.scan.lesion, s.scan.brain_mask) for s in lesions]
+    return {
+        "kinds": [s.scan.kind for s in lesions],
+        "probability": calibration,
+        "before": reliability(voxels, (1.0, 0.0)),
+        "after": reliability(voxels, calibration),
+        "ap": [round(average_precision(*truth), 4) for truth in truths],
+        "oracle": [round(oracle_dice(*truth), 4) for truth in truths],
+        "shares": {str(share): measure_share(lesions, healthy, share) for share in SHARES},
+        "healthy_ml": measure_healthy_volume(
+            healthy, partial(volume_at, share=GROW_SHARE["refined"])
+        ).to_json(),
+    }
+
+
+def main() -> None:
+    """Measure the sequences, write the tables, and the card if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", default="default")
+    parser.add_argument("--run", type=Path, default=ROOT / "runs")
+    parser.add_argument("--count", type=int, default=21, help="drawn lesions a sequence")
+    parser.add_argument("--healthy", type=int, default=16, help="drawn healthy scans a sequence")
+    parser.add_argument("--sequence", nargs="*", default=list(SEQUENCES))
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--write-card", action="store_true")
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    found = {s: measure(s, arguments) for s in SEQUENCES if s in arguments.sequence}
+    card = load_model(arguments.weights)[1]
+    (arguments.output / "masks.json").write_text(json.dumps(found, indent=1) + "\n")
+    (arguments.output / "masks.md").write_text(as_markdown(found, card, arguments))
+    draw_reliability(found, arguments.output / "reliability.png")
+    if arguments.write_card:
+        own = str(GROW_SHARE["refined"])
+        update_card(
+            find_weights(arguments.weights),
+            {
+                "probability": card.probability
+                | {s: list(row["probability"]) for s, row in found.items()},
+                "thresholds": card.thresholds
+                | {s: row["shares"][own]["threshold"] for s, row in found.items()},
+                "healthy_ml": card.healthy_ml | {s: row["healthy_ml"] for s, row in found.items()},
+            },
+        )
+
+
+def as_markdown(found: dict[str, Any], card: WeightsCard, arguments: argparse.Namespace) -> str:
+    """Return the tables."""
+    lines = [
+        "# Masks on validation",
+        "",
+        f"{arguments.count} drawn scans with lesions and {arguments.healthy} healthy ones a",
+        "sequence. The threshold is the lowest that keeps healthy scans within 1 mL (half of them)",
+        "and 5 mL (95 %); findings grow down to a share of it. Dice is the mean over scans; the",
+        "oracle takes the best threshold of each scan; F1, sensitivity and false pieces count",
+        f"lesions of all scans together. `detect` uses the share {GROW_SHARE['refined']}.",
+        "",
+        "| sequence | AP | oracle Dice | grown to | threshold | Dice | of the oracle | F1 | "
+        "sensitivity | false pieces |",
+        "|---|" + "---:|" * 9,
+    ]
+    for sequence, row in found.items():
+        oracle = np.mean(row["oracle"])
+        for share, one in row["shares"].items():
+            mean = np.mean(one["dice"])
+            cells = [
+                sequence, f"{np.mean(row['ap']):.3f}", f"{oracle:.3f}", share,
+                f"{one['threshold']:.3f}", f"{mean:.3f}", f"{mean / oracle:.2f}",
+                f"{one['f1']:.2f}", f"{one['sensitivity']:.2f}", str(one["false_pieces"]),
+            ]  # fmt: skip
+            lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", "Probabilities (reliability.png): slope and offset of the logit.", ""]
+    lines += ["| sequence | slope | offset | worst bin before | after |", "|---|" + "---:|" * 4]
+    for sequence, row in found.items():
+        slope, offset = row["probability"]
+        worst = [max(abs(p - s) for p, s, ml in row[k] if ml > 1) for k in ("before", "after")]
+        lines.append(f"| {sequence} | {slope} | {offset} | {worst[0]:.2f} | {worst[1]:.2f} |")
+    lines += [
+        "",
+        f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {card.scorer_sha256[:16]}…",
+        describe_run("python benchmarks/masks.py", VALIDATION_SEED),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def draw_reliability(found: dict[str, Any], path: Path) -> None:
+    """Draw the share of lesion against the probability, before and after calibration."""
+    figure = Figure(figsize=(3.2 * len(found), 3.2), layout="constrained")
+    for axes, (sequence, row) in zip(
+        figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True
+    ):
+        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+        for kind, style in (("before", "o--"), ("after", "s-")):
+            points = [(p, s) for p, s, ml in row[kind] if ml > 0.2]
+            axes.plot(*zip(*points, strict=True), style, markersize=4, label=kind)
+        axes.set(title=sequence, xlabel="probability", ylabel="share of lesion")
+        axes.legend(frameon=False)
+    figure.savefig(path, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
