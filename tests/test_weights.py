@@ -266,7 +266,9 @@ def test_preparation_hash_follows_grid_and_percentiles(monkeypatch):
     monkeypatch.setattr(weights, "HIGH_PERCENTILE", 99.0)
     changed = preparation_hash()
     monkeypatch.setattr(weights, "TEMPLATE_SHAPE", (160, 192, 176))
-    assert len({before, changed, preparation_hash()}) == 3
+    larger = preparation_hash()
+    monkeypatch.setattr(weights, "HIGH_VALUE", 1.0)
+    assert len({before, changed, larger, preparation_hash()}) == 4
 
 
 def test_required_entries_of_a_card():

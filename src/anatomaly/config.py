@@ -161,7 +161,9 @@ class DetectConfig:
         if self.threads < 0:
             raise ConfigError(f"threads must be >= 0, got {self.threads}")
 
-    def settle(self, route: Route, reuse: Reuse, score: ScoreName, edges: EdgeKind) -> DetectConfig:
+    def settle(
+        self, route: Route, reuse: Reuse, score: ScoreName, edges: EdgeKind = "oriented"
+    ) -> DetectConfig:
         """Return a copy that says what was used in the place of `auto`."""
         anomaly = replace(self.anomaly, score=score)
         anomaly = replace(

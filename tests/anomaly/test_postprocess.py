@@ -121,3 +121,43 @@ def test_outside_the_brain_nothing_is_marked():
     mask = brain()
     found = threshold_map(Volume(np.ones(SHAPE), AFFINE), Volume(mask, AFFINE), 0.5, 0)
     np.testing.assert_array_equal(found.data, mask)
+
+
+def piece_of(values, start):
+    """All voxels that 26-neighbours connect with one inside a mask, by walking."""
+    found, waiting = {start}, [start]
+    while waiting:
+        at = waiting.pop()
+        for step in itertools.product((-1, 0, 1), repeat=3):
+            to = tuple(a + s for a, s in zip(at, step, strict=True))
+            inside = all(0 <= t < n for t, n in zip(to, values.shape, strict=True))
+            if inside and values[to] and to not in found:
+                found.add(to)
+                waiting.append(to)
+    return found
+
+
+@pytest.mark.parametrize("share", [0.9, 0.97])
+def test_findings_grow_down_to_a_share_of_the_threshold(share):
+    values, mask, threshold = score(), brain(), 0.97
+    found = threshold_map(
+        Volume(values, np.eye(4)), Volume(mask, np.eye(4)), threshold, 2, grow_share=share
+    )
+    open_to_growth = (values > share * threshold) & mask
+    expected = np.zeros(SHAPE, bool)
+    for seed in map(tuple, np.argwhere((values > threshold) & mask)):
+        piece = piece_of(open_to_growth, seed)
+        if len(piece) >= 2:
+            expected[tuple(np.transpose(list(piece)))] = True
+    np.testing.assert_array_equal(found.data > 0, expected)
+    plain = threshold_map(Volume(values, np.eye(4)), Volume(mask, np.eye(4)), threshold, 2)
+    assert 0 < plain.data.sum() < expected.sum() < open_to_growth.sum()
+
+
+def test_nothing_grows_without_a_seed():
+    values = np.full(SHAPE, 0.7, np.float32)
+    volume, mask = Volume(values, np.eye(4)), Volume(brain(), np.eye(4))
+    assert not threshold_map(volume, mask, 0.8, 0, grow_share=0.5).data.any()
+    values[7, 6, 6] = 0.9
+    grown = threshold_map(volume.with_data(values), mask, 0.8, 0, grow_share=0.5)
+    np.testing.assert_array_equal(grown.data > 0, brain())

@@ -55,6 +55,22 @@ def test_quantising_never_moves_a_voxel_across_the_threshold(scores, threshold):
         assert np.abs(steps * step - scores).max() <= step * 1.001
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.floats(0, 1, width=32), min_size=1, max_size=30),
+    st.floats(0.0625, 1, width=32),
+    st.sampled_from([0.5, 0.6, 0.75]),
+)
+def test_quantising_moves_no_voxel_across_the_share_that_findings_grow_to(scores, threshold, share):
+    low = share * threshold
+    scores = np.array([*scores, low, np.nextafter(np.float32(low), np.float32(2))])
+    scores = scores.clip(0, 1).astype(np.float32)
+    steps, step = quantise_map(scores, threshold, share)
+    for cut in (threshold, low):
+        passes = steps > steps_up_to(cut, step)
+        np.testing.assert_array_equal(passes[scores < 1], (scores > cut)[scores < 1])
+
+
 def test_grey_values(made):
     layers = made.layers
     inside = layers.arrays["brain_mask"] > 0

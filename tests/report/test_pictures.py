@@ -1,9 +1,11 @@
 """The small pictures: the right slice, the right side, the right outline."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
+from scipy import ndimage
 
 from anatomaly.report.pictures import cut_mask, draw_finding, draw_preparation, shrink
 
@@ -21,6 +23,16 @@ def test_the_mask_is_that_of_the_table(made):
     mask = cut_mask(made.layers, 0.4, 60.0)
     volume = mask.sum() * made.layers.voxel_mm3
     np.testing.assert_allclose(volume, sum(lesion.volume_mm3 for lesion in made.lesions))
+
+
+def test_a_finding_grows_as_the_program_lets_it_grow(made):
+    steps = ndimage.gaussian_filter(made.layers.arrays["anomaly_map"], 1.0)  # soft borders
+    layers = replace(made.layers, arrays={**made.layers.arrays, "anomaly_map": steps})
+    plain, grown = (cut_mask(layers, 0.4, 60.0, share) for share in (1.0, 0.5))
+    assert (grown & ~plain).any() and not (plain & ~grown).any()
+    assert (steps[grown] * layers.map_step > 0.2).all()
+    labels, count = ndimage.label(grown, np.ones((3, 3, 3)))
+    assert all((steps[labels == n] * layers.map_step > 0.4).any() for n in range(1, count + 1))
 
 
 def test_the_outline_lies_on_the_side_of_the_lesion(made):
