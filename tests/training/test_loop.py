@@ -14,7 +14,7 @@ from anatomaly.errors import TrainingError
 from anatomaly.model.unet import UNet3d
 from anatomaly.training import loop as loop_module
 from anatomaly.training.checkpoint import read_checkpoint, read_result
-from anatomaly.training.loop import LoopConfig, rank_share, rate_at, train_stage
+from anatomaly.training.loop import LoopConfig, rank_batches, rate_at, train_stage
 
 
 class TinyData(Dataset):
@@ -302,10 +302,9 @@ def test_an_old_best_is_forgotten_by_a_run_that_does_not_validate(tmp_path):
 @pytest.mark.parametrize("ranks", [1, 2, 3, 6])
 def test_the_samples_of_a_step_do_not_depend_on_the_number_of_processes(ranks):
     loop = LoopConfig(steps=5, batch=6)
-    shares = [rank_share(2, loop, rank, ranks) for rank in range(ranks)]
-    each = 6 // ranks
+    shares = [list(rank_batches(2, loop, rank, ranks)) for rank in range(ranks)]
     for step in range(3):
-        seen = [i for share in shares for i in share[step * each : (step + 1) * each]]
+        seen = [i for share in shares for i in share[step]]
         assert seen == list(range((step + 2) * 6, (step + 3) * 6))
 
 

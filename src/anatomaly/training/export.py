@@ -12,7 +12,7 @@ import torch
 
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.recipe import STAGES
+from anatomaly.training.recipe import NETWORK_STAGES
 from anatomaly.training.run import load_stage, starting_model
 from anatomaly.weights import TENSOR_FILE, preparation_hash, write_card, write_tensors
 
@@ -38,7 +38,7 @@ def assemble(
         raise TrainingError(f"{share} is missing: train first")
     model, steps = starting_model(start_from), dict[str, int]()
     model.context.tissue_share.copy_(torch.from_numpy(np.load(share))[None])
-    for plan in STAGES:
+    for plan in NETWORK_STAGES:
         if (output / plan.name / "checkpoint.safetensors").is_file():
             steps[plan.name] = load_stage(model, output, plan.name)
     if not steps:

@@ -19,7 +19,7 @@ from anatomaly.training.checkpoint import read_result
 from anatomaly.training.cohort import Subject
 from anatomaly.training.fabric import open_fabric
 from anatomaly.training.loop import LoopConfig, Progress, train_stage
-from anatomaly.training.recipe import LINES, STAGES, StagePlan, read_recipe
+from anatomaly.training.recipe import LINES, NETWORK_STAGES, StagePlan, read_recipe
 from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
 from anatomaly.weights import load_model
 
@@ -92,7 +92,7 @@ def open_run(config: RunConfig, say: Say, report: Report) -> tuple[Fabric, Say, 
     """
     plan_run(config)
     loop = config.loop
-    fabric = open_fabric(loop.device, loop.precision, loop.devices, loop.nodes)
+    fabric = open_fabric(loop.device, loop.precision, loop.devices, loop.nodes, loop.processes)
     return (fabric, say, report) if fabric.is_global_zero else (fabric, say_nothing, report_nothing)
 
 
@@ -144,7 +144,8 @@ def train_stages(
     for plan in _chosen(plans, config):
         for earlier in _earlier(plan, plans, config):
             load_stage(model, config.output, earlier)
-        say(f"{plan.name}: {plan.steps} steps")
+        seconds = config.loop.seconds
+        say(f"{plan.name}: " + (f"{seconds:.0f} s" if seconds else f"{plan.steps} steps"))
         data = data_of(plan)
         loop = replace(
             config.loop, steps=plan.steps, learning_rate=plan.learning_rate, weights=plan.weights
@@ -202,7 +203,7 @@ def load_stage(model: PseudoHealthyModel, output: Path, name: str) -> int:
     Raises:
         TrainingError: the stage has no checkpoint, or one of another model.
     """
-    plan = next(p for p in STAGES if p.name == name)
+    plan = next(p for p in NETWORK_STAGES if p.name == name)
     tensors, state = read_result(output / name)
     try:
         plan.make(model).trained.load_state_dict(tensors)

@@ -53,7 +53,9 @@ def test_only_tissue_and_csf_vary(sequence):
 def test_the_image_stays_and_a_seed_repeats():
     image = torch.rand(SHAPE, generator=rng(5))
     before = image.clone()
-    first, second = (add_normal_variants(rng(3), image, SoftTissue(BRAIN), "FLAIR") for _ in range(2))
+    first, second = (
+        add_normal_variants(rng(3), image, SoftTissue(BRAIN), "FLAIR") for _ in range(2)
+    )
     assert torch.equal(image, before) and torch.equal(first, second)
 
 
