@@ -39,23 +39,26 @@ def synthetic(
         ),
     ] = None,
     course: o.CourseOptions,
+    complete: o.CompleteOptions,
     loop: o.DistributedLoopOptions,
 ) -> None:
     """Train on synthetic pairs and healthy scans; the same command goes on after a kill.
 
     - `anatomaly train synthetic -o runs/first --lesions shapes --label-maps labels`
     - `anatomaly train synthetic -o runs/first --lesions shapes --cohort healthy --steps joint=9000`
+    - `anatomaly train synthetic -o runs/quick --lesions shapes --cohort healthy --device cuda
+      --minutes 9 --export my-weights`
     """
+    from anatomaly.training.complete import CompleteConfig, train_complete
     from anatomaly.training.synthetic import SyntheticConfig, train_synthetic
 
-    config = SyntheticConfig(
-        output=output,
-        label_maps=label_maps,
-        cohort=cohort,
-        lesions=lesions,
-        loop=loop.config(),
-        **course.settings(),
-    )
+    data = {"label_maps": label_maps, "cohort": cohort, "lesions": lesions}
+    told = {"output": output, "loop": loop.config(), **data, **course.settings()}
+    if complete.are_given():
+        all_of_it = CompleteConfig(**told, **complete.settings(output))
+        o.run_training(output.name, output, partial(train_complete, all_of_it))
+        return
+    config = SyntheticConfig(**told)
     o.run_training(output.name, output, lambda say, report: train_synthetic(config, say, report))
 
 

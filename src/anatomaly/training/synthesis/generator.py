@@ -19,6 +19,7 @@ from anatomaly.geometry import MIDPLANE_INDEX, TEMPLATE_SHAPE
 from anatomaly.preprocess.normalise import HIGH_VALUE
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
+from anatomaly.training.synthesis.boxes import extent
 from anatomaly.training.synthesis.deform import (
     patch_grid,
     push_coordinates,
@@ -35,6 +36,7 @@ from anatomaly.training.synthesis.normal_variants import (
     widen_ventricles,
 )
 from anatomaly.training.synthesis.random_draws import (
+    Box,
     Draws,
     Rng,
     chance,
@@ -45,6 +47,7 @@ from anatomaly.training.synthesis.random_draws import (
 from anatomaly.training.synthesis.usual_places import add_usual_places
 from anatomaly.training.synthesis.volumes import Volumes
 
+WHOLE: Box = (slice(0, TEMPLATE_SHAPE[0]), slice(0, TEMPLATE_SHAPE[1]), slice(0, TEMPLATE_SHAPE[2]))
 MEANS_ERROR = 0.04
 """Spread of the error of a tissue's estimated intensity, image units."""
 
@@ -87,6 +90,8 @@ class GeneratorConfig:
         kinds: lesion kinds that sample 0, 1, 2, … have in turn; empty draws them by their shares.
         most_lesions: lesions of a sample, each beyond the first in a third of the samples.
         deform: bend the anatomy; without it every person is as they are, mirrored or not.
+        inside: patches lie in the box around the person's brain as far as they fit, instead of
+            anywhere on the grid, two thirds of which is background.
     """
 
     patch: tuple[int, int, int] = (96, 96, 96)
@@ -98,6 +103,7 @@ class GeneratorConfig:
     kinds: tuple[str, ...] = ()
     most_lesions: int = 1
     deform: bool = True
+    inside: bool = False
     _coarse_step: int = field(default=5, repr=False)
 
 
@@ -133,8 +139,8 @@ class PairGenerator(Dataset[Pair]):
         """Draw pair number `index`."""
         rng = Draws(self.config.seed * 1_000_003 + index, self.volumes.device)
         subject = self.subjects[integer(rng, len(self.subjects))]
-        start = self._draw_start(rng)
         labels = self.volumes.whole(subject.labels)
+        start = self._draw_start(rng, self._box_of(subject) if self.config.inside else WHOLE)
         coordinates, classes = self._draw_anatomy(rng, labels, start)
         lesions = self._draw_lesions(rng, index, classes, start)
         for push in (lesion.push for lesion in lesions if lesion.push):
@@ -227,12 +233,24 @@ class PairGenerator(Dataset[Pair]):
         """
         return painted[share > 0.5][:: self.config._coarse_step**3]
 
-    def _draw_start(self, rng: Rng) -> tuple[int, int, int]:
-        """First voxel of the patch, uniform over the grid on even voxels (the nets fold by two)."""
-        i, j, k = (
-            2 * integer(rng, (n - p) // 2 + 1) if n > p else 0
-            for n, p in zip(TEMPLATE_SHAPE, self.config.patch, strict=True)
-        )
+    def _draw_start(self, rng: Rng, box: Box) -> tuple[int, int, int]:
+        """First voxel of the patch, uniform over a box on even voxels (the nets fold by two).
+
+        Where the patch is longer than the box, it holds all of it.
+        """
+        starts = []
+        for n, p, part in zip(TEMPLATE_SHAPE, self.config.patch, box, strict=True):
+            ends = (part.start // 2, (part.stop - p + 1) // 2)
+            low, high = max(0, min(ends)), min((n - p) // 2, max(ends))
+            starts.append(2 * (low + integer(rng, high - low + 1)) if n > p else 0)
+        return starts[0], starts[1], starts[2]
+
+    def _box_of(self, subject: Subject) -> Box:
+        """Box around the brain of a person, from every fifth voxel."""
+        step = self.config._coarse_step
+        coarse = self.volumes.every(subject.labels, step)
+        i, j, k = extent((coarse > 0) & (coarse != RIM))
+        i, j, k = (slice(step * part.start, step * part.stop) for part in (i, j, k))
         return i, j, k
 
     def _sources(self, subject: Subject) -> dict[str, np.ndarray]:
