@@ -51,9 +51,7 @@ class EvidenceRing:
         return EvidenceRing, (self.folder,)
 
     @classmethod
-    def create(
-        cls, folder: Path, slots: int, grid: tuple[int, int, int] = TEMPLATE_SHAPE
-    ) -> EvidenceRing:
+    def create(cls, folder: Path, slots: int) -> EvidenceRing:
         """Make an empty ring, or open one of as many slots that is there already.
 
         Raises:
@@ -62,7 +60,7 @@ class EvidenceRing:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / STATE_FILE).is_file():
             for name, dtype, shape in (
-                (VOLUMES_FILE, np.uint8, (slots, CHANNELS, *grid)),
+                (VOLUMES_FILE, np.uint8, (slots, CHANNELS, *TEMPLATE_SHAPE)),
                 (STATE_FILE, np.int64, (slots, 3)),  # last: with it the ring is whole
             ):
                 np.lib.format.open_memmap(folder / name, "w+", dtype, shape)
