@@ -102,11 +102,11 @@ def test_by_steps_from_people_to_weights(config, told):
 def test_by_the_clock_it_ends_in_time_and_goes_on_with_the_stage_it_was_killed_in(
     config, monkeypatch
 ):
-    """The clock moves half a second whenever somebody looks at it."""
+    """The clock moves by 1.5 s whenever somebody looks at it."""
     now = [0.0]
 
     def clock():
-        now[0] += 0.5
+        now[0] += 1.5
         return now[0]
 
     monkeypatch.setattr(loop_module, "Pace", partial(Pace, clock=clock))

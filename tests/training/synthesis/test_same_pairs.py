@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
+from anatomaly.training.synthesis.random_draws import Draws, integer, normal, uniform
 from anatomaly.training.synthesis.real_pairs import RealPairGenerator
 
 RECORD = Path(__file__).with_name("pairs_of_a_seed.json")
@@ -57,3 +58,25 @@ def test_pairs_are_what_they_were(name, drawn, scanned, shapes):
     if record["made_with"] != this_machine():
         pytest.skip(f"made with {record['made_with']}")
     assert draw(name, [drawn, scanned], shapes) == record[name]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_tensor_is_told_its_device(name, drawn, scanned, shapes):
+    """With `meta` as torch's default device, a tensor that is not told its device has no values."""
+    kind, config, count = SETTINGS[name]
+    pairs = kind([drawn, scanned], shapes, config)
+    expected = [digest(pairs[index]) for index in range(min(count, 7))]
+    with torch.device("meta"):
+        found = [digest(pairs[index]) for index in range(min(count, 7))]
+    assert found == expected
+
+
+def test_numbers_come_from_the_cpu_and_fields_from_the_device():
+    """A generator of another seed for the fields changes fields alone."""
+    one, other = Draws(3), Draws(3)
+    other.fields = torch.Generator().manual_seed(4)
+    assert not torch.equal(normal(one, (4,)), normal(other, (4,)))
+    one, other = Draws(3), Draws(3)
+    other.fields = torch.Generator().manual_seed(4)
+    assert [uniform(one, 0, 1), integer(one, 9)] == [uniform(other, 0, 1), integer(other, 9)]
+    assert one.fields is one.numbers  # on the CPU the order of all draws stays what it was
