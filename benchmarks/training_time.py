@@ -20,7 +20,7 @@ from statistics import median
 
 from environment import RESULTS, ROOT, describe_run
 
-SEED, ROUNDS = 8, 2
+SEED = 8
 SAMPLES = {"patch 80³": ((80, 80, 80), 24), "whole brain": ((160, 192, 160), 4)}
 
 
@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--before", type=Path, help="src/ of an older version")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--count", type=int, default=24, help="pairs of patches")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each version")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.here:
@@ -127,7 +128,7 @@ def main() -> None:
     if arguments.before:
         versions = {"before": arguments.before} | versions
     rounds: dict[str, list[dict[str, dict[str, float]]]] = {name: [] for name in versions}
-    for _ in range(ROUNDS):
+    for _ in range(arguments.rounds):
         for name, sources in versions.items():
             rounds[name].append(measure(sources, arguments))
     rows = {
@@ -149,7 +150,7 @@ def write_table(
     lines = [
         "# Where the time of a training goes",
         "",
-        f"Seconds on `{arguments.device}`, one thread, median of {ROUNDS} turns; `wait` with one",
+        f"Seconds on `{arguments.device}`, one thread, median of {arguments.rounds} turns; `wait` with one",
         "process that draws beside the steps. `draw CPU` does not count what other programs of a",
         "busy machine take.",
         "",
@@ -167,7 +168,8 @@ def write_table(
                 cells.append(f"{wait / (wait + step):.0%}" if share else f"{1 / (wait + step):.2f}")
             lines.append(f"| {stage}: {name} | " + " | ".join(cells) + " |")
     command = f"python benchmarks/training_time.py --device {arguments.device}"
-    lines += ["", describe_run(f"{command} --count {arguments.count}", SEED), ""]
+    counts = f"--count {arguments.count} --rounds {arguments.rounds}"
+    lines += ["", describe_run(f"{command} {counts}", SEED), ""]
     (RESULTS / "training_time.md").write_text("\n".join(lines), encoding="utf-8")
 
 
