@@ -46,13 +46,22 @@ def gaussian_blur(
 
 def _blur_axis(image: Tensor, weights: list[float], axis: int, borders: Borders) -> Tensor:
     radius, n = len(weights) // 2, image.shape[axis]
-    places = torch.arange(-radius, n + radius, device=image.device)
-    if borders == "reflect":
-        places = places.abs()
-        places = (n - 1) - ((n - 1) - places).abs()
-    padded = image.index_select(axis, places.clamp(0, n - 1))
+    padded = _pad_axis(image, radius, axis, borders)
     out = padded.narrow(axis, radius, n) * weights[radius]
     for step in range(1, radius + 1):
         out.add_(padded.narrow(axis, radius - step, n), alpha=weights[radius - step])
         out.add_(padded.narrow(axis, radius + step, n), alpha=weights[radius + step])
     return out
+
+
+def _pad_axis(image: Tensor, radius: int, axis: int, borders: Borders) -> Tensor:
+    """Add `radius` voxels at both ends of an axis."""
+    n = image.shape[axis]
+    if borders == "replicate":  # the last axis so takes a third of the time of `index_select`
+        size = list(image.shape)
+        size[axis] = radius
+        ends = [image.narrow(axis, at, 1).expand(size) for at in (0, n - 1)]
+        return torch.cat([ends[0], image, ends[1]], axis)
+    places = torch.arange(-radius, n + radius, device=image.device).abs()
+    places = (n - 1) - ((n - 1) - places).abs()
+    return image.index_select(axis, places.clamp(0, n - 1))

@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from anatomaly.errors import TrainingError
 from anatomaly.model.unet import UNet3d
 from anatomaly.training import loop as loop_module
 from anatomaly.training.checkpoint import read_checkpoint, read_result
-from anatomaly.training.loop import LoopConfig, rank_share, rate_at, train_stage
+from anatomaly.training.loop import LoopConfig, rank_batches, rate_at, train_stage
+from anatomaly.training.pace import Pace
 
 
 class TinyData(Dataset):
@@ -302,10 +304,9 @@ def test_an_old_best_is_forgotten_by_a_run_that_does_not_validate(tmp_path):
 @pytest.mark.parametrize("ranks", [1, 2, 3, 6])
 def test_the_samples_of_a_step_do_not_depend_on_the_number_of_processes(ranks):
     loop = LoopConfig(steps=5, batch=6)
-    shares = [rank_share(2, loop, rank, ranks) for rank in range(ranks)]
-    each = 6 // ranks
+    shares = [list(rank_batches(2, loop, rank, ranks)) for rank in range(ranks)]
     for step in range(3):
-        seen = [i for share in shares for i in share[step * each : (step + 1) * each]]
+        seen = [i for share in shares for i in share[step]]
         assert seen == list(range((step + 2) * 6, (step + 3) * 6))
 
 
@@ -320,10 +321,10 @@ spec.loader.exec_module(tiny)
 from anatomaly.training.fabric import open_fabric
 folder = Path(sys.argv[2])
 for name in ("first", "second"):  # a second stage must not start processes again
-    loop = tiny.validating(12, batch=4, devices=2)
+    loop = tiny.validating(12, batch=4, **{sys.argv[3]: 2})
     stage = tiny.QuietStage()
     tiny.train_stage(stage, tiny.TinyData(), folder / name, loop, held_out=tiny.HeldOut())
-rank = open_fabric("cpu", "fp32", 2, 1).global_rank
+rank = open_fabric("cpu", "fp32", loop.devices, 1, loop.processes).global_rank
 torch.save(stage.trained.state_dict(), folder / f"rank{rank}.pt")
 """
 
@@ -337,12 +338,17 @@ class QuietStage(TinyStage):
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns(tmp_path):
+@pytest.mark.parametrize("sharing", ["devices", "processes"])
+def test_two_processes_learn_what_one_learns(tmp_path, sharing):
+    """Two devices with a process each, or one device that two processes share."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("LOCAL_RANK", "WORLD_SIZE"))}
     subprocess.run(
-        [sys.executable, script, __file__, tmp_path / "two"], check=True, timeout=240, env=clean
+        [sys.executable, script, __file__, tmp_path / "two", sharing],
+        check=True,
+        timeout=240,
+        env=clean,
     )
     one = QuietStage()
     train_stage(one, TinyData(), tmp_path / "one", validating(12, batch=4), held_out=HeldOut())
@@ -363,3 +369,33 @@ def test_a_batch_that_devices_cannot_share(tmp_path, monkeypatch):
     monkeypatch.setattr(loop_module, "open_fabric", lambda *_: Two())
     with pytest.raises(TrainingError, match="batch 3 must be a multiple of the 2 devices"):
         train_stage(TinyStage(), TinyData(), tmp_path, config(batch=3))
+
+
+def test_by_the_clock_the_rate_falls_with_the_time_and_the_checkpoint_knows_the_share(
+    tmp_path, monkeypatch
+):
+    """The clock moves a second whenever somebody looks: two looks a step, ten seconds."""
+    now = [0.0]
+
+    def clock():
+        now[0] += 1
+        return now[0]
+
+    monkeypatch.setattr(loop_module, "Pace", partial(Pace, clock=clock))
+    seen, rate = [], loop_module.rate_at
+    monkeypatch.setattr(
+        loop_module, "rate_at", lambda *told: seen.append((told[2], rate(*told))) or seen[-1][1]
+    )
+    data = TinyData()
+    train_stage(TinyStage(), data, tmp_path, config(0, seconds=10.0))
+    state = read_checkpoint(tmp_path)[1]
+    assert state == {"step": len(seen), "share": 1.0} and 3 <= len(seen) <= 6
+    shares, rates = zip(*seen, strict=True)
+    assert shares[0] < 0.15 and 0.6 < shares[-1] <= 1 and list(shares) == sorted(shares)
+    assert rates[-1] < 0.5 * max(rates) and max(rates) > 0.9e-3
+    assert [row["step"] for row in rows(tmp_path)] == [str(len(seen))]
+    # it has ended: nothing is drawn, and the weights are there
+    again, stage = TinyData(), TinyStage()
+    train_stage(stage, again, tmp_path, config(0, seconds=10.0))
+    assert again.seen == []
+    assert torch.equal(stage.trained.head.weight, read_checkpoint(tmp_path)[0]["head.weight"])

@@ -39,23 +39,26 @@ def synthetic(
         ),
     ] = None,
     course: o.CourseOptions,
+    complete: o.CompleteOptions,
     loop: o.DistributedLoopOptions,
 ) -> None:
     """Train on synthetic pairs and healthy scans; the same command goes on after a kill.
 
     - `anatomaly train synthetic -o runs/first --lesions shapes --label-maps labels`
     - `anatomaly train synthetic -o runs/first --lesions shapes --cohort healthy --steps joint=9000`
+    - `anatomaly train synthetic -o runs/quick --lesions shapes --cohort healthy --device cuda
+      --minutes 9 --export my-weights`
     """
+    from anatomaly.training.complete import CompleteConfig, train_complete
     from anatomaly.training.synthetic import SyntheticConfig, train_synthetic
 
-    config = SyntheticConfig(
-        output=output,
-        label_maps=label_maps,
-        cohort=cohort,
-        lesions=lesions,
-        loop=loop.config(),
-        **course.settings(),
-    )
+    data = {"label_maps": label_maps, "cohort": cohort, "lesions": lesions}
+    told = {"output": output, "loop": loop.config(), **data, **course.settings()}
+    if complete.are_given():
+        all_of_it = CompleteConfig(**told, **complete.settings(output))
+        o.run_training(output.name, output, partial(train_complete, all_of_it))
+        return
+    config = SyntheticConfig(**told)
     o.run_training(output.name, output, lambda say, report: train_synthetic(config, say, report))
 
 
@@ -85,6 +88,7 @@ def export(
             help="What the run went on from: stages that it did not train come from there.",
         ),
     ] = None,
+    edges: o.Edges = "oriented",
     card: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, help="JSON with further entries of the card."),
@@ -105,7 +109,7 @@ def export(
         raise typer.BadParameter(f"--threshold is needed for each of {', '.join(SEQUENCES)}")
     with exit_on_error(json.JSONDecodeError):
         more = json.loads(card.read_text(encoding="utf-8")) if card else {}
-        model, steps = assemble(run, start_from)
+        model, steps = assemble(run, start_from, edges)
         export_weights(model, output, thresholds, **{"steps": steps, **more})
     typer.echo(f"{output}: {', '.join(f'{name} {count} steps' for name, count in steps.items())}")
 

@@ -14,6 +14,7 @@ import typer
 
 from anatomaly.cli.exit import exit_on_error
 from anatomaly.cli.progress import Display
+from anatomaly.types import EdgeKind
 
 if TYPE_CHECKING:
     from anatomaly.training.loop import LoopConfig, Progress
@@ -88,6 +89,13 @@ Only = Annotated[
         help="Train this stage alone; may be repeated.",
     ),
 ]
+Edges = Annotated[
+    EdgeKind,
+    typer.Option(
+        rich_help_panel=COURSE,
+        help="Kind that anatomy is restored from: `canny`, the paper's, or `oriented`.",
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(
@@ -145,6 +153,50 @@ Nodes = Annotated[
 ]
 
 
+Processes = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        rich_help_panel=SPEED,
+        help="Processes that share each device, where one does not fill it.",
+    ),
+]
+Minutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1,
+        show_default=False,
+        rich_help_panel=COURSE,
+        help="Train all from people to weights in so many minutes, by the shares of the recipe.",
+    ),
+]
+Export = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        show_default="RUN/(name of RUN)",
+        rich_help_panel=COURSE,
+        help="Train the scorer too and write weights with their card here; with --minutes always.",
+    ),
+]
+Producers = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        rich_help_panel=SPEED,
+        help="Processes that draw fresh brains while the scorer learns.",
+    ),
+]
+Brains = Annotated[
+    int,
+    typer.Option(
+        min=2,
+        rich_help_panel=SPEED,
+        help="Newest brains that the scorer learns from, 25 MB each; 2 · producers · n.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class CourseOptions:
     """What is trained, for how long, and from where; named as the fields of `RunConfig`."""
@@ -153,6 +205,7 @@ class CourseOptions:
     recipe: Recipe = None
     steps: Steps = None
     only: Only = None
+    edges: Edges = "oriented"
     seed: Seed = 0
 
     def settings(self) -> dict[str, Any]:
@@ -184,6 +237,26 @@ class DistributedLoopOptions(LoopOptions):
 
     devices: Devices = 1
     nodes: Nodes = 1
+    processes: Processes = 1
+
+
+@dataclass(frozen=True)
+class CompleteOptions:
+    """What one command from people to weights is told; named as the fields of `CompleteConfig`."""
+
+    minutes: Minutes = None
+    export: Export = None
+    producers: Producers = 1
+    brains: Brains = 32
+
+    def are_given(self) -> bool:
+        """Whether everything is trained, rather than the networks alone."""
+        return self.minutes is not None or self.export is not None
+
+    def settings(self, run: Path) -> dict[str, Any]:
+        """Return the fields of `CompleteConfig`."""
+        export = self.export or run / run.resolve().name
+        return asdict(self) | {"minutes": self.minutes or 0.0, "export": export}
 
 
 @dataclass(frozen=True)

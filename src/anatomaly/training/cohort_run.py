@@ -82,7 +82,7 @@ def train_cohort(
             checkpoint that cannot be used.
     """
     fabric, say, report = open_run(config, say, report)
-    model = starting_model(config.start_from).train()
+    model = starting_model(config.start_from, config.edges).train()
     with fabric.rank_zero_first():
         data = gather_cohort(config, fabric, say)
         model.context.tissue_share.copy_(tissue_share(data.train, config.output / "cache"))

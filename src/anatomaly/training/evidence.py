@@ -22,10 +22,10 @@ from anatomaly.engine import put_contrast_back, run_networks
 from anatomaly.geometry import TEMPLATE_SHAPE, mirrored_index
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.loop import single_thread
-from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.generator import PairGenerator
 from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
 from anatomaly.types import SEQUENCES
+from anatomaly.types import Sequence as SequenceName
 from anatomaly.whole_file import whole_file
 
 CHANNELS = 5
@@ -71,7 +71,26 @@ def gather_evidence(model: PseudoHealthyModel, image: Tensor, brain: Tensor) -> 
     expected = [put_contrast_back(image, rebuilt, brain, "fitted") for rebuilt in found]
     tissue = found[0].tissue_map.argmax(1, keepdim=True) * (brain > 0)
     grey = [(255 * volume).round() for volume in (image, *expected)]
-    return torch.cat([*grey, tissue.float()], dim=1)[0].cpu().numpy().astype(np.uint8)
+    return torch.cat([*grey, tissue.float()], dim=1)[0].to(torch.uint8).cpu().numpy()
+
+
+def draw_brains(
+    model: PseudoHealthyModel, pairs: PairGenerator, index: int
+) -> list[tuple[NDArray[np.uint8], SequenceName]]:
+    """Draw a pair of whole brains and rebuild both, on the device of model and pairs.
+
+    Returns:
+        Evidence (5, 160, 192, 160) and sequence of each member.
+    """
+    pair, device = pairs[index], next(model.parameters()).device
+    brain = pair["brain"][None].to(device)
+    lesion = (255 * pair["lesion"]).round().to(torch.uint8).cpu().numpy()
+    out = []
+    for member, image in enumerate(pair["image"]):
+        evidence = gather_evidence(model, image[None].to(device), brain)
+        sequence = SEQUENCES[int(pair["sequence"][member])]  # the first of CONTRASTS
+        out.append((np.concatenate([evidence, lesion]), sequence))
+    return out
 
 
 class EvidenceDraws(Dataset[str]):
@@ -90,15 +109,10 @@ class EvidenceDraws(Dataset[str]):
         """Draw pair number `index`; returns a line for the log."""
         if len(list(self.folder.glob(f"{index:05d}?_*.npy"))) == 2:
             return f"{index}: cached"
-        pair = self.pairs[index]
-        brain = pair["brain"][None]
-        for member, image in enumerate(pair["image"]):
-            name = f"{index:05d}{'ab'[member]}_{CONTRASTS[int(pair['sequence'][member])]}"
-            evidence = gather_evidence(self.model, image[None], brain)
-            lesion = (255 * pair["lesion"]).round().numpy().astype(np.uint8)
-            path = self.folder / f"{name}.npy"
+        for member, (volumes, sequence) in enumerate(draw_brains(self.model, self.pairs, index)):
+            path = self.folder / f"{index:05d}{'ab'[member]}_{sequence}.npy"
             with whole_file(path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, np.concatenate([evidence, lesion]))
+                np.save(stream, volumes)
         return f"{index}: drawn"
 
 
@@ -145,7 +159,13 @@ class EvidencePatches(Dataset[EvidencePatch]):
         """Cut patch number `index`."""
         rng = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
         path = self.paths[integer(rng, len(self.paths))]
-        volumes = np.load(path, mmap_mode="r")
+        sequence: SequenceName = path.stem.rsplit("_", 1)[1]  # type: ignore[assignment]
+        return self._sample(rng, np.load(path, mmap_mode="r"), sequence)
+
+    def _sample(
+        self, rng: torch.Generator, volumes: NDArray[np.uint8], sequence: SequenceName
+    ) -> EvidencePatch:
+        """Cut a patch of one brain."""
         start = self._draw_start(rng, volumes)
         cut, mirrored = self._cut(volumes, start), self._cut_mirrored(volumes, start)
         if chance(rng, 0.5):
@@ -163,7 +183,7 @@ class EvidencePatches(Dataset[EvidencePatch]):
             tissue=tissue,
             lesion=lesion,
             start=torch.tensor(start),
-            sequence=torch.tensor(SEQUENCES.index(path.stem.rsplit("_", 1)[1])),
+            sequence=torch.tensor(SEQUENCES.index(sequence)),
         )
 
     def _cut(self, volumes: NDArray[np.uint8], start: list[int]) -> Tensor:
@@ -175,7 +195,7 @@ class EvidencePatches(Dataset[EvidencePatch]):
         """Copy what `geometry.mirror` of the image shows in a patch, (1, P, P, P)."""
         first, *others = (slice(a, a + n) for a, n in zip(start, self.patch, strict=True))
         across = mirrored_index(np.arange(first.start, first.stop))
-        return torch.from_numpy(volumes[:1, across, *others])
+        return torch.from_numpy(volumes[0][across, others[0], others[1]][None])
 
     def _draw_start(self, rng: torch.Generator, volumes: NDArray[np.uint8]) -> list[int]:
         """First voxel, even numbers: around a voxel of a lesion, or one of the brain."""

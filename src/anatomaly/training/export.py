@@ -12,19 +12,21 @@ import torch
 
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.recipe import STAGES
+from anatomaly.training.recipe import NETWORK_STAGES
 from anatomaly.training.run import load_stage, starting_model
+from anatomaly.types import EdgeKind
 from anatomaly.weights import TENSOR_FILE, preparation_hash, write_card, write_tensors
 
 
 def assemble(
-    output: Path, start_from: str | None = None
+    output: Path, start_from: str | None = None, edges: EdgeKind = "oriented"
 ) -> tuple[PseudoHealthyModel, dict[str, int]]:
     """Join the checkpoints of a run, later stages over earlier ones.
 
     Args:
         output: folder of the run.
         start_from: weights that stages without a checkpoint keep: those the run went on from.
+        edges: kind that the run restored from.
 
     Returns:
         The model and the steps of each stage that was found.
@@ -36,9 +38,9 @@ def assemble(
     share = output / "cache" / "tissue_share.npy"
     if not share.is_file():
         raise TrainingError(f"{share} is missing: train first")
-    model, steps = starting_model(start_from), dict[str, int]()
+    model, steps = starting_model(start_from, edges), dict[str, int]()
     model.context.tissue_share.copy_(torch.from_numpy(np.load(share))[None])
-    for plan in STAGES:
+    for plan in NETWORK_STAGES:
         if (output / plan.name / "checkpoint.safetensors").is_file():
             steps[plan.name] = load_stage(model, output, plan.name)
     if not steps:

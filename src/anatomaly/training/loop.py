@@ -6,13 +6,14 @@ import csv
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count, islice
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from anatomaly.engine import keep_freed_memory
 from anatomaly.errors import TrainingError
@@ -26,11 +27,15 @@ from anatomaly.training.checkpoint import (
 from anatomaly.training.fabric import open_fabric
 from anatomaly.training.held_out import Standing, single_thread, validate
 from anatomaly.training.losses import weighted_sum
+from anatomaly.training.pace import Pace
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
 
 __all__ = ["LoopConfig", "Progress", "Stage", "rate_at", "single_thread", "train_stage"]
+
+
+T = TypeVar("T")
 
 
 class Stage(Protocol):
@@ -65,6 +70,8 @@ class LoopConfig:
         nodes: machines, which all see the same folder.
         validate_every: steps between validations on held-out samples; 0 for none.
         patience: validations without a lower loss after which a stage ends; 0 for never.
+        processes: that share each device and average their gradients.
+        seconds: what the stage may take instead of `steps`; 0 for no limit.
     """
 
     steps: int
@@ -80,6 +87,8 @@ class LoopConfig:
     nodes: int = 1
     validate_every: int = 0
     patience: int = 0
+    processes: int = 1
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,11 +100,18 @@ class Progress:
     seconds: float
 
 
-def rate_at(step: int, config: LoopConfig) -> float:
-    """Learning rate of a step: warm-up, then cosine decay to 5 %."""
-    warm = min(1.0, (step + 1) / 100)
-    cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * min(1.0, step / config.steps))).item())
-    return config.learning_rate * warm * (0.05 + 0.95 * cosine)
+def rate_at(step: int, config: LoopConfig, share: float | None = None) -> float:
+    """Learning rate of a step: warm-up, then cosine decay to 5 %.
+
+    Args:
+        step: from 0.
+        config: peak and length.
+        share: of the stage that is done, by the clock; None counts steps.
+    """
+    pace = Pace(config.steps, config.seconds)
+    done = min(1.0, step / config.steps) if share is None else share
+    cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * done)).item())
+    return config.learning_rate * pace.warm(step, done) * (0.05 + 0.95 * cosine)
 
 
 def train_stage(
@@ -123,7 +139,9 @@ def train_stage(
         TrainingError: the checkpoint in `folder` cannot be used, the batch cannot be shared
             between the devices, or Lightning is not installed.
     """
-    fabric = open_fabric(config.device, config.precision, config.devices, config.nodes)
+    fabric = open_fabric(
+        config.device, config.precision, config.devices, config.nodes, config.processes
+    )
     if config.batch % fabric.world_size:
         raise TrainingError(
             f"batch {config.batch} must be a multiple of the {fabric.world_size} devices"
@@ -133,22 +151,26 @@ def train_stage(
     folder.mkdir(parents=True, exist_ok=True)
     run = _Run(stage, folder, config, fabric)
     validated = held_out is not None and config.validate_every > 0
-    done, standing = run.resume(validated)
+    done, before, standing = run.resume(validated)
     started = saved = time.monotonic()
     since_log: list[dict[str, float]] = []
-    if standing.has_ended(config.patience):
-        done = config.steps
+    if standing.has_ended(config.patience) or before >= 1:
+        done = -1
+    pace = Pace(config.steps, config.seconds, before)
     for step, batch in _batches(data, config, done, fabric):
-        since_log.append(run.step(batch, step))
-        if (step + 1) % 10 == 0:
+        share = run.agree(pace.share(step))
+        since_log.append(run.step(batch, step, share))
+        ended = run.agree(pace.ends_after(step))
+        if (step + 1) % 10 == 0 or (ended and config.seconds):
             means = run.log(step + 1, since_log)
             report(Progress(step + 1, means, time.monotonic() - started))
             since_log = []
         if validated and held_out is not None and (step + 1) % config.validate_every == 0:
             standing = run.validate(held_out, standing, step + 1)
-        ended = step + 1 == config.steps or standing.has_ended(config.patience)
+        ended = ended or standing.has_ended(config.patience)
         if time.monotonic() - saved > config.checkpoint_seconds or ended:
-            run.save({"step": step + 1} | standing.as_state())
+            state = {"step": step + 1} | standing.as_state()
+            run.save(state | ({"share": 1.0 if ended else share} if config.seconds else {}))
             saved = time.monotonic()
         if ended:
             break
@@ -184,8 +206,12 @@ class _Run:
         )
         self.module, self.stepper = fabric.setup(_Trained(stage.trained), self.optimiser)
 
-    def resume(self, validated: bool) -> tuple[int, Standing]:
-        """Load the checkpoint, if there is one; steps done and how the held-out loss stands."""
+    def resume(self, validated: bool) -> tuple[int, float, Standing]:
+        """Load the checkpoint, if there is one.
+
+        Returns:
+            Steps done, share done where the clock counts, and how the held-out loss stands.
+        """
         state: dict[str, Any] = {"step": 0}
         if (self.folder / "checkpoint.safetensors").is_file():
             state = load_checkpoint(self.folder, self.stage.trained, self.optimiser)
@@ -193,15 +219,23 @@ class _Run:
             for name in ("loss.csv", "validation.csv"):
                 _trim_log(self.folder / name, int(state["step"]))
         self.fabric.barrier()  # nobody writes before all have read
-        return int(state["step"]), Standing.of_state(state) if validated else Standing()
+        share = float(state.get("share", 0.0)) if self.config.seconds else 0.0
+        return int(state["step"]), share, Standing.of_state(state) if validated else Standing()
 
-    def step(self, batch: dict[str, Tensor], step: int) -> dict[str, float]:
+    def agree(self, value: T) -> T:
+        """Return what the first process found, where the clock counts and there are several."""
+        if self.fabric.world_size == 1 or not self.config.seconds:
+            return value
+        agreed: T = self.fabric.broadcast(value)
+        return agreed
+
+    def step(self, batch: dict[str, Tensor], step: int, share: float) -> dict[str, float]:
         """One optimiser step; returns the losses."""
         fabric = self.fabric
         on_device = fabric.to_device(batch)
         number = step * fabric.world_size + fabric.global_rank  # seeds what a stage draws
         for group in self.optimiser.param_groups:
-            group["lr"] = rate_at(step, self.config)
+            group["lr"] = rate_at(step, self.config, share)
         found = self.module(lambda: self.stage.step(on_device, number))
         total = weighted_sum(found, self.config.weights)
         if not bool(torch.isfinite(total)):
@@ -242,27 +276,29 @@ class _Run:
             save_checkpoint(self.folder, self.stage.trained, self.optimiser, state)
 
 
-def rank_share(done: int, config: LoopConfig, rank: int, ranks: int) -> list[int]:
-    """Indices of the samples that one of several processes sees from step `done` on.
+def rank_batches(done: int, config: LoopConfig, rank: int, ranks: int) -> Iterator[list[int]]:
+    """Indices of the samples that one of several processes sees in each step from `done` on.
 
-    Step s needs samples s · batch to (s + 1) · batch − 1, whatever the number of processes.
+    Step s needs samples s · batch to (s + 1) · batch − 1, whatever the number of processes. By the
+    clock there is no last step.
 
-    >>> rank_share(1, LoopConfig(steps=3, batch=4), rank=1, ranks=2)
-    [6, 7, 10, 11]
+    >>> list(rank_batches(1, LoopConfig(steps=3, batch=4), rank=1, ranks=2))
+    [[6, 7], [10, 11]]
     """
     each = config.batch // ranks
-    firsts = (step * config.batch + rank * each for step in range(done, config.steps))
-    return [first + n for first in firsts for n in range(each)]
+    for step in count(done) if config.seconds else range(done, config.steps):
+        first = step * config.batch + rank * each
+        yield list(range(first, first + each))
 
 
 def _batches(
     data: Dataset[Any], config: LoopConfig, done: int, fabric: Fabric
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
-    """Batches from step `done` on, drawn ahead by worker processes."""
-    ahead = Subset(data, rank_share(done, config, fabric.global_rank, fabric.world_size))
+    """Batches from step `done` on, drawn ahead by worker processes; none from step −1 on."""
+    indices = rank_batches(done, config, fabric.global_rank, fabric.world_size)
     loader = DataLoader(
-        ahead,
-        batch_size=config.batch // fabric.world_size,
+        data,
+        batch_sampler=islice(indices, 0 if done < 0 else None),
         num_workers=config.workers,
         prefetch_factor=4 if config.workers else None,
         worker_init_fn=single_thread,

@@ -14,6 +14,8 @@ from typing import Any
 
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.training.loop import Stage
+from anatomaly.training.routes_stage import RoutesStage
 from anatomaly.training.stages import (
     AnatomyStage,
     DisentangleStage,
@@ -22,8 +24,6 @@ from anatomaly.training.stages import (
     RestorationStage,
     StraightStage,
 )
-
-Stage = AnatomyStage | DisentangleStage | EdgeStage | FinetuneStage | RestorationStage
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class StagePlan:
         steps: length; 0 leaves the stage out.
         learning_rate: peak.
         seed: of the samples.
+        share: of the minutes of a command that trains by the clock.
         weights: of its losses, by name.
         options: further arguments of `build`.
     """
@@ -49,6 +50,7 @@ class StagePlan:
     steps: int = 0
     learning_rate: float = 0.0
     seed: int = 0
+    share: float = 0.0
     weights: Mapping[str, float] = field(default_factory=dict)
     options: Mapping[str, float | bool] = field(default_factory=dict)
 
@@ -75,6 +77,12 @@ LINES: tuple[StagePlan, ...] = (
 )
 """Later stages go on from the weights of those they name, in that order. `anatomy` shares nothing
 with `restoration`: they may run side by side."""
+
+NETWORK_LINES: tuple[StagePlan, ...] = (
+    StagePlan("anatomy", AnatomyStage, after=()),
+    StagePlan("routes", RoutesStage, after=("anatomy",)),
+)
+"""The networks of `train synthetic --minutes`: all that restores learns at once."""
 
 FINETUNE_LINES: tuple[StagePlan, ...] = (StagePlan("finetune", FinetuneStage, after=()),)
 """The list of `train finetune`."""
@@ -143,6 +151,8 @@ def _check_values(section: dict[str, Any], where: str) -> None:
     share = section.get("deformed_share", 0.0)
     if not _is_number(share) or not 0 <= share <= 1:
         raise TrainingError(f"{where} deformed_share must lie in [0, 1], got {share}")
+    if not _is_number(section.get("share", 0)) or section.get("share", 0) < 0:
+        raise TrainingError(f"{where} share must be >= 0, got {section['share']}")
     for name in SWITCHES & set(section):
         if not isinstance(section[name], bool):
             raise TrainingError(f"{where} {name} must be true or false, got {section[name]}")
@@ -163,6 +173,7 @@ def _fill(line: StagePlan, section: dict[str, Any]) -> StagePlan:
         steps=section["steps"],
         learning_rate=float(section["learning_rate"]),
         seed=section["seed"],
+        share=float(section.get("share", 0.0)),
         weights={name: float(weight) for name, weight in section["weights"].items()},
         options=options,
     )
@@ -170,3 +181,6 @@ def _fill(line: StagePlan, section: dict[str, Any]) -> StagePlan:
 
 STAGES: tuple[StagePlan, ...] = read_recipe()
 """The packaged recipe."""
+
+NETWORK_STAGES: tuple[StagePlan, ...] = (*STAGES, *read_recipe(None, NETWORK_LINES)[1:])
+"""All stages whose weights are networks that restore, later ones over earlier ones."""

@@ -19,8 +19,9 @@ from anatomaly.training.checkpoint import read_result
 from anatomaly.training.cohort import Subject
 from anatomaly.training.fabric import open_fabric
 from anatomaly.training.loop import LoopConfig, Progress, train_stage
-from anatomaly.training.recipe import LINES, STAGES, StagePlan, read_recipe
+from anatomaly.training.recipe import LINES, NETWORK_STAGES, StagePlan, read_recipe
 from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
+from anatomaly.types import EdgeKind
 from anatomaly.weights import load_model
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class RunConfig:
         only: stages to train; empty for all.
         loop: speed; steps, learning rate and weights of losses come from the recipe.
         patch: side lengths of a sample.
+        edges: kind that anatomy is restored from.
         seed: another one draws other samples: for a run that goes on from weights.
         lines: stages that there are, without their numbers.
     """
@@ -54,6 +56,7 @@ class RunConfig:
     only: tuple[str, ...] = ()
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=0))
     patch: tuple[int, int, int] = (80, 80, 80)
+    edges: EdgeKind = "oriented"
     seed: int = 0
     lines: tuple[StagePlan, ...] = LINES
 
@@ -92,7 +95,7 @@ def open_run(config: RunConfig, say: Say, report: Report) -> tuple[Fabric, Say, 
     """
     plan_run(config)
     loop = config.loop
-    fabric = open_fabric(loop.device, loop.precision, loop.devices, loop.nodes)
+    fabric = open_fabric(loop.device, loop.precision, loop.devices, loop.nodes, loop.processes)
     return (fabric, say, report) if fabric.is_global_zero else (fabric, say_nothing, report_nothing)
 
 
@@ -144,7 +147,8 @@ def train_stages(
     for plan in _chosen(plans, config):
         for earlier in _earlier(plan, plans, config):
             load_stage(model, config.output, earlier)
-        say(f"{plan.name}: {plan.steps} steps")
+        seconds = config.loop.seconds
+        say(f"{plan.name}: " + (f"{seconds:.0f} s" if seconds else f"{plan.steps} steps"))
         data = data_of(plan)
         loop = replace(
             config.loop, steps=plan.steps, learning_rate=plan.learning_rate, weights=plan.weights
@@ -172,13 +176,19 @@ def _earlier(plan: StagePlan, plans: tuple[StagePlan, ...], config: RunConfig) -
     return [n for n in plan.after if n not in optional or (config.output / n).is_dir()]
 
 
-def starting_model(start_from: str | None) -> PseudoHealthyModel:
+def starting_model(start_from: str | None, edges: EdgeKind = "oriented") -> PseudoHealthyModel:
     """Return the model that a run goes on from: of weights, or untrained for None.
+
+    Args:
+        start_from: name or folder.
+        edges: kind that its restorer reads; one that the weights lack is an untrained one.
 
     Raises:
         WeightsError: the weights cannot be used.
     """
-    return load_model(start_from)[0] if start_from else PseudoHealthyModel()
+    model = load_model(start_from)[0] if start_from else PseudoHealthyModel((edges,))
+    model.use_edges(edges)
+    return model
 
 
 def tissue_share(subjects: list[Subject], cache: Path) -> torch.Tensor:
@@ -202,7 +212,7 @@ def load_stage(model: PseudoHealthyModel, output: Path, name: str) -> int:
     Raises:
         TrainingError: the stage has no checkpoint, or one of another model.
     """
-    plan = next(p for p in STAGES if p.name == name)
+    plan = next(p for p in NETWORK_STAGES if p.name == name)
     tensors, state = read_result(output / name)
     try:
         plan.make(model).trained.load_state_dict(tensors)

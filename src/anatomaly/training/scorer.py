@@ -116,19 +116,24 @@ def train_scorer(
     folder = config.weights.resolve()
     model, card = load_model(str(folder))
     evidence = config.run / f"evidence-{card.sha256[:8]}-{config.seed}"
-    pairs = _pair_generator(config)
+    pairs = brain_pairs(config.run / "cache", config.lesions, config.seed)
     draw_evidence(EvidenceDraws(model, pairs, evidence, config.pairs), config.loop.workers, say)
     paths = sorted(config.run.glob(f"evidence-{card.sha256[:8]}-*/[0-9]*.npy"))
     patches = EvidencePatches(paths, config.patch, PATCH_SEED + 1000 * config.seed)
     scorer = load_scorer(card, str(folder)) if card.scorer_sha256 else LesionScorer()
     stage = ScorerStage(scorer.train(), model.context)
     train_stage(stage, patches, config.run / "scorer", config.loop, report)
-    _write(folder, scorer, config.loop.steps)
+    write_scorer(folder, scorer, config.loop.steps)
 
 
-def _pair_generator(config: ScorerConfig) -> PairGenerator:
-    """Whole brains of all cached training people; label maps are drawn more often than scans."""
-    cache = config.run / "cache"
+def brain_pairs(
+    cache: Path, lesions: Path, seed: int, device: torch.device | str = "cpu"
+) -> PairGenerator:
+    """Whole brains of all cached training people; label maps are drawn more often than scans.
+
+    Raises:
+        TrainingError: no people are cached.
+    """
     people = []
     for name, repeats in (("labels", LABEL_MAP_REPEATS), ("train", 1)):
         if (cache / name).is_dir():
@@ -136,19 +141,16 @@ def _pair_generator(config: ScorerConfig) -> PairGenerator:
     if not people:
         raise TrainingError(f"{cache}: no prepared people; --run names the folder of a training")
     third = 1 / 3
-    return PairGenerator(
-        people,
-        load_shapes(config.lesions, cache),
-        GeneratorConfig(
-            patch=TEMPLATE_SHAPE,
-            seed=EVIDENCE_SEED + 1000 * config.seed,
-            sequence_shares=(third, third, third, 0.0),
-            most_lesions=3,
-        ),
+    settings = GeneratorConfig(
+        patch=TEMPLATE_SHAPE,
+        seed=EVIDENCE_SEED + 1000 * seed,
+        sequence_shares=(third, third, third, 0.0),
+        most_lesions=3,
     )
+    return PairGenerator(people, load_shapes(lesions, cache), settings, device=device)
 
 
-def _write(folder: Path, scorer: LesionScorer, steps: int) -> None:
+def write_scorer(folder: Path, scorer: LesionScorer, steps: int) -> None:
     """Write the scorer and its steps in this run; each file is whole at any time."""
     counts = read_card(folder).steps | {"scorer": steps}
     digest = write_tensors(folder / SCORER_FILE, scorer.state_dict())

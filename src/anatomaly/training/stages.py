@@ -16,6 +16,7 @@ from anatomaly.training import losses
 from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.corrupt import corrupt_tissue, deform_locally, drop_edges
 from anatomaly.training.synthesis.generator import Pair
+from anatomaly.training.synthesis.random_draws import Draws, Rng, chance, integer
 
 Losses = dict[str, Tensor]
 
@@ -43,12 +44,12 @@ WINDOW = 48
 """Side of the part of a patch whose intensities are compared, voxels."""
 
 
-def _random_window(grid: torch.Size, rng: torch.Generator) -> tuple[slice, ...]:
+def _random_window(grid: torch.Size, rng: Rng) -> tuple[slice, ...]:
     """Index of a random cube of (B, C, I, J, K), on even voxels."""
     window = [slice(None), slice(None)]
     for n in grid:
         size = min(WINDOW, n)
-        first = 2 * int(torch.randint((n - size) // 2 + 1, (), generator=rng))
+        first = 2 * integer(rng, (n - size) // 2 + 1)
         window.append(slice(first, first + size))
     return tuple(window)
 
@@ -139,7 +140,7 @@ class DisentangleStage(nn.Module):
         )
         found_map = anatomy.tissue_map.detach()  # anatomy must not learn to carry the modality
         modality = model.modality_extractor(image, found_map)
-        rng = torch.Generator().manual_seed(7_919 * step + 37)
+        rng = Draws(7_919 * step + 37, batch["brain"].device)
         window = _random_window(image.shape[2:], rng)
         mask = batch["brain"].repeat_interleave(2, dim=0)[window]
         own = combine(code[window], modality) * mask
@@ -184,13 +185,13 @@ class EdgeStage(nn.Module):
 
     def step(self, batch: Pair, step: int = 0) -> Losses:
         """Losses of one batch; `step` seeds the corruption."""
-        rng = torch.Generator().manual_seed(7_919 * step + 29)
+        rng = Draws(7_919 * step + 29, batch["brain"].device)
         context = pair_context(self.model, batch)
         healthy_map = healthy_tissue_map(batch)
         edges = self._edges(healthy_map, batch["lesion"], rng)
         return {"tissue": restorer_loss(batch, self.trained.logits(edges, context))}
 
-    def _edges(self, healthy_map: Tensor, lesion: Tensor, rng: torch.Generator) -> Tensor:
+    def _edges(self, healthy_map: Tensor, lesion: Tensor, rng: Rng) -> Tensor:
         """Edges as the restorer will meet them: (B, 1 or 3, I, J, K)."""
         seen_map = corrupt_tissue(healthy_map, lesion, rng) if self.corrupt else healthy_map
         edges = self.model.find_edges(deform_locally(seen_map, rng, self.deformed_share))
@@ -232,7 +233,7 @@ class RestorationStage(nn.Module):
     def step(self, batch: Pair, step: int = 0) -> Losses:
         """Losses of one batch of pairs; `step` seeds the corruption."""
         model = self.model
-        rng = torch.Generator().manual_seed(7_919 * step + 13)
+        rng = Draws(7_919 * step + 13, batch["brain"].device)
         context, healthy_map, seen_map = self._see(batch, rng)
         brain = batch["brain"]
         code = model.anatomy_encoder(healthy_map, context)
@@ -258,17 +259,15 @@ class RestorationStage(nn.Module):
             "cycle": losses.modality_loss(again, modality[1].detach()),
         }
 
-    def _see(self, batch: Pair, rng: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _see(self, batch: Pair, rng: Rng) -> tuple[Tensor, Tensor, Tensor]:
         """Context, healthy tissue map and the map as it was seen."""
         context = pair_context(self.model, batch)
         healthy_map = healthy_tissue_map(batch)
         return context, healthy_map, self._seen_map(batch, healthy_map, context, rng)
 
-    def _seen_map(
-        self, batch: Pair, healthy_map: Tensor, context: Tensor, rng: torch.Generator
-    ) -> Tensor:
+    def _seen_map(self, batch: Pair, healthy_map: Tensor, context: Tensor, rng: Rng) -> Tensor:
         """Tissue map as the restorer will meet it: E_A's, or healthy labels corrupted."""
-        if float(torch.rand((), generator=rng)) < self.extractor_share:
+        if chance(rng, self.extractor_share):
             with torch.no_grad():
                 anatomy: Anatomy = self.model.anatomy_extractor(
                     batch["image"][:, 0], context, batch["tissue_means"][:, 0]
@@ -293,7 +292,7 @@ class StraightStage(RestorationStage):
     def step(self, batch: Pair, step: int = 0) -> Losses:
         """Losses of one batch of pairs; `step` seeds the corruption."""
         model = self.model
-        rng = torch.Generator().manual_seed(7_919 * step + 31)
+        rng = Draws(7_919 * step + 31, batch["brain"].device)
         context, healthy_map, seen_map = self._see(batch, rng)
         with torch.no_grad():
             healthy_code = model.anatomy_encoder(healthy_map, context)
@@ -334,7 +333,7 @@ class FinetuneStage(nn.Module):
             healthy = model.anatomy_restorer(model.find_edges(tissue_map), context)
             restored = model.anatomy_encoder(healthy, context)
         modality = model.modality_extractor(image, tissue_map)
-        rng = torch.Generator().manual_seed(7_919 * step + 41)
+        rng = Draws(7_919 * step + 41, batch["brain"].device)
         window = _random_window(image.shape[2:], rng)
         mask = batch["brain"].repeat_interleave(2, dim=0)[window]
         straight = combine(code[window], modality) * mask

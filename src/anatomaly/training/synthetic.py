@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
+
+import torch
 
 from anatomaly.errors import TrainingError
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject, load_cohort, prepare_label_maps, prepare_scans
 from anatomaly.training.recipe import StagePlan
 from anatomaly.training.run import (
@@ -36,11 +41,16 @@ class SyntheticConfig(RunConfig):
         label_maps: folder of whole-head label maps (FreeSurfer numbers), or None.
         cohort: folder of healthy `*_T1w.nii.gz` with `*_dlmuse.nii.gz` (MUSE numbers), or None.
         lesions: folder with lesion shapes in `stroke/` and `ms/`.
+        inside: as of `GeneratorConfig`.
     """
 
     label_maps: Path | None
     cohort: Path | None
     lesions: Path
+    inside: bool = False
+
+
+Told = TypeVar("Told", bound=SyntheticConfig)
 
 
 def train_synthetic(
@@ -59,19 +69,53 @@ def train_synthetic(
         TrainingError: no data, an unknown stage, or a checkpoint that cannot be used.
     """
     fabric, say, report = open_run(config, say, report)
-    model = starting_model(config.start_from).train()
+    model = starting_model(config.start_from, config.edges).train()
     with fabric.rank_zero_first():
-        subjects = prepare_subjects(config, say)
-        shapes = load_shapes(config.lesions, config.output / "cache")
-        model.context.tissue_share.copy_(tissue_share(subjects, config.output / "cache"))
+        draw = prepare_draws(config, model, fabric.device, say)
+    train_stages(model, where_drawn(config), draw, say, report)
+
+
+def drawing_device(device: torch.device | str) -> str:
+    """Return where samples for a device are drawn: on CUDA there, for all others on the CPU.
+
+    >>> drawing_device("cuda:1"), drawing_device("mps")
+    ('cuda:1', 'cpu')
+    """
+    return str(device) if torch.device(device).type == "cuda" else "cpu"
+
+
+def where_drawn(config: Told) -> Told:
+    """Return the configuration without worker processes if samples are drawn on the device.
+
+    There a worker would need a copy of all that is on the device, and would not be faster.
+    """
+    if drawing_device(config.loop.device) == "cpu":
+        return config
+    return replace(config, loop=replace(config.loop, workers=0))
+
+
+def prepare_draws(
+    config: SyntheticConfig, model: PseudoHealthyModel, device: torch.device, say: Say
+) -> Callable[[StagePlan], StageData]:
+    """Prepare people and shapes, tell the model where tissue lies, and return what stages draw.
+
+    Raises:
+        TrainingError: nothing is there to train on.
+    """
+    subjects = prepare_subjects(config, say)
+    shapes = load_shapes(config.lesions, config.output / "cache")
+    model.context.tissue_share.copy_(tissue_share(subjects, config.output / "cache"))
     say(f"{len(subjects)} anatomies, {len(shapes)} lesion shapes")
 
     def draw(plan: StagePlan) -> StageData:
         seed = plan.seed + 1000 * config.seed
-        settings = GeneratorConfig(patch=config.patch, seed=seed, images=plan.images)
-        return StageData(PairGenerator(subjects, shapes, settings))
+        settings = GeneratorConfig(
+            patch=config.patch, seed=seed, images=plan.images, inside=config.inside
+        )
+        pairs = PairGenerator(subjects, shapes, settings, device=drawing_device(device))
+        return StageData(pairs)
 
-    train_stages(model, config, draw, say, report)
+    return draw
 
 
 def prepare_subjects(config: SyntheticConfig, say: Say) -> list[Subject]:

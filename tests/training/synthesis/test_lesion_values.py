@@ -176,7 +176,7 @@ def fixture_plain(monkeypatch):
     """Solid .4, core .9, oedema .6, without texture."""
     monkeypatch.setattr(lesion_values, "draw_values", lambda *_: PartValues(0.4, 0.9, 0.6))
     monkeypatch.setattr(
-        lesion_values, "smooth_field", lambda rng, shape, spacing: torch.zeros(shape)
+        lesion_values, "smooth_field", lambda rng, shape, spacing, box: torch.zeros(shape)[box]
     )
 
 
@@ -209,7 +209,7 @@ def test_texture_is_as_rough_as_its_kind(monkeypatch, kind, most):
     """A field of ones in the place of the texture: its share is uniform from nothing on."""
     monkeypatch.setattr(lesion_values, "draw_values", lambda *_: PartValues(0.4, 0.4, 0.4))
     monkeypatch.setattr(
-        lesion_values, "smooth_field", lambda rng, shape, spacing: torch.ones(shape)
+        lesion_values, "smooth_field", lambda rng, shape, spacing, box: torch.ones(shape)[box]
     )
     one = torch.ones(2, 2, 2)
     lesion, source = Lesion(one, 0 * one, kind), rng()

@@ -7,7 +7,11 @@ from scipy import ndimage
 
 from anatomaly.training.synthesis import normal_variants
 from anatomaly.training.synthesis.contrast import CORTEX, CSF, WHITE
-from anatomaly.training.synthesis.normal_variants import add_normal_variants, widen_ventricles
+from anatomaly.training.synthesis.normal_variants import (
+    SoftTissue,
+    add_normal_variants,
+    widen_ventricles,
+)
 
 SHAPE = (30, 24, 26)
 VENTRICLE, RIM = 1, 14
@@ -33,7 +37,8 @@ BRAIN = slabs((4, 0), (8, CSF), (12, CORTEX), (18, WHITE), (22, VENTRICLE))
 def changes(classes, sequence, count=60, value=0.5):
     """What `count` draws add to an even image."""
     image = torch.full(SHAPE, value)
-    return [add_normal_variants(rng(n), image, classes, sequence) - image for n in range(count)]
+    soft = SoftTissue(classes)
+    return [add_normal_variants(rng(n), image, soft, sequence) - image for n in range(count)]
 
 
 @SEQUENCES
@@ -48,7 +53,9 @@ def test_only_tissue_and_csf_vary(sequence):
 def test_the_image_stays_and_a_seed_repeats():
     image = torch.rand(SHAPE, generator=rng(5))
     before = image.clone()
-    first, second = (add_normal_variants(rng(3), image, BRAIN, "FLAIR") for _ in range(2))
+    first, second = (
+        add_normal_variants(rng(3), image, SoftTissue(BRAIN), "FLAIR") for _ in range(2)
+    )
     assert torch.equal(image, before) and torch.equal(first, second)
 
 

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
 from anatomaly.training.synthesis.label_maps import CLASS_NAMES, RIM
 from anatomaly.training.synthesis.random_draws import (
+    Rng,
     chance,
     gaussian_blur,
     integer,
     normal,
+    numbers,
     smooth_field,
     uniform,
 )
@@ -39,14 +41,17 @@ _DEEP: dict[str, dict[int, tuple[float, float]]] = {
 
 @dataclass(frozen=True)
 class Contrast:
-    """Mean intensity and texture of each class, shapes (15,), about [0, 1] before normalisation."""
+    """Mean intensity and texture of each class, shapes (15,), about [0, 1] before normalisation.
+
+    Both lie on the CPU: they are read number by number.
+    """
 
     sequence: str
     means: Tensor
     texture: Tensor
 
 
-def draw_contrast(rng: Generator, sequence: str) -> Contrast:
+def draw_contrast(rng: Rng, sequence: str) -> Contrast:
     """Draw a contrast: tissue means uniform in the ranges of the sequence, structures between.
 
     `random` draws the three tissues anywhere in [0.02, 1], at least 0.12 apart.
@@ -60,7 +65,7 @@ def draw_contrast(rng: Generator, sequence: str) -> Contrast:
         csf, grey, white = (uniform(rng, *r) for r in _TISSUE_RANGES[sequence])
         if sequence == "FLAIR":
             white = min(white, grey - 0.04)
-    means = torch.zeros(len(CLASS_NAMES))
+    means = torch.zeros(len(CLASS_NAMES), device="cpu")
     means[1], means[2] = csf, csf + uniform(rng, -0.03, 0.03)
     means[3], means[9] = grey, white
     for index, (share, jitter) in _DEEP[sequence].items():
@@ -71,7 +76,7 @@ def draw_contrast(rng: Generator, sequence: str) -> Contrast:
     means[11] = white + (grey - white) * uniform(rng, 0.0, 0.35)
     means[13] = grey + (csf - grey) * uniform(rng, -0.3, 0.8)
     means[RIM] = csf + uniform(rng, -0.02, 0.02) if chance(rng, 0.6) else uniform(rng, 0.0, 0.9)
-    texture = torch.rand(len(CLASS_NAMES), generator=rng) * 0.035 + 0.005
+    texture = numbers(rng, len(CLASS_NAMES)) * 0.035 + 0.005
     return Contrast(sequence, means.clamp(0.0, 1.2), texture)
 
 
@@ -80,19 +85,20 @@ def rim_is_csf(contrast: Contrast) -> bool:
     return bool(abs(contrast.means[RIM] - contrast.means[CSF]) < 0.03)
 
 
-def render_classes(rng: Generator, classes: Tensor, contrast: Contrast) -> Tensor:
+def render_classes(rng: Rng, classes: Tensor, contrast: Contrast) -> Tensor:
     """Draw an image (I, J, K) from a class map: mean plus coarse and fine texture, then blur."""
-    index = classes.long()
+    index = classes.int()
+    means, spread = contrast.means.to(classes.device), contrast.texture.to(classes.device)
     shape = (classes.shape[0], classes.shape[1], classes.shape[2])
     coarse = smooth_field(rng, shape, uniform(rng, 3, 12))
-    texture = 0.7 * coarse + 0.7 * normal(rng, shape)
-    image = contrast.means[index] + contrast.texture[index] * texture
+    texture = coarse.mul_(0.7).add_(normal(rng, shape).mul_(0.7))
+    image = means[index].add_(texture.mul_(spread[index]))
     sigma = uniform(rng, 0.45, 0.9)
     return gaussian_blur(image, (sigma, sigma, sigma))
 
 
-def tone_curve(rng: Generator, landmarks: Tensor, contrast: Contrast) -> Tensor:
-    """Return 257 output values for grey values 0 to 256 of a real T1w scan.
+def tone_curve(rng: Rng, landmarks: Tensor, contrast: Contrast) -> Tensor:
+    """Return 257 output values for grey values 0 to 256 of a real T1w scan, on the CPU.
 
     Args:
         rng: two draws: how far the curve goes on below CSF and above white matter.
@@ -102,13 +108,14 @@ def tone_curve(rng: Generator, landmarks: Tensor, contrast: Contrast) -> Tensor:
     csf, grey, white = (float(v) for v in landmarks)
     out = contrast.means[[CSF, CORTEX, WHITE]]
     above = white + (white - grey) * 1.5
-    knots = torch.tensor([0.0, csf, grey, white, max(above, white + 1), 257.0])
+    ends = [0.0, csf, grey, white, max(above, white + 1), 257.0]
+    knots = torch.tensor(ends, device="cpu")
     slope_low = (out[0] - out[1]) * uniform(rng, 0.0, 0.3)
     slope_high = (out[2] - out[1]) * uniform(rng, 0.2, 0.8)
     values = torch.stack(
         [out[0] + slope_low, out[0], out[1], out[2], out[2] + slope_high, out[2] + slope_high]
     )
-    grey_values = torch.arange(257, dtype=torch.float32)
+    grey_values = torch.arange(257, dtype=torch.float32, device="cpu")
     right = torch.searchsorted(knots, grey_values, right=True).clamp(1, 5)
     x0, x1 = knots[right - 1], knots[right]
     share = ((grey_values - x0) / (x1 - x0).clamp(min=1e-3)).clamp(0, 1)
@@ -117,9 +124,10 @@ def tone_curve(rng: Generator, landmarks: Tensor, contrast: Contrast) -> Tensor:
 
 def remap(image: Tensor, curve: Tensor) -> Tensor:
     """Put grey values (any shape, 0 to 255) through a tone curve with linear interpolation."""
-    low = image.clamp(0, 255).floor().long()
-    share = image.clamp(0, 255) - low
-    return curve[low] * (1 - share) + curve[low + 1] * share
+    curve, within = curve.to(image.device), image.clamp(0, 255)
+    low = within.int()
+    share = within - low
+    return (curve[low] * (1 - share)).add_(curve[low + 1] * share)
 
 
 @dataclass(frozen=True)
@@ -152,7 +160,7 @@ class Acquisition:
     falloff_reach: float = 50.0
 
 
-def draw_acquisition(rng: Generator) -> Acquisition:
+def draw_acquisition(rng: Rng) -> Acquisition:
     """Draw: thick slices of 2 to 8 mm in 30 %, blur σ up to .6, noise .005 to .05, bias to .08.
 
     Half of the scans with thick slices have a gain that varies between them, spread up to .05; a
@@ -186,33 +194,33 @@ def acquire(image: Tensor, acquisition: Acquisition) -> Tensor:
     return F.interpolate(coarse, size=shape, mode="trilinear", align_corners=False)[0, 0]
 
 
-def add_noise(rng: Generator, image: Tensor, acquisition: Acquisition) -> Tensor:
+def add_noise(rng: Rng, image: Tensor, acquisition: Acquisition) -> Tensor:
     """Add a gain (what N4 left) and noise; Gaussian, as good as Rician inside the brain."""
     shape = (image.shape[0], image.shape[1], image.shape[2])
-    gain = 1 + acquisition.bias * smooth_field(rng, shape, 50)
-    gain = gain * _slice_gain(rng, shape, acquisition) * _falloff(shape, acquisition)
+    gain = smooth_field(rng, shape, 50).mul_(acquisition.bias).add_(1)
+    gain.mul_(_slice_gain(rng, shape, acquisition)).mul_(_falloff(shape, acquisition, image.device))
     noise = normal(rng, shape)
     if acquisition.thick_axis >= 0:  # noise of one slice repeats across it
         noise = acquire(noise, acquisition) * acquisition.thickness**0.5
-    return image * gain + acquisition.noise * noise
+    return (image * gain).add_(noise.mul_(acquisition.noise))
 
 
-def _slice_gain(rng: Generator, shape: tuple[int, int, int], acquisition: Acquisition) -> Tensor:
+def _slice_gain(rng: Rng, shape: tuple[int, int, int], acquisition: Acquisition) -> Tensor:
     """Gain of each thick slice, broadcast over the other axes."""
     axis = acquisition.thick_axis
     if axis < 0 or acquisition.slice_gain == 0:
-        return torch.ones(1, 1, 1)
+        return torch.ones(1, 1, 1, device=rng.device)
     count = -(-shape[axis] // acquisition.thickness)
-    odd = (torch.arange(count) % 2 - 0.5) * normal(rng, (1,))
+    odd = (torch.arange(count, device=rng.device) % 2 - 0.5) * normal(rng, (1,))
     gain = 1 + acquisition.slice_gain * (0.7 * normal(rng, (count,)) + 0.7 * odd)
     each = gain.repeat_interleave(acquisition.thickness)[: shape[axis]]
     return each.view([-1 if n == axis else 1 for n in range(3)])
 
 
-def _falloff(shape: tuple[int, int, int], acquisition: Acquisition) -> Tensor:
+def _falloff(shape: tuple[int, int, int], acquisition: Acquisition, device: torch.device) -> Tensor:
     """Gain that sinks towards one end of an axis, where a coil sees less of the head."""
     axis = acquisition.falloff_axis
-    from_end = torch.arange(shape[axis], dtype=torch.float32)
+    from_end = torch.arange(shape[axis], dtype=torch.float32, device=device)
     if acquisition.falloff_last:
         from_end = from_end.flip(0)
     near = (1 - from_end / acquisition.falloff_reach).clamp(min=0)

@@ -6,11 +6,13 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 
 from anatomaly.training.synthesis.deform import patch_grid, read_nearest
 from anatomaly.training.synthesis.random_draws import (
+    Rng,
     chance,
+    even,
     integer,
     normal,
     smooth_field,
@@ -18,7 +20,7 @@ from anatomaly.training.synthesis.random_draws import (
 )
 
 
-def corrupt_tissue(tissue_map: Tensor, lesion: Tensor, rng: Generator) -> Tensor:
+def corrupt_tissue(tissue_map: Tensor, lesion: Tensor, rng: Rng) -> Tensor:
     """Give lesions a tissue of their own and make a part of the map uncertain.
 
     In half of the cases a lesion becomes one wrong tissue (its outline enters the edges and the
@@ -36,27 +38,26 @@ def corrupt_tissue(tissue_map: Tensor, lesion: Tensor, rng: Generator) -> Tensor
     out = tissue_map.clone()
     brain = 1 - tissue_map[:, :1]
     shape = (lesion.shape[2], lesion.shape[3], lesion.shape[4])
-    device = tissue_map.device  # the draws are made on the CPU, the same on every device
     for b in range(len(out)):
         inside = lesion[b, 0] > uniform(rng, 0.2, 0.6)
         draw = uniform(rng, 0, 1)
         if draw < 0.7:
             if draw > 0.5:
-                inside &= smooth_field(rng, shape, uniform(rng, 2, 6)).to(device) > 0
+                inside &= smooth_field(rng, shape, uniform(rng, 2, 6)) > 0
             wrong = 1 + integer(rng, 3)
             out[b][:, inside & (brain[b, 0] > 0)] = 0
             out[b, wrong][inside & (brain[b, 0] > 0)] = 1
     if chance(rng, 0.6):  # boundaries move by up to a voxel where a smooth field says so
         jitter = torch.stack([smooth_field(rng, shape, uniform(rng, 3, 8)) for _ in range(3)])
-        push = torch.tensor([0.0, 1.0, 0.0, -1.0]).view(1, 4, 1, 1, 1)
-        grown = F.avg_pool3d(out, 3, 1, 1) + (0.25 * jitter.mean(0)[None, None] * push).to(device)
+        push = torch.tensor([0.0, 1.0, 0.0, -1.0], device=out.device).view(1, 4, 1, 1, 1)
+        grown = F.avg_pool3d(out, 3, 1, 1) + 0.25 * jitter.mean(0)[None, None] * push
         moved = F.one_hot(grown.argmax(1), 4).permute(0, 4, 1, 2, 3).to(out.dtype)
-        where = (smooth_field(rng, shape, 12) > uniform(rng, 0.3, 2.0))[None, None].to(device)
+        where = (smooth_field(rng, shape, 12) > uniform(rng, 0.3, 2.0))[None, None]
         out = torch.where(where & (brain > 0), moved, out)
     return out
 
 
-def deform_locally(tissue_map: Tensor, rng: Generator, share: float = 1.0) -> Tensor:
+def deform_locally(tissue_map: Tensor, rng: Rng, share: float = 1.0) -> Tensor:
     """Deform the anatomy around one place of the brain, as atrophy or a mass would.
 
     The restorer sees this map and must answer with the undeformed one, so that it learns what
@@ -78,24 +79,26 @@ def deform_locally(tissue_map: Tensor, rng: Generator, share: float = 1.0) -> Te
     """
     out = tissue_map.clone()
     for b in range(len(out) if share > 0 else 0):
-        classes = tissue_map[b].argmax(0).cpu()
+        classes = tissue_map[b].argmax(0)
         brain = classes > 0
         if not chance(rng, share) or not bool(brain.any()):
             continue
         shape = (classes.shape[0], classes.shape[1], classes.shape[2])
-        moved = read_nearest(classes, patch_grid((0, 0, 0), shape) + _bump(rng, brain))
+        grid = patch_grid((0, 0, 0), shape, classes.device)
+        moved = read_nearest(classes, grid + _bump(rng, brain))
         moved = torch.where(brain & (moved > 0), moved, classes)
         out[b] = F.one_hot(moved, 4).permute(3, 0, 1, 2).to(out)
     return out
 
 
-def _bump(rng: Generator, brain: Tensor) -> Tensor:
+def _bump(rng: Rng, brain: Tensor) -> Tensor:
     """Displacement field u of `deform_locally` for one map, (3, I, J, K) voxels."""
     places = brain.nonzero()
     centre = places[integer(rng, len(places))].float()
     sigma = uniform(rng, 6, 16)
     most = uniform(rng, 1, 0.4 * sigma) * (1 if chance(rng, 0.5) else -1)
-    away = patch_grid((0, 0, 0), (brain.shape[0], brain.shape[1], brain.shape[2]))
+    shape = (brain.shape[0], brain.shape[1], brain.shape[2])
+    away = patch_grid((0, 0, 0), shape, brain.device)
     away = (away - centre.view(3, 1, 1, 1)) / sigma
     fading = torch.exp(-0.5 * away.square().sum(0))
     if chance(rng, 0.5):
@@ -104,10 +107,10 @@ def _bump(rng: Generator, brain: Tensor) -> Tensor:
     return most * fading * direction.view(3, 1, 1, 1)
 
 
-def drop_edges(edges: Tensor, rng: Generator, most: float = 0.15) -> Tensor:
+def drop_edges(edges: Tensor, rng: Rng, most: float = 0.15) -> Tensor:
     """Drop edges: single voxels (up to `most`) and, in half of the cases, whole places."""
-    keep = torch.rand(edges[:, :1].shape, generator=rng) > uniform(rng, 0, most)
+    keep = even(rng, (len(edges), 1, *edges.shape[2:])) > uniform(rng, 0, most)
     if chance(rng, 0.5):
         shape = (edges.shape[2], edges.shape[3], edges.shape[4])
         keep &= (smooth_field(rng, shape, uniform(rng, 5, 16)) < uniform(rng, 1.3, 3.0))[None, None]
-    return edges * keep.to(edges.device)
+    return edges * keep

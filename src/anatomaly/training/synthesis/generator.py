@@ -12,31 +12,42 @@ from typing import TypedDict
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from anatomaly.geometry import MIDPLANE_INDEX, TEMPLATE_SHAPE
 from anatomaly.preprocess.normalise import HIGH_VALUE
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
+from anatomaly.training.synthesis.boxes import extent
 from anatomaly.training.synthesis.deform import (
     patch_grid,
     push_coordinates,
     random_deformation,
-    read_linear,
     read_nearest,
 )
-from anatomaly.training.synthesis.label_maps import RIM, TISSUE_OF_CLASS
+from anatomaly.training.synthesis.label_maps import RIM
 from anatomaly.training.synthesis.lesion_shapes import LesionShape
 from anatomaly.training.synthesis.lesion_values import paint_lesion
 from anatomaly.training.synthesis.lesions import Lesion, confine, draw_lesion
 from anatomaly.training.synthesis.normal_variants import (
+    SoftTissue,
     add_normal_variants,
     widen_ventricles,
 )
-from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
+from anatomaly.training.synthesis.random_draws import (
+    Box,
+    Draws,
+    Rng,
+    chance,
+    integer,
+    normal,
+    uniform,
+)
 from anatomaly.training.synthesis.usual_places import add_usual_places
+from anatomaly.training.synthesis.volumes import Volumes
 
+WHOLE: Box = (slice(0, TEMPLATE_SHAPE[0]), slice(0, TEMPLATE_SHAPE[1]), slice(0, TEMPLATE_SHAPE[2]))
 MEANS_ERROR = 0.04
 """Spread of the error of a tissue's estimated intensity, image units."""
 
@@ -79,6 +90,8 @@ class GeneratorConfig:
         kinds: lesion kinds that sample 0, 1, 2, … have in turn; empty draws them by their shares.
         most_lesions: lesions of a sample, each beyond the first in a third of the samples.
         deform: bend the anatomy; without it every person is as they are, mirrored or not.
+        inside: patches lie in the box around the person's brain as far as they fit, instead of
+            anywhere on the grid, two thirds of which is background.
     """
 
     patch: tuple[int, int, int] = (96, 96, 96)
@@ -90,11 +103,21 @@ class GeneratorConfig:
     kinds: tuple[str, ...] = ()
     most_lesions: int = 1
     deform: bool = True
+    inside: bool = False
     _coarse_step: int = field(default=5, repr=False)
 
 
 class PairGenerator(Dataset[Pair]):
-    """Draws pairs from healthy subjects; index i always gives the same pair."""
+    """Draws pairs from healthy subjects; index i always gives the same pair.
+
+    Args:
+        subjects: healthy people.
+        shapes: of real lesions.
+        config: what is drawn.
+        length: nominal number of samples.
+        device: where pairs are drawn and stay. The CPU and another device draw different pairs of
+            the same kind; volumes once read are kept on a device that is not the CPU.
+    """
 
     def __init__(
         self,
@@ -102,9 +125,11 @@ class PairGenerator(Dataset[Pair]):
         shapes: list[LesionShape],
         config: GeneratorConfig | None = None,
         length: int = 10**9,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.subjects, self.shapes, self.length = subjects, shapes, length
         self.config = config or GeneratorConfig()
+        self.volumes = Volumes(torch.device(device))
 
     def __len__(self) -> int:
         """Return the nominal number of samples."""
@@ -112,10 +137,10 @@ class PairGenerator(Dataset[Pair]):
 
     def __getitem__(self, index: int) -> Pair:
         """Draw pair number `index`."""
-        rng = torch.Generator().manual_seed(self.config.seed * 1_000_003 + index)
+        rng = Draws(self.config.seed * 1_000_003 + index, self.volumes.device)
         subject = self.subjects[integer(rng, len(self.subjects))]
-        start = self._draw_start(rng)
-        labels = torch.from_numpy(np.array(subject.labels))
+        labels = self.volumes.whole(subject.labels)
+        start = self._draw_start(rng, self._box_of(subject) if self.config.inside else WHOLE)
         coordinates, classes = self._draw_anatomy(rng, labels, start)
         lesions = self._draw_lesions(rng, index, classes, start)
         for push in (lesion.push for lesion in lesions if lesion.push):
@@ -124,19 +149,19 @@ class PairGenerator(Dataset[Pair]):
             lesions = [confine(lesion, classes) for lesion in lesions]
         real = {}
         if self.config.images:
-            real = {k: read_crop(v, coordinates) for k, v in self._sources(subject).items()}
+            sources = self._sources(subject).items()
+            real = {k: self.volumes.read_linear(v, coordinates) for k, v in sources}
         contrasts = self._draw_contrasts(rng, subject)
         keep_rim = chance(rng, 0.4) and all(c.rim_is_csf(k) or chance(rng, 0.5) for k in contrasts)
         tight = chance(rng, 0.3)
         brain = (classes > 0) & ((classes != RIM) | keep_rim)
         if tight:
-            outside = (~brain).float()[None, None]
-            brain = torch.nn.functional.max_pool3d(outside, 3, 1, 1)[0, 0] < 0.5
-        share = _joint_share(lesions, classes)
+            brain = peel(brain)
+        share, soft = _joint_share(lesions, classes), SoftTissue(classes)
         acquisition = c.draw_acquisition(rng)
         images, healthy, means = [], [], []
         for contrast in contrasts if self.config.images else ():
-            clean, values, tissue_values = self._render(rng, subject, classes, real, contrast)
+            clean, values, tissue_values = self._render(rng, subject, soft, real, contrast)
             clean = add_usual_places(rng, clean, classes, start, contrast.sequence)
             noise_seed = integer(rng, 2**31)
             painted = clean
@@ -145,36 +170,40 @@ class PairGenerator(Dataset[Pair]):
             values = torch.cat([values, self._lesion_values(painted, share)])
             low, extent = _window(rng, values, contrast.sequence)
             target = c.acquire(clean, acquisition)
-            noise = torch.Generator().manual_seed(noise_seed)
-            seen = c.add_noise(noise, c.acquire(painted, acquisition), acquisition)
+            noise = Draws(noise_seed, rng.device)
+            blurred = target if painted is clean else c.acquire(painted, acquisition)
+            seen = c.add_noise(noise, blurred, acquisition)
             healthy.append(_scale(target, (low, extent), brain))
             images.append(_scale(seen, (low, extent), brain))
             estimated = (HIGH_VALUE * (tissue_values - low) / extent).clamp(0, 1)
             means.append(estimated + MEANS_ERROR * normal(rng, (3,)))
-        tissue = torch.from_numpy(TISSUE_OF_CLASS)[classes.long()].long()
+        tissue = self.volumes.tissue_of_class[classes.int()].long()
         if keep_rim and all(c.rim_is_csf(k) for k in contrasts):
             tissue[classes == RIM] = 1
         tissue[~brain] = 0
         if not self.config.images:
-            images = healthy = [torch.zeros(0)]
-            means = [torch.zeros(0)]
+            images = healthy = means = [torch.zeros(0, device=rng.device)]
         return Pair(
             image=torch.stack(images)[:, None],
             healthy=torch.stack(healthy)[:, None],
             tissue=tissue,
             brain=brain.float()[None],
             lesion=(share * brain)[None],
-            start=torch.tensor(start),
-            sequence=torch.tensor([c.CONTRASTS.index(k.sequence) for k in contrasts]),
+            start=torch.tensor(start, device=rng.device),
+            sequence=torch.tensor(
+                [c.CONTRASTS.index(k.sequence) for k in contrasts], device=rng.device
+            ),
             tissue_means=torch.stack(means),
         )
 
     def _draw_anatomy(
-        self, rng: Generator, labels: Tensor, start: tuple[int, int, int]
+        self, rng: Rng, labels: Tensor, start: tuple[int, int, int]
     ) -> tuple[Tensor, Tensor]:
         """Where a patch reads the healthy person (bent, mirrored, ventricles widened), and what."""
         bend, size = self.config.deform, self.config.patch
-        coordinates = random_deformation(rng, start, size) if bend else patch_grid(start, size)
+        coordinates = (
+            random_deformation(rng, start, size) if bend else patch_grid(start, size, rng.device)
+        )
         if chance(rng, 0.5):
             coordinates[0] = 2 * MIDPLANE_INDEX - coordinates[0]
         classes = read_nearest(labels, coordinates)
@@ -185,7 +214,7 @@ class PairGenerator(Dataset[Pair]):
         return coordinates, read_nearest(labels, coordinates)
 
     def _draw_lesions(
-        self, rng: Generator, index: int, classes: Tensor, start: tuple[int, int, int]
+        self, rng: Rng, index: int, classes: Tensor, start: tuple[int, int, int]
     ) -> list[Lesion]:
         """Lesions of one sample; none if the configuration wants none."""
         if not self.config.lesions:
@@ -204,24 +233,36 @@ class PairGenerator(Dataset[Pair]):
         """
         return painted[share > 0.5][:: self.config._coarse_step**3]
 
-    def _draw_start(self, rng: Generator) -> tuple[int, int, int]:
-        """First voxel of the patch, uniform over the grid on even voxels (the nets fold by two)."""
-        i, j, k = (
-            2 * integer(rng, (n - p) // 2 + 1) if n > p else 0
-            for n, p in zip(TEMPLATE_SHAPE, self.config.patch, strict=True)
-        )
+    def _draw_start(self, rng: Rng, box: Box) -> tuple[int, int, int]:
+        """First voxel of the patch, uniform over a box on even voxels (the nets fold by two).
+
+        Where the patch is longer than the box, it holds all of it.
+        """
+        starts = []
+        for n, p, part in zip(TEMPLATE_SHAPE, self.config.patch, box, strict=True):
+            ends = (part.start // 2, (part.stop - p + 1) // 2)
+            low, high = max(0, min(ends)), min((n - p) // 2, max(ends))
+            starts.append(2 * (low + integer(rng, high - low + 1)) if n > p else 0)
+        return starts[0], starts[1], starts[2]
+
+    def _box_of(self, subject: Subject) -> Box:
+        """Box around the brain of a person, from every fifth voxel."""
+        step = self.config._coarse_step
+        coarse = self.volumes.every(subject.labels, step)
+        i, j, k = extent((coarse > 0) & (coarse != RIM))
+        i, j, k = (slice(step * part.start, step * part.stop) for part in (i, j, k))
         return i, j, k
 
     def _sources(self, subject: Subject) -> dict[str, np.ndarray]:
         """Real images that are read where the patch lies, by their sequence."""
         return {} if subject.image is None else {"T1w": subject.image}
 
-    def _draw_contrasts(self, rng: Generator, subject: Subject) -> list[c.Contrast]:
+    def _draw_contrasts(self, rng: Rng, subject: Subject) -> list[c.Contrast]:
         """Contrasts of the two images of a sample."""
         del subject
         return [c.draw_contrast(rng, self._draw_sequence(rng)) for _ in range(2)]
 
-    def _draw_sequence(self, rng: Generator) -> str:
+    def _draw_sequence(self, rng: Rng) -> str:
         draw = uniform(rng, 0, 1)
         for name, share in zip(c.CONTRASTS, self.config.sequence_shares, strict=True):
             draw -= share
@@ -231,52 +272,56 @@ class PairGenerator(Dataset[Pair]):
 
     def _render(
         self,
-        rng: Generator,
+        rng: Rng,
         subject: Subject,
-        classes: Tensor,
+        soft: SoftTissue,
         real: Mapping[str, Tensor],
         contrast: c.Contrast,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draw one healthy image; also values all over its brain, and its tissue intensities."""
-        t1w = real.get("T1w")
+        t1w, classes = real.get("T1w"), soft.classes
         step = self.config._coarse_step
-        coarse = torch.from_numpy(np.ascontiguousarray(subject.labels[::step, ::step, ::step]))
+        coarse = self.volumes.every(subject.labels, step)
         inside = (coarse > 0) & (coarse != RIM)
-        tissue = torch.from_numpy(TISSUE_OF_CLASS)[coarse[inside].long()]
+        tissue = self.volumes.tissue_of_class[coarse[inside].int()]
         if t1w is not None and subject.image is not None and chance(rng, self.config.real_share):
-            grey = torch.from_numpy(np.ascontiguousarray(subject.image[::step, ::step, ::step]))
+            grey = self.volumes.every(subject.image, step)
             landmarks = class_landmarks(grey, coarse)
             if bool((landmarks[1:] > landmarks[:-1] + 5).all()):
                 curve = c.tone_curve(rng, landmarks, contrast)
                 image = c.remap(t1w, curve)
                 rim = classes == RIM
-                image[rim] = contrast.means[RIM]
-                image = add_normal_variants(rng, image, classes, contrast.sequence)
+                image[rim] = contrast.means[RIM].to(image.device)
+                image = add_normal_variants(rng, image, soft, contrast.sequence)
                 values = c.remap(grey[inside].float(), curve)
                 return image, values, tissue_medians(values, tissue)
         image = c.render_classes(rng, classes, contrast)
-        image = add_normal_variants(rng, image, classes, contrast.sequence)
-        values = contrast.means[coarse[inside].long()]
-        values = values + 0.03 * torch.randn(values.shape, generator=rng)
+        image = add_normal_variants(rng, image, soft, contrast.sequence)
+        values = contrast.means.to(rng.device)[coarse[inside].int()]
+        values = values + 0.03 * normal(rng, tuple(values.shape))
         return image, values, tissue_medians(values, tissue)
 
 
 def _joint_share(lesions: list[Lesion], classes: Tensor) -> Tensor:
     """Share of any lesion at each voxel, (I, J, K): 1 − Π (1 − share of each)."""
-    healthy = torch.ones(classes.shape)
+    healthy = torch.ones(classes.shape, device=classes.device)
     for lesion in lesions:
-        healthy = healthy * (1 - lesion.alpha)
+        healthy[lesion.box] *= 1 - lesion.alpha[lesion.box]
     return 1 - healthy
 
 
-def read_crop(volume: np.ndarray, coordinates: Tensor) -> Tensor:
-    """Linear reading of a memory-mapped volume through only the part that is needed."""
-    flat = coordinates.reshape(3, -1)
-    low = [max(0, int(v)) for v in flat.amin(1).floor()]
-    high = [int(v) + 2 for v in flat.amax(1).ceil()]
-    crop = volume[low[0] : high[0], low[1] : high[1], low[2] : high[2]]
-    shift = torch.tensor(low, dtype=torch.float32).view(3, 1, 1, 1)
-    return read_linear(torch.from_numpy(np.array(crop)).float(), coordinates - shift)
+def peel(mask: Tensor) -> Tensor:
+    """Take the outermost voxels off a mask (I, J, K), those that touch the outside at a corner too.
+
+    What lies outside the grid counts as inside.
+    """
+    out = mask
+    for axis, n in enumerate(mask.shape):
+        kept = out.clone()
+        kept.narrow(axis, 1, n - 1).logical_and_(out.narrow(axis, 0, n - 1))
+        kept.narrow(axis, 0, n - 1).logical_and_(out.narrow(axis, 1, n - 1))
+        out = kept
+    return out
 
 
 def class_landmarks(grey: Tensor, classes: Tensor) -> Tensor:
@@ -289,7 +334,7 @@ def tissue_medians(values: Tensor, tissue: Tensor) -> Tensor:
     return torch.stack([values[tissue == k].median() for k in (1, 2, 3)])
 
 
-def _window(rng: Generator, values: Tensor, sequence: str) -> tuple[float, float]:
+def _window(rng: Rng, values: Tensor, sequence: str) -> tuple[float, float]:
     """Lowest value of an image and its range, which `_scale` maps to 0 and .8.
 
     Real brains hold vessels and dura darker than the darkest tissue, so in all contrasts but T1w
@@ -303,11 +348,12 @@ def _window(rng: Generator, values: Tensor, sequence: str) -> tuple[float, float
 
 def _percentiles(values: Tensor) -> tuple[float, float]:
     """0.5th and 99.5th percentile, a little apart at least."""
-    low, high = torch.quantile(values, torch.tensor([0.005, 0.995])).tolist()
+    ends = torch.tensor([0.005, 0.995], device=values.device)
+    low, high = torch.quantile(values, ends).tolist()
     return low, max(high, low + 0.05)
 
 
 def _scale(image: Tensor, low_range: tuple[float, float], brain: Tensor) -> Tensor:
     """Scale to [0, 1] as `preprocess.normalise` does; 0 outside the brain."""
     low, extent = low_range
-    return (HIGH_VALUE * (image - low) / extent).clamp(0, 1) * brain
+    return (image - low).mul_(HIGH_VALUE).div_(extent).clamp_(0, 1).mul_(brain)

@@ -5,6 +5,7 @@ Only the shape of a real lesion is used, never its appearance.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,20 @@ import nibabel as nib
 import numpy as np
 import torch
 from scipy import ndimage
-from torch import Generator, Tensor
+from torch import Tensor
 
 from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, apply_affine, voxel_to_voxel
+from anatomaly.training.synthesis.boxes import put_back
 from anatomaly.training.synthesis.deform import patch_grid, read_linear
-from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
+from anatomaly.training.synthesis.random_draws import (
+    Box,
+    Rng,
+    chance,
+    integer,
+    normal,
+    uniform,
+)
 
 
 @dataclass(frozen=True)
@@ -82,28 +91,52 @@ def _build_shapes(folder: Path, path: Path) -> None:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
-def random_place(rng: Generator, tissue: Tensor) -> Tensor:
+def random_place(rng: Rng, tissue: Tensor) -> Tensor:
     """Draw one tissue voxel, (3,) float."""
     index = tissue.nonzero()
     return index[integer(rng, len(index))].float()
 
 
 def paste_shape(
-    rng: Generator, shapes: list[LesionShape], tissue: Tensor, start: tuple[int, int, int]
+    rng: Rng, shapes: list[LesionShape], tissue: Tensor, start: tuple[int, int, int]
 ) -> Tensor:
     """Place a real shape: at its own place where that lies in the patch, else anywhere."""
     shape = shapes[integer(rng, len(shapes))]
-    inside = shape.mask.nonzero()
+    mask = shape.mask.to(tissue.device)
+    inside = mask.nonzero()
     anchor = inside[integer(rng, len(inside))].float()
-    offset = (torch.tensor(shape.start) - torch.tensor(start)).float()
-    own = anchor + offset
-    size = torch.tensor(tissue.shape, dtype=torch.float32)
+    offset = [float(there - here) for there, here in zip(shape.start, start, strict=True)]
+    own = anchor + torch.tensor(offset, device=tissue.device)
+    size = torch.tensor(tissue.shape, dtype=torch.float32, device=tissue.device)
     at_home = bool(((own > 6) & (own < size - 6)).all()) and chance(rng, 0.8)
     target = own + 4 * normal(rng, (3,)) if at_home else random_place(rng, tissue)
-    turn = torch.eye(3) + 0.2 * normal(rng, (3, 3)) * (1.0 if not at_home else 0.5)
+    turn = torch.eye(3, device=tissue.device) + 0.2 * normal(rng, (3, 3)) * (
+        1.0 if not at_home else 0.5
+    )
     turn = turn / uniform(rng, 0.7, 1.4)
     if not at_home and chance(rng, 0.5):
         turn[0] = -turn[0]
-    grid = patch_grid((0, 0, 0), (tissue.shape[0], tissue.shape[1], tissue.shape[2]))
+    box = _reached(turn, target, anchor, mask.shape, tissue.shape)
+    grid = patch_grid(
+        (box[0].start, box[1].start, box[2].start),
+        (box[0].stop - box[0].start, box[1].stop - box[1].start, box[2].stop - box[2].start),
+        tissue.device,
+    )
     source = torch.einsum("rc,cijk->rijk", turn, grid - target.view(3, 1, 1, 1))
-    return (read_linear(shape.mask.float(), source + anchor.view(3, 1, 1, 1)) > 0.5).float()
+    part = (read_linear(mask.float(), source + anchor.view(3, 1, 1, 1)) > 0.5).float()
+    return put_back(part, box, tissue.shape)
+
+
+def _reached(
+    turn: Tensor, target: Tensor, anchor: Tensor, mask: torch.Size, shape: torch.Size
+) -> Box:
+    """Box around all voxels of a grid that read a mask at turn · (voxel − target) + anchor."""
+    back = torch.linalg.inv(turn.double().cpu())
+    ends = [(-1.0, float(n)) for n in mask]
+    corners = torch.tensor(list(itertools.product(*ends)), dtype=torch.float64, device="cpu")
+    there = (corners - anchor.double().cpu()) @ back.T + target.double().cpu()
+    i, j, k = (
+        slice(int(min(max(0.0, low - 1), n - 1)), int(max(min(n, high + 2), 1)))
+        for low, high, n in zip(there.amin(0).tolist(), there.amax(0).tolist(), shape, strict=True)
+    )
+    return i, j, k

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from torch import Generator, Tensor
+from torch import Tensor
 
 from anatomaly.training.synthesis.contrast import CORTEX, CSF, WHITE, Contrast
 from anatomaly.training.synthesis.lesions import Lesion
-from anatomaly.training.synthesis.random_draws import chance, smooth_field, uniform
+from anatomaly.training.synthesis.random_draws import (
+    Rng,
+    chance,
+    smooth_field,
+    uniform,
+)
 
 
 class PartValues(NamedTuple):
@@ -19,7 +24,7 @@ class PartValues(NamedTuple):
     oedema: float
 
 
-def draw_values(rng: Generator, contrast: Contrast, kind: str, oedema: bool = False) -> PartValues:
+def draw_values(rng: Rng, contrast: Contrast, kind: str, oedema: bool = False) -> PartValues:
     """Draw the mean intensities of a lesion of a kind, with or without oedema, in one contrast.
 
     Shares of the way from white matter to CSF: T1w solid .15 to 1 (7 % brighter than white
@@ -59,13 +64,13 @@ def draw_values(rng: Generator, contrast: Contrast, kind: str, oedema: bool = Fa
     return PartValues(*(_away_from(rng, white) for _ in range(3)))
 
 
-def draw_fluid(rng: Generator, contrast: Contrast) -> float:
+def draw_fluid(rng: Rng, contrast: Contrast) -> float:
     """Draw the intensity of the fluid in a hole: up to a third of the way from CSF to white."""
     csf, white = float(contrast.means[CSF]), float(contrast.means[WHITE])
     return csf + (white - csf) * uniform(rng, 0.0, 0.35)
 
 
-def _away_from(rng: Generator, white: float) -> float:
+def _away_from(rng: Rng, white: float) -> float:
     """Draw a value of [0, 1.2) at least .12 from white matter."""
     while True:
         value = uniform(rng, 0.0, 1.2)
@@ -73,18 +78,21 @@ def _away_from(rng: Generator, white: float) -> float:
             return value
 
 
-def paint_lesion(rng: Generator, image: Tensor, lesion: Lesion, contrast: Contrast) -> Tensor:
+def paint_lesion(rng: Rng, image: Tensor, lesion: Lesion, contrast: Contrast) -> Tensor:
     """Blend a lesion into a healthy image (I, J, K); a new image."""
     if lesion.kind == "none":
         return image
     shape = (image.shape[0], image.shape[1], image.shape[2])
     rough = 0.2 if lesion.kind in ("tumour", "haemorrhage") else 0.08
     widest = 25 if lesion.kind == "tumour" else 10
-    texture = uniform(rng, 0.0, rough) * smooth_field(rng, shape, uniform(rng, 2, widest))
+    box = lesion.box
+    texture = uniform(rng, 0.0, rough) * smooth_field(rng, shape, uniform(rng, 2, widest), box)
     values = draw_values(rng, contrast, lesion.kind, lesion.oedema is not None)
     if lesion.fluid:
         values = values._replace(core=draw_fluid(rng, contrast))
-    value = values.solid + (values.core - values.solid) * lesion.core
+    value = values.solid + (values.core - values.solid) * lesion.core[box]
     if lesion.oedema is not None:
-        value = value + (values.oedema - value) * lesion.oedema
-    return image + lesion.alpha * (value + texture - image)
+        value = value + (values.oedema - value) * lesion.oedema[box]
+    painted = image.clone()
+    painted[box] += lesion.alpha[box] * (value + texture - image[box])
+    return painted

@@ -7,18 +7,33 @@ periventricular white-matter lesions). How they look in a sequence: `lesion_valu
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
+from anatomaly.training.synthesis.boxes import (
+    Sigma,
+    blur_within,
+    blurred_part,
+    extent,
+    grow,
+    put_back,
+    reach_of,
+    seen_from,
+)
 from anatomaly.training.synthesis.contrast import WHITE
 from anatomaly.training.synthesis.deform import Push, patch_grid
 from anatomaly.training.synthesis.lesion_shapes import LesionShape, paste_shape, random_place
 from anatomaly.training.synthesis.random_draws import (
+    Box,
+    Rng,
     chance,
+    draw_coarse,
     gaussian_blur,
     integer,
     normal,
+    refine,
     smooth_field,
     uniform,
 )
@@ -58,15 +73,20 @@ class Lesion:
     push: Push | None = None
     fluid: bool = False
 
+    @cached_property
+    def box(self) -> Box:
+        """Where it lies."""
+        return extent(self.alpha > 0)
+
 
 def no_lesion(classes: Tensor) -> Lesion:
     """Return the lesion of a healthy patch: nothing."""
-    empty = torch.zeros(classes.shape)
+    empty = torch.zeros(classes.shape, device=classes.device)
     return Lesion(empty, empty, "none")
 
 
 def draw_lesion(
-    rng: Generator,
+    rng: Rng,
     shapes: list[LesionShape],
     classes: Tensor,
     start: tuple[int, int, int],
@@ -91,34 +111,40 @@ def draw_lesion(
         wanted = [s for s in shapes if s.kind == kind] or shapes
         alpha = paste_shape(rng, wanted, tissue, start)
         hole = kind == "stroke" and chance(rng, 0.4)
-        core = _draw_hole(rng, alpha) if hole else torch.zeros(classes.shape)
+        core = _draw_hole(rng, alpha) if hole else torch.zeros_like(alpha)
         lesion = Lesion(alpha, core, kind, fluid=hole)
     elif kind == "spots":
-        lesion = Lesion(_draw_spots(rng, tissue), torch.zeros(classes.shape), kind)
+        alpha = _draw_spots(rng, tissue)
+        lesion = Lesion(alpha, torch.zeros_like(alpha), kind)
     elif kind == "periventricular" and bool((classes == 1).any()):
-        lesion = Lesion(_draw_periventricular(rng, classes), torch.zeros(classes.shape), kind)
+        alpha = _draw_periventricular(rng, classes)
+        lesion = Lesion(alpha, torch.zeros_like(alpha), kind)
     else:
         mass = kind if kind in ("haemorrhage", "hole") else "tumour"
         lesion = _draw_mass(rng, classes, tissue, mass)
     sigma = uniform(rng, 0.3, 1.3)
     if chance(rng, 0.4):  # no sharp border to see; the smallest lesions nearly vanish
         sigma = uniform(rng, 1.3, 3.5 if lesion.kind == "tumour" else 2.5)
-    soft = gaussian_blur(lesion.alpha, (sigma, sigma, sigma)) * uniform(rng, 0.6, 1.0)
+    soft, box = blur_within(lesion.alpha, (sigma, sigma, sigma), lesion.box)
+    soft = put_back(soft * uniform(rng, 0.6, 1.0), box, classes.shape)
     return confine(replace(lesion, alpha=soft), classes)
 
 
 def confine(lesion: Lesion, classes: Tensor) -> Lesion:
     """Keep a lesion in brain tissue and the sulci within it: out of ventricles and rim."""
-    inside = _tissue(classes) | (classes == 2)
-    allowed = gaussian_blur(inside.float(), (0.6, 0.6, 0.6))
-    return replace(lesion, alpha=(lesion.alpha * allowed).clamp(0, 1))
+    box, sigma = lesion.box, (0.6, 0.6, 0.6)
+    around = grow(box, reach_of(sigma), classes.shape)
+    near = classes[around]
+    allowed = gaussian_blur((_tissue(near) | (near == 2)).float(), sigma)[seen_from(box, around)]
+    alpha = (lesion.alpha[box] * allowed).clamp(0, 1)
+    return replace(lesion, alpha=put_back(alpha, box, classes.shape))
 
 
 def _tissue(classes: Tensor) -> Tensor:
     return (classes >= 3) & (classes <= 12)
 
 
-def _draw_kind(rng: Generator) -> str:
+def _draw_kind(rng: Rng) -> str:
     draw = uniform(rng, 0, sum(KIND_SHARES.values()))
     for kind, share in KIND_SHARES.items():
         draw -= share
@@ -127,17 +153,61 @@ def _draw_kind(rng: Generator) -> str:
     return next(reversed(KIND_SHARES))
 
 
-def _blob_distance(rng: Generator, shape: torch.Size, centre: Tensor, radius: float) -> Tensor:
-    """Distance from a centre in units of the radius, with an irregular outline."""
-    size = (shape[0], shape[1], shape[2])
-    stretch = torch.eye(3) + 0.25 * normal(rng, (3, 3))
-    away = patch_grid((0, 0, 0), size) - centre.view(3, 1, 1, 1)
-    distance: Tensor = torch.einsum("rc,cijk->rijk", stretch, away).norm(dim=0)
+@dataclass(frozen=True)
+class _Blob:
+    """A drawn, irregular ball.
+
+    Attributes:
+        stretch: (3, 3), from voxels to what distances are taken in.
+        centre: (3,) voxel.
+        radius: voxels.
+        rough: weight of the field that makes the outline irregular.
+        field: its coarse values.
+        shape: of the grid.
+    """
+
+    stretch: Tensor
+    centre: Tensor
+    radius: float
+    rough: float
+    field: Tensor
+    shape: torch.Size
+
+    def box(self, reach: float) -> Box:
+        """Return a box that holds all places nearer than `reach`."""
+        farthest = self.radius * 1.01 * (reach + self.rough * float(self.field.abs().max())) + 1
+        # an ellipsoid |S x| = r has half-widths r · sqrt(diag((SᵀS)⁻¹)): the row norms of S⁻¹
+        widths = torch.linalg.inv(self.stretch.double().cpu()).norm(dim=1) * farthest
+        i, j, k = (
+            slice(int(min(max(0.0, c - w), n - 1)), int(max(min(n, c + w + 1), 1)))
+            for c, w, n in zip(self.centre.tolist(), widths.tolist(), self.shape, strict=True)
+        )
+        return i, j, k
+
+    def distance(self, box: Box) -> Tensor:
+        """Distance from the centre in units of the radius, in a box."""
+        start = (box[0].start, box[1].start, box[2].start)
+        i, j, k = (part.stop - part.start for part in box)
+        away = patch_grid(start, (i, j, k), self.centre.device) - self.centre.view(3, 1, 1, 1)
+        distance: Tensor = torch.einsum("rc,cijk->rijk", self.stretch, away).norm(dim=0)
+        size = (self.shape[0], self.shape[1], self.shape[2])
+        return distance / self.radius + self.rough * refine(self.field, size, box)
+
+
+def _draw_blob(rng: Rng, shape: torch.Size, centre: Tensor, radius: float) -> _Blob:
+    """Draw a ball that is stretched by a quarter (σ) and rough by .1 to .45."""
+    stretch = torch.eye(3, device=centre.device) + 0.25 * normal(rng, (3, 3))
     rough = uniform(rng, 0.1, 0.45)
-    return distance / radius + rough * smooth_field(rng, size, max(3.0, radius * 0.7))
+    size = (shape[0], shape[1], shape[2])
+    return _Blob(
+        stretch, centre, radius, rough, draw_coarse(rng, size, max(3.0, radius * 0.7)), shape
+    )
 
 
-def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Lesion:
+SOFT: Sigma = (0.8, 0.8, 0.8)
+
+
+def _draw_mass(rng: Rng, classes: Tensor, tissue: Tensor, kind: str) -> Lesion:
     """Draw a tumour (6 to 32 mm radius) or haemorrhage (4 to 20 mm).
 
     Half have an inner part of its own, in six of ten tumours with one a hole that leaves no more
@@ -148,49 +218,80 @@ def _draw_mass(rng: Generator, classes: Tensor, tissue: Tensor, kind: str) -> Le
     kind = "tumour" if hole else kind
     radius = uniform(rng, 6, 32) if kind == "tumour" else uniform(rng, 4, 20)
     centre = random_place(rng, tissue)
-    distance = _blob_distance(rng, classes.shape, centre, radius)
-    solid = (distance < 1).float()
-    core, oedema = torch.zeros_like(solid), None
+    blob = _draw_blob(rng, classes.shape, centre, radius)
+    inner, oedema_draws, push = 0.0, None, None
     if hole or chance(rng, 0.5):
         hole = hole or (kind == "tumour" and chance(rng, 0.6))
-        reach = uniform(rng, 0.7, 0.95) if hole else uniform(rng, 0.3, 0.75)
-        core = gaussian_blur((distance < reach).float(), (0.8, 0.8, 0.8))
+        inner = uniform(rng, 0.7, 0.95) if hole else uniform(rng, 0.3, 0.75)
     if chance(rng, 0.6):
-        reach, stop = uniform(rng, 1.3, 2.2), uniform(rng, 0.3, 0.9)
-        white = ((classes >= WHITE) & (classes <= 12)).float()
-        hindered = distance / reach + stop * (1 - gaussian_blur(white, (1.0, 1.0, 1.0)))
-        sigma = uniform(rng, 0.8, 2.5)
-        outer = gaussian_blur(((hindered < 1) & tissue).float(), (sigma, sigma, sigma))
-        oedema = (1 - gaussian_blur(solid, (0.8, 0.8, 0.8))) * (outer > 0.05)
-        solid = torch.maximum(solid, outer)
-    push = None
+        oedema_draws = uniform(rng, 1.3, 2.2), uniform(rng, 0.3, 0.9), uniform(rng, 0.8, 2.5)
     if chance(rng, 0.5):
         push = Push(centre, radius, radius * uniform(rng, 0.05, 0.4))
+    ball = blob.box(oedema_draws[0] if oedema_draws else 1.0)
+    distance = blob.distance(ball)
+    solid = put_back((distance < 1).float(), ball, classes.shape)
+    core, oedema = torch.zeros_like(solid), None
+    if inner:
+        soft = put_back((distance < inner).float(), ball, classes.shape)
+        core = put_back(*blur_within(soft, SOFT, ball), classes.shape)
+    if oedema_draws:
+        oedema, outer = _draw_oedema(classes, tissue, solid, (distance, ball), oedema_draws)
+        solid = torch.maximum(solid, outer)
     return Lesion(solid, core, kind, oedema, push, hole)
 
 
-def _draw_hole(rng: Generator, alpha: Tensor) -> Tensor:
+def _draw_oedema(
+    classes: Tensor,
+    tissue: Tensor,
+    solid: Tensor,
+    ball: tuple[Tensor, Box],
+    draws: tuple[float, float, float],
+) -> tuple[Tensor, Tensor]:
+    """Share of the oedema, and of the lesion with it, each (I, J, K).
+
+    Args:
+        classes: (I, J, K).
+        tissue: (I, J, K).
+        solid: the mass, (I, J, K).
+        ball: distance from the centre in radii, in a box, and that box.
+        draws: reach in radii, by how much less outside white matter, softness.
+    """
+    (distance, box), (reach, stop, sigma) = ball, draws
+    white = (classes >= WHITE) & (classes <= 12)
+    hindered = distance / reach + stop * (1 - blurred_part(white, (1.0, 1.0, 1.0), box))
+    reached = put_back((hindered < 1) & tissue[box], box, classes.shape)
+    outer, wide = blur_within(reached, (sigma, sigma, sigma), box)
+    share = (1 - blurred_part(solid, SOFT, wide)) * (outer > 0.05)
+    return put_back(share, wide, classes.shape), put_back(outer, wide, classes.shape)
+
+
+def _draw_hole(rng: Rng, alpha: Tensor) -> Tensor:
     """Share of the fluid in an old infarct: all but a rim of some millimetres, (I, J, K)."""
     sigma = uniform(rng, 1.0, 3.0)
-    inner = gaussian_blur(alpha, (sigma, sigma, sigma)) > uniform(rng, 0.6, 0.9)
-    return gaussian_blur((inner & (alpha > 0)).float(), (0.8, 0.8, 0.8))
+    box = extent(alpha > 0)
+    soft = blurred_part(alpha, (sigma, sigma, sigma), box)
+    inner = (soft > uniform(rng, 0.6, 0.9)) & (alpha[box] > 0)
+    return put_back(*blur_within(put_back(inner, box, alpha.shape), SOFT, box), alpha.shape)
 
 
-def _draw_spots(rng: Generator, tissue: Tensor) -> Tensor:
+def _draw_spots(rng: Rng, tissue: Tensor) -> Tensor:
     """Draw one to six ellipsoids of 1.5 to 7 mm radius."""
-    alpha = torch.zeros(tissue.shape)
+    alpha = torch.zeros(tissue.shape, device=tissue.device)
     for _ in range(1 + integer(rng, 6)):
         radius = uniform(rng, 1.5, 7)
         centre = random_place(rng, tissue)
-        blob = _blob_distance(rng, tissue.shape, centre, radius) < 1
-        alpha = torch.maximum(alpha, blob.float())
+        blob = _draw_blob(rng, tissue.shape, centre, radius)
+        box = blob.box(1.0)
+        alpha[box] = torch.maximum(alpha[box], (blob.distance(box) < 1).float())
     return alpha
 
 
-def _draw_periventricular(rng: Generator, classes: Tensor) -> Tensor:
+def _draw_periventricular(rng: Rng, classes: Tensor) -> Tensor:
     """Draw caps and confluent lesions in the white matter around the ventricles, 2 to 12 mm."""
     sigma = uniform(rng, 1.5, 4.5)
-    near = gaussian_blur((classes == 1).float(), (sigma, sigma, sigma))
+    ventricle = classes == 1
+    near, wide = blur_within(ventricle, (sigma, sigma, sigma), extent(ventricle))
+    near = put_back(near, wide, classes.shape)
     shape = (classes.shape[0], classes.shape[1], classes.shape[2])
     uneven = smooth_field(rng, shape, uniform(rng, 6, 20))
     grown = near + uniform(rng, 0.03, 0.12) * uneven

@@ -6,12 +6,15 @@ calls them lesions.
 
 from __future__ import annotations
 
-import torch
-from torch import Generator, Tensor
+from functools import cached_property
 
+from torch import Tensor
+
+from anatomaly.training.synthesis.boxes import blur_within, extent
 from anatomaly.training.synthesis.contrast import WHITE
 from anatomaly.training.synthesis.deform import Push
 from anatomaly.training.synthesis.random_draws import (
+    Rng,
     chance,
     gaussian_blur,
     integer,
@@ -22,7 +25,29 @@ from anatomaly.training.synthesis.random_draws import (
 SOFT = (0.8, 0.8, 0.8)
 
 
-def add_normal_variants(rng: Generator, image: Tensor, classes: Tensor, sequence: str) -> Tensor:
+class SoftTissue:
+    """Classes (I, J, K) of a sample and their blurred masks, computed once for all its images."""
+
+    def __init__(self, classes: Tensor) -> None:
+        self.classes = classes
+
+    @cached_property
+    def grey(self) -> Tensor:
+        """Grey matter, σ .8."""
+        return gaussian_blur(((self.classes >= 3) & (self.classes <= 8)).float(), SOFT)
+
+    @cached_property
+    def white(self) -> Tensor:
+        """White matter and brainstem, σ .8."""
+        return gaussian_blur(((self.classes >= WHITE) & (self.classes <= 12)).float(), SOFT)
+
+    @cached_property
+    def csf(self) -> Tensor:
+        """CSF, σ .8."""
+        return gaussian_blur(((self.classes == 1) | (self.classes == 2)).float(), SOFT)
+
+
+def add_normal_variants(rng: Rng, image: Tensor, tissue: SoftTissue, sequence: str) -> Tensor:
     """Vary a healthy image (I, J, K) as healthy people vary; a new image.
 
     Grey matter by a smooth field of spread 0 to .05 (white matter 0 to .025) over 20 to 60 mm; in
@@ -30,23 +55,26 @@ def add_normal_variants(rng: Generator, image: Tensor, classes: Tensor, sequence
     of the FLAIR images a rim of 1 to 4 mm around the ventricles, up to .2 brighter.
     """
     shape = (image.shape[0], image.shape[1], image.shape[2])
-    grey = gaussian_blur(((classes >= 3) & (classes <= 8)).float(), SOFT)
-    white = gaussian_blur(((classes >= WHITE) & (classes <= 12)).float(), SOFT)
     spacing = uniform(rng, 20, 60)
-    out = image + uniform(rng, 0, 0.05) * smooth_field(rng, shape, spacing) * grey
-    out = out + uniform(rng, 0, 0.025) * smooth_field(rng, shape, spacing) * white
+    strength = uniform(rng, 0, 0.05)
+    out = image + smooth_field(rng, shape, spacing).mul_(strength).mul_(tissue.grey)
+    strength = uniform(rng, 0, 0.025)
+    out.add_(smooth_field(rng, shape, spacing).mul_(strength).mul_(tissue.white))
     if chance(rng, 0.4):
-        csf = gaussian_blur(((classes == 1) | (classes == 2)).float(), SOFT)
-        flow = smooth_field(rng, shape, uniform(rng, 6, 30)).clamp(min=0) * uniform(rng, 0, 0.15)
-        out = out + (-flow if sequence == "T2w" else flow) * csf
+        flow = smooth_field(rng, shape, uniform(rng, 6, 30)).clamp_(min=0)
+        strength = uniform(rng, 0, 0.15)
+        flow.mul_(-strength if sequence == "T2w" else strength)
+        out.add_(flow.mul_(tissue.csf))
     if sequence == "FLAIR" and chance(rng, 0.7):
         sigma = uniform(rng, 0.6, 2.0)
-        near = gaussian_blur((classes == 1).float(), (sigma, sigma, sigma))
-        out = out + uniform(rng, 0, 0.2) * (2.5 * near).clamp(max=1) * white
-    return torch.clamp(out, min=-0.1)
+        ventricle = tissue.classes == 1
+        near, box = blur_within(ventricle, (sigma, sigma, sigma), extent(ventricle))
+        near = near.mul_(2.5).clamp_(max=1).mul_(uniform(rng, 0, 0.2))
+        out[box] += near * tissue.white[box]
+    return out.clamp_(min=-0.1)
 
 
-def widen_ventricles(rng: Generator, classes: Tensor) -> Push | None:
+def widen_ventricles(rng: Rng, classes: Tensor) -> Push | None:
     """Widen a ventricle around some place in one of six brains that show one, (I, J, K) classes.
 
     Age and atrophy do so in all of a brain; without it fluid in an unusual place and a wide

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from anatomaly.training.cohort import IMAGE_UNIT, Subject
 from anatomaly.training.synthesis import contrast as c
@@ -17,8 +17,12 @@ from anatomaly.training.synthesis.generator import (
     tissue_medians,
 )
 from anatomaly.training.synthesis.label_maps import CLASS_NAMES, RIM, TISSUE_OF_CLASS
-from anatomaly.training.synthesis.normal_variants import add_normal_variants
-from anatomaly.training.synthesis.random_draws import chance, integer
+from anatomaly.training.synthesis.normal_variants import SoftTissue, add_normal_variants
+from anatomaly.training.synthesis.random_draws import (
+    Rng,
+    chance,
+    integer,
+)
 
 PAIRED_SHARE = 0.8
 """How often both members are real, where a person has two sequences."""
@@ -45,7 +49,7 @@ class RealPairGenerator(PairGenerator):
     def _sources(self, subject: Subject) -> dict[str, np.ndarray]:
         return dict(subject.images)
 
-    def _draw_contrasts(self, rng: Generator, subject: Subject) -> list[c.Contrast]:
+    def _draw_contrasts(self, rng: Rng, subject: Subject) -> list[c.Contrast]:
         sequences = list(subject.images)
         if not sequences or not self.config.images:
             return super()._draw_contrasts(rng, subject)
@@ -60,36 +64,34 @@ class RealPairGenerator(PairGenerator):
     def _coarse(self, subject: Subject, volume: np.ndarray) -> tuple[Tensor, Tensor]:
         """Classes and values (255 grey values) of the brain, thinly read."""
         step = self.config._coarse_step
-        classes, values = (
-            torch.from_numpy(np.ascontiguousarray(a[::step, ::step, ::step]))
-            for a in (subject.labels, volume)
-        )
+        classes, values = (self.volumes.every(a, step) for a in (subject.labels, volume))
         inside = (classes > 0) & (classes != RIM)
         return classes[inside], values[inside].float()
 
     def _measure(self, subject: Subject, sequence: str) -> RealContrast:
         """Median of each class, image units; a class that is not there has its tissue's."""
         classes, values = self._coarse(subject, subject.images[sequence])
-        tissue = torch.from_numpy(TISSUE_OF_CLASS)
-        of_tissue = tissue_medians(values, tissue[classes.long()])
-        means = torch.zeros(len(CLASS_NAMES))
+        tissue = self.volumes.tissue_of_class
+        of_tissue = tissue_medians(values, tissue[classes.int()])
+        means = torch.zeros(len(CLASS_NAMES), device="cpu")
         for index in range(1, len(CLASS_NAMES)):
             own = values[classes == index]
-            fallback = of_tissue[max(1, int(tissue[index])) - 1]
+            fallback = of_tissue[max(1, int(TISSUE_OF_CLASS[index])) - 1]
             means[index] = own.median() if len(own) else fallback
-        return RealContrast(sequence, means / IMAGE_UNIT, torch.zeros(len(CLASS_NAMES)))
+        texture = torch.zeros(len(CLASS_NAMES), device="cpu")
+        return RealContrast(sequence, means / IMAGE_UNIT, texture)
 
     def _render(
         self,
-        rng: Generator,
+        rng: Rng,
         subject: Subject,
-        classes: Tensor,
+        soft: SoftTissue,
         real: Mapping[str, Tensor],
         contrast: c.Contrast,
     ) -> tuple[Tensor, Tensor, Tensor]:
         if isinstance(contrast, RealContrast):
             inside, values = self._coarse(subject, subject.images[contrast.sequence])
-            tissue = torch.from_numpy(TISSUE_OF_CLASS)[inside.long()]
+            tissue = self.volumes.tissue_of_class[inside.int()]
             values = values / IMAGE_UNIT
             return real[contrast.sequence] / IMAGE_UNIT, values, tissue_medians(values, tissue)
         for sequence in real:
@@ -99,14 +101,14 @@ class RealPairGenerator(PairGenerator):
             if curve is None:
                 continue
             image = c.remap(real[sequence], curve)
-            image = add_normal_variants(rng, image, classes, contrast.sequence)
-            tissue = torch.from_numpy(TISSUE_OF_CLASS)[inside.long()]
+            image = add_normal_variants(rng, image, soft, contrast.sequence)
+            tissue = self.volumes.tissue_of_class[inside.int()]
             values = c.remap(values, curve)
             return image, values, tissue_medians(values, tissue)
-        return super()._render(rng, subject, classes, {}, contrast)
+        return super()._render(rng, subject, soft, {}, contrast)
 
 
-def recolouring(rng: Generator, landmarks: Tensor, contrast: c.Contrast) -> Tensor | None:
+def recolouring(rng: Rng, landmarks: Tensor, contrast: c.Contrast) -> Tensor | None:
     """Tone curve (257,) from an image of any sequence to a drawn contrast.
 
     Args:
@@ -117,6 +119,7 @@ def recolouring(rng: Generator, landmarks: Tensor, contrast: c.Contrast) -> Tens
     Returns:
         None if two tissues are too alike to be told apart by their grey value.
     """
+    landmarks = landmarks.cpu()
     order = landmarks.argsort()
     rising = landmarks[order]
     if not bool((rising[1:] > rising[:-1] + LEAST_CONTRAST).all()):

@@ -14,10 +14,16 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from anatomaly.geometry import TEMPLATE_AFFINE
-from anatomaly.training.synthesis.random_draws import chance, gaussian_blur, smooth_field, uniform
+from anatomaly.training.synthesis.boxes import blur_within, extent
+from anatomaly.training.synthesis.random_draws import (
+    Rng,
+    chance,
+    smooth_field,
+    uniform,
+)
 
 VENTRICLE, SULCI, WHITE, PLEXUS = (1,), (2,), (9, 10), (1, 13)
 CORTEX, HIPPOCAMPUS, STEM = (3,), (7,), (11, 12)
@@ -83,7 +89,7 @@ FAINT = 0.01
 
 
 def add_usual_places(
-    rng: Generator, image: Tensor, classes: Tensor, start: tuple[int, int, int], sequence: str
+    rng: Rng, image: Tensor, classes: Tensor, start: tuple[int, int, int], sequence: str
 ) -> Tensor:
     """Change a healthy image where healthy brains differ from their tissue's mean; a new image.
 
@@ -110,21 +116,36 @@ def add_usual_places(
         if most == 0 or not chance(rng, SHOWN):
             continue
         bells = [
-            _bell(axis, first, size, where[axis], spread[axis])
+            _bell(axis, range(first, first + size), where[axis], spread[axis])
             for axis, (first, size) in enumerate(zip(start, shape, strict=True))
         ]
         if min(float(bell.max()) for bell in bells) < FAINT:
             continue
         box = tuple(_extent(bell) for bell in bells)
-        bell = torch.einsum("i,j,k->ijk", *(b[part] for b, part in zip(bells, box, strict=True)))
-        change[box] += strength * bell * torch.isin(classes[box], torch.tensor(place.classes))
-    uneven = (1 + 0.35 * smooth_field(rng, shape, uniform(rng, 5, 20))).clamp(min=0)
-    return image + gaussian_blur(change * uneven, (0.7, 0.7, 0.7))
+        parts = [b[part].to(image.device) for b, part in zip(bells, box, strict=True)]
+        bell = torch.einsum("i,j,k->ijk", *parts).mul_(strength)
+        change[box] += bell * _shows(classes[box], place)
+    box = extent(change != 0)
+    uneven = smooth_field(rng, shape, uniform(rng, 5, 20), box)
+    change[box] *= (1 + 0.35 * uneven).clamp(min=0)
+    soft, box = blur_within(change, (0.7, 0.7, 0.7), box)
+    out = image.clone()
+    out[box] += soft
+    return out
 
 
-def _bell(axis: int, first: int, size: int, centre_mm: float, spread_mm: float) -> Tensor:
-    """Gaussian along one axis of the patch; along x the larger of both sides, (size,)."""
-    at = torch.arange(first, first + size, dtype=torch.float32) + float(TEMPLATE_AFFINE[axis, 3])
+def _shows(classes: Tensor, place: Place) -> Tensor:
+    """Where a place shows, bool of the shape of the classes."""
+    shown = classes == place.classes[0]
+    for index in place.classes[1:]:
+        shown |= classes == index
+    return shown
+
+
+def _bell(axis: int, voxels: range, centre_mm: float, spread_mm: float) -> Tensor:
+    """Gaussian along one axis of the patch; along x the larger of both sides, on the CPU."""
+    at = torch.arange(voxels.start, voxels.stop, dtype=torch.float32, device="cpu")
+    at = at + float(TEMPLATE_AFFINE[axis, 3])
     if axis == 0:
         at = at.abs()
     return torch.exp(-0.5 * ((at - centre_mm) / spread_mm) ** 2)

@@ -1,0 +1,177 @@
+"""Where the time of a training goes: drawing, stepping, waiting; and pairs a second.
+
+    python benchmarks/training_time.py --cache runs/first/cache --before ../older/src
+
+`--before` names the sources of another version, measured in turns with this one. Writes
+benchmarks/results/training_time.md. Each measurement is a process of its own; the times of one
+call compare, those of two calls on a busy machine do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from environment import RESULTS, ROOT, describe_run
+
+SEED = 8
+SAMPLES = {"patch 80³": ((80, 80, 80), 24), "whole brain": ((160, 192, 160), 4)}
+
+
+def measure_here(cache: Path, device: str, count: int) -> dict[str, dict[str, float]]:
+    """CPU seconds to draw a pair and wall seconds of drawing, stepping and waiting for a step."""
+    import torch
+
+    torch.set_num_threads(1)
+    from anatomaly.engine import keep_freed_memory
+    from anatomaly.training.cohort import load_cohort
+    from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
+    from anatomaly.training.synthesis.lesion_shapes import load_shapes
+
+    keep_freed_memory()
+    people = [p for name in ("labels", "train") for p in load_cohort(cache / name)]
+    shapes = load_shapes(cache, cache)
+    found: dict[str, dict[str, float]] = {}
+    where = {} if device == "cpu" else {"device": device}
+    for name, (patch, samples) in SAMPLES.items():
+        settings = GeneratorConfig(patch=patch, seed=SEED)
+        pairs = PairGenerator(people, shapes, settings, **where)  # type: ignore[arg-type]
+        pairs[0]
+        begun, cpu = time.perf_counter(), time.process_time()
+        for index in range(1, 1 + max(1, samples * count // 24)):
+            pairs[index]
+        drawn = max(1, samples * count // 24)
+        found[name] = {
+            "draw": (time.perf_counter() - begun) / drawn,
+            "draw CPU": (time.process_time() - cpu) / drawn,
+        }
+    found["patch 80³"] |= _steps(people, shapes, device, max(2, count // 4))
+    return found
+
+
+def _steps(people: list, shapes: list, device: str, count: int) -> dict[str, float]:  # type: ignore[type-arg]
+    """Wall seconds of a step of extractor and restoration, and of waiting for their pairs."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+    from anatomaly.model.unet import lay_channels_last
+    from anatomaly.training.losses import weighted_sum
+    from anatomaly.training.stages import AnatomyStage, RestorationStage
+    from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
+
+    model = PseudoHealthyModel()
+    lay_channels_last(model)
+    where = {} if device == "cpu" else {"device": device}
+    settings = GeneratorConfig(patch=(80, 80, 80), seed=SEED)
+    pairs = PairGenerator(people, shapes, settings, **where)  # type: ignore[arg-type]
+    found: dict[str, float] = {}
+    for name, stage in (
+        ("extractor", AnatomyStage(model)),
+        ("restoration", RestorationStage(model)),
+    ):
+        stage.to(device)
+        workers = 1 if device == "cpu" else 0
+        loader = iter(DataLoader(pairs, batch_size=1, num_workers=workers))
+        waited = stepped = 0.0
+        for number in range(count + 1):
+            begun = time.perf_counter()
+            batch = {k: v.to(device) for k, v in next(loader).items()}
+            ready = time.perf_counter()
+            with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
+                loss = weighted_sum(stage.step(batch, number), {})
+            loss.backward()
+            float(loss.detach())
+            if number:  # the first step plans the convolutions and waits for the first pair
+                waited, stepped = waited + ready - begun, stepped + time.perf_counter() - ready
+        found |= {f"wait, {name}": waited / count, f"step, {name}": stepped / count}
+    return found
+
+
+def measure(sources: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """Measure one version in a process of its own."""
+    command = [sys.executable, __file__, "--here", "--cache", str(arguments.cache)]
+    command += ["--device", arguments.device, "--count", str(arguments.count)]
+    environment = os.environ | {"PYTHONPATH": str(sources)}
+    output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    found: dict[str, dict[str, float]] = json.loads(output.stdout.splitlines()[-1])
+    return found
+
+
+def commit_of(sources: Path) -> str:
+    """Short hash of the commit that sources belong to."""
+    command = ["git", "-C", str(sources), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "no commit"
+
+
+def main() -> None:
+    """Measure in turns and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True, help="of a run: people and shapes")
+    parser.add_argument("--before", type=Path, help="src/ of an older version")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--count", type=int, default=24, help="pairs of patches")
+    parser.add_argument("--rounds", type=int, default=2, help="turns of each version")
+    parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.here:
+        print(json.dumps(measure_here(arguments.cache, arguments.device, arguments.count)))
+        return
+    versions = {"now": ROOT / "src"}
+    if arguments.before:
+        versions = {"before": arguments.before} | versions
+    rounds: dict[str, list[dict[str, dict[str, float]]]] = {name: [] for name in versions}
+    for _ in range(arguments.rounds):
+        for name, sources in versions.items():
+            rounds[name].append(measure(sources, arguments))
+    rows = {
+        name: {
+            f"{sample}: {what}": median(found[sample][what] for found in measured)
+            for sample, figures in measured[0].items()
+            for what in figures
+        }
+        for name, measured in rounds.items()
+    }
+    write_table(rows, versions, arguments)
+
+
+def write_table(
+    rows: dict[str, dict[str, float]], versions: dict[str, Path], arguments: argparse.Namespace
+) -> None:
+    """Write benchmarks/results/training_time.md."""
+    heads = [f"{name} ({commit_of(path)})" for name, path in versions.items()]
+    lines = [
+        "# Where the time of a training goes",
+        "",
+        f"Seconds on `{arguments.device}`, one thread, median of {arguments.rounds} turns; `wait` with one",
+        "process that draws beside the steps. `draw CPU` does not count what other programs of a",
+        "busy machine take.",
+        "",
+        "| seconds | " + " | ".join(heads) + " |",
+        "|---|" + "---:|" * len(heads),
+    ]
+    for what in rows["now"]:
+        cells = (f"{row[what]:.3f}" for row in rows.values())
+        lines.append(f"| {what} | " + " | ".join(cells) + " |")
+    for stage in ("extractor", "restoration"):
+        for name, share in (("waiting", "wait"), ("pairs a second", "")):
+            cells = []
+            for row in rows.values():
+                wait, step = (row[f"patch 80³: {w}, {stage}"] for w in ("wait", "step"))
+                cells.append(f"{wait / (wait + step):.0%}" if share else f"{1 / (wait + step):.2f}")
+            lines.append(f"| {stage}: {name} | " + " | ".join(cells) + " |")
+    command = f"python benchmarks/training_time.py --device {arguments.device}"
+    counts = f"--count {arguments.count} --rounds {arguments.rounds}"
+    lines += ["", describe_run(f"{command} {counts}", SEED), ""]
+    (RESULTS / "training_time.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
