@@ -150,8 +150,8 @@ def write_table(
     lines = [
         "# Where the time of a training goes",
         "",
-        f"Seconds on `{arguments.device}`, one thread, median of {arguments.rounds} turns; `wait` with one",
-        "process that draws beside the steps. `draw CPU` does not count what other programs of a",
+        f"Seconds on `{arguments.device}`, one thread, median of {arguments.rounds} turns; `wait`",
+        "with one process that draws beside the steps. `draw CPU` does not count what other programs of a",
         "busy machine take.",
         "",
         "| seconds | " + " | ".join(heads) + " |",

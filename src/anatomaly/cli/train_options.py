@@ -205,8 +205,8 @@ class CourseOptions:
     recipe: Recipe = None
     steps: Steps = None
     only: Only = None
-    edges: Edges = "oriented"
     seed: Seed = 0
+    edges: Edges = "oriented"
 
     def settings(self) -> dict[str, Any]:
         """Return the fields of `RunConfig`."""
