@@ -1,6 +1,7 @@
 """Detection on the real cases: AP on the scan's own grid, beside the threshold and ablations.
 
     ANATOMALY_DATA=/path/to/data python benchmarks/detection.py [--weights NAME] [--output FOLDER]
+        [--workers 2]
 
 The cases are for measuring only: nothing is chosen on them. Each scan is prepared once and scored
 by the weights' own choice, by the paper's (edges, learned contrast, hybrid score of both signs) and
@@ -13,6 +14,9 @@ import argparse
 import csv
 import time
 from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +48,19 @@ def paper(weights: str, route: Route) -> Detector:
     return Detector(DetectConfig(weights=weights, route=route, reuse="learned", anomaly=anomaly))
 
 
-def measure(case: Case, detectors: dict[str, Detector]) -> dict[str, object]:
+@cache
+def load_detectors(weights: str) -> dict[str, Detector]:
+    """Load the three ways to score, once a process."""
+    return {
+        "ap": Detector(DetectConfig(weights=weights)),
+        "ap_paper": paper(weights, "edges"),
+        "ap_no_edges": paper(weights, "tissue_map"),
+    }
+
+
+def measure(case: Case, weights: str) -> dict[str, object]:
     """Prepare one case, score it in every way, and compare with its label."""
+    detectors = load_detectors(weights)
     start = time.perf_counter()
     scan = read_scan(case.scan)
     prepared = prepare(scan, detectors["ap"].config.preprocess, case.sequence)
@@ -78,22 +93,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="default")
     parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("--workers", type=int, default=1, help="cases at a time, 3 GB each")
     arguments = parser.parse_args()
-    detectors = {
-        "ap": Detector(DetectConfig(weights=arguments.weights)),
-        "ap_paper": paper(arguments.weights, "edges"),
-        "ap_no_edges": paper(arguments.weights, "tissue_map"),
-    }
     rows = []
-    for case in list_cases(data_folder() / "cases"):
-        rows.append(measure(case, detectors))
-        print(*rows[-1].values(), flush=True)
+    cases = list_cases(data_folder() / "cases")
+    with ProcessPoolExecutor(arguments.workers, get_context("spawn")) as pool:
+        for row in pool.map(partial(measure, weights=arguments.weights), cases):
+            rows.append(row)
+            print(*row.values(), flush=True)
     arguments.output.mkdir(parents=True, exist_ok=True)
     with (arguments.output / "detection.csv").open("w", newline="") as stream:
         writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    (arguments.output / "detection.md").write_text(_as_markdown(rows, detectors["ap"]))
+    (arguments.output / "detection.md").write_text(
+        _as_markdown(rows, load_detectors(arguments.weights)["ap"])
+    )
 
 
 def _as_markdown(rows: list[dict[str, object]], detector: Detector) -> str:

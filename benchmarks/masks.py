@@ -7,7 +7,7 @@ and healthy ones. For each sequence a slope and an offset make the logit that of
 each share of the threshold down to which findings grow, the threshold is the lowest at which half
 of the healthy scans have at most 1 mL and 95 % at most 5 mL. `--write-card` puts probabilities,
 thresholds and what healthy brains show into the card of the weights. Writes masks.json, masks.md
-and reliability.png.
+and reliability.png; what masks.json holds of other sequences stays.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from environment import RESULTS, ROOT, describe_run
 from matplotlib.figure import Figure
+from scipy import ndimage
 from scipy.special import expit
 from validation import drawn_scans
 
@@ -56,11 +57,11 @@ CONFIG = AnomalyConfig(score="refined")
 
 
 class Scored(NamedTuple):
-    """One drawn scan: logit before calibration, and anomaly map after it, both (160, 192, 160)."""
+    """One drawn scan, cut to its brain: anomaly map, truth and brain mask."""
 
-    scan: ValidationScan
-    logit: FloatArray
     anomaly_map: FloatArray
+    lesion: BoolArray
+    brain_mask: BoolArray
 
 
 def score_scans(
@@ -89,12 +90,15 @@ def score_scans(
     return found
 
 
-def to_map(logit: FloatArray, brain: BoolArray, calibration: tuple[float, float]) -> FloatArray:
+def to_map(scan: ValidationScan, logit: FloatArray, calibration: tuple[float, float]) -> Scored:
     """Return the anomaly map, as `anomaly.score.anomaly_map` makes it of a probability."""
+    brain = scan.brain_mask
     probability = expit(calibration[0] * logit + calibration[1]) * brain
-    return postprocess(
+    anomaly_map = postprocess(
         probability, brain, sigma_voxels=CONFIG.smoothing_mm, erosion_voxels=CONFIG.rim_mm
     )
+    box = ndimage.find_objects(brain.astype(np.uint8))[0]
+    return Scored(anomaly_map[box], scan.lesion[box], brain[box])
 
 
 def cut(anomaly_map: FloatArray, threshold: float, share: float) -> BoolArray:
@@ -114,7 +118,7 @@ def measure_share(lesions: list[Scored], healthy: list[FloatArray], share: float
     """Threshold by the rule for one share, and what it finds."""
     threshold = choose_threshold(healthy, partial(volume_at, share=share))
     masks = [cut(scored.anomaly_map, threshold, share) for scored in lesions]
-    truths = [scored.scan.lesion for scored in lesions]
+    truths = [scored.lesion for scored in lesions]
     figures = lesion_figures(match_lesions(m, t, 1.0) for m, t in zip(masks, truths, strict=True))
     return {
         "threshold": threshold,
@@ -140,18 +144,17 @@ def measure(sequence: Sequence, arguments: argparse.Namespace) -> dict[str, Any]
     )
     calibration = fit_probability(voxels)
     maps = {
-        kind: [Scored(s, z, to_map(z, s.brain_mask, calibration)) for s, z in rows]
+        kind: [to_map(scan, logit, calibration) for scan, logit in rows]
         for kind, rows in scored.items()
     }
     lesions, healthy = maps["lesion"], [s.anomaly_map for s in maps["healthy"]]
-    truths = [(s.anomaly_map, s.scan.lesion, s.scan.brain_mask) for s in lesions]
     return {
-        "kinds": [s.scan.kind for s in lesions],
+        "kinds": [scan.kind for scan, _ in scored["lesion"]],
         "probability": calibration,
         "before": reliability(voxels, (1.0, 0.0)),
         "after": reliability(voxels, calibration),
-        "ap": [round(average_precision(*truth), 4) for truth in truths],
-        "oracle": [round(oracle_dice(*truth), 4) for truth in truths],
+        "ap": [round(average_precision(*s), 4) for s in lesions],
+        "oracle": [round(oracle_dice(*s), 4) for s in lesions],
         "shares": {str(share): measure_share(lesions, healthy, share) for share in SHARES},
         "healthy_ml": measure_healthy_volume(
             healthy, partial(volume_at, share=GROW_SHARE["refined"])
@@ -171,9 +174,12 @@ def main() -> None:
     parser.add_argument("--write-card", action="store_true")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    found = {s: measure(s, arguments) for s in SEQUENCES if s in arguments.sequence}
+    record = arguments.output / "masks.json"
+    found = json.loads(record.read_text()) if record.is_file() else {}
+    found |= {s: measure(s, arguments) for s in SEQUENCES if s in arguments.sequence}
+    found = {s: found[s] for s in SEQUENCES if s in found}
     card = load_model(arguments.weights)[1]
-    (arguments.output / "masks.json").write_text(json.dumps(found, indent=1) + "\n")
+    record.write_text(json.dumps(found, indent=1) + "\n")
     (arguments.output / "masks.md").write_text(as_markdown(found, card, arguments))
     draw_reliability(found, arguments.output / "reliability.png")
     if arguments.write_card:
