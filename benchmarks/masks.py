@@ -52,7 +52,7 @@ from anatomaly.types import SEQUENCES, BoolArray, FloatArray, Sequence
 from anatomaly.volume import Volume
 from anatomaly.weights import WeightsCard, find_weights, load_model, update_card
 
-SHARES = (1.0, 0.7, 0.5, 0.35)
+SHARES = (1.0, 0.7, 0.5)
 CONFIG = AnomalyConfig(score="refined")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +83,8 @@ class PseudoHealthyModel(nn.Module):
     @property
     def anatomy_restorer(self) -> AnatomyRestorer:
         """The restorer of the edges in use."""
-        restorer: Any = self.anatomy_restorers[self.edges]
+        restorer = self.anatomy_restorers[self.edges]
+        assert isinstance(restorer, AnatomyRestorer)
         return restorer
 
     def find_edges(self, tissue_map: Tensor) -> Tensor:
