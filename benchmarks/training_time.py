@@ -165,8 +165,9 @@ def write_table(
     lines = [
         "# Where the time of a training goes",
         "",
-        f"Seconds on `{arguments.device}`, one thread, median of {arguments.rounds} turn(s); `wait`",
-        "with one process that draws beside the steps. `CPU` does not count what other programs of",
+        f"Seconds on `{arguments.device}`, one thread, median of {arguments.rounds} turn(s); `wait`"
+        " with",
+        "one process that draws beside the steps. `CPU` does not count what other programs of",
         "a busy machine take: compare those. Share of drawing: CPU of drawing in that of both.",
         "",
         "| seconds | " + " | ".join(heads) + " |",
@@ -177,8 +178,10 @@ def write_table(
         lines.append(f"| {what} | " + " | ".join(cells) + " |")
     for stage in ("extractor", "restoration"):
         told = [shares_of(row, stage) for row in rows.values()]
-        for what in told[0]:
-            lines.append(f"| {stage}: {what} | " + " | ".join(t[what] for t in told) + " |")
+        lines += [
+            f"| {stage}: {what} | " + " | ".join(row[what] for row in told) + " |"
+            for what in told[0]
+        ]
     command = f"python benchmarks/training_time.py --device {arguments.device}"
     counts = f"--count {arguments.count} --rounds {arguments.rounds}"
     lines += ["", describe_run(f"{command} {counts}", SEED), ""]
