@@ -79,18 +79,20 @@ def _steps(people: list, shapes: list, device: str, count: int) -> dict[str, flo
         stage.to(device)
         workers = 1 if device == "cpu" else 0
         loader = iter(DataLoader(pairs, batch_size=1, num_workers=workers))
-        waited = stepped = 0.0
+        waited = stepped = cpu = 0.0
         for number in range(count + 1):
             begun = time.perf_counter()
             batch = {k: v.to(device) for k, v in next(loader).items()}
-            ready = time.perf_counter()
+            ready, busy = time.perf_counter(), time.process_time()
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
                 loss = weighted_sum(stage.step(batch, number), {})
             loss.backward()
             float(loss.detach())
             if number:  # the first step plans the convolutions and waits for the first pair
                 waited, stepped = waited + ready - begun, stepped + time.perf_counter() - ready
+                cpu += time.process_time() - busy
         found |= {f"wait, {name}": waited / count, f"step, {name}": stepped / count}
+        found[f"step CPU, {name}"] = cpu / count
     return found
 
 
@@ -142,6 +144,19 @@ def main() -> None:
     write_table(rows, versions, arguments)
 
 
+def shares_of(row: dict[str, float], stage: str) -> dict[str, str]:
+    """Shares of drawing and waiting in a stage, and its pairs a second, as words."""
+    names = ("wait, ", "step, ", "step CPU, ")
+    wait, step, cpu = (row[f"patch 80³: {name}{stage}"] for name in names)
+    draw = row["patch 80³: draw CPU"]
+    return {
+        "share of drawing": f"{draw / (draw + cpu):.0%}",
+        "share of waiting": f"{wait / (wait + step):.0%}",
+        "pairs a second": f"{1 / (wait + step):.2f}",
+        "pairs a CPU second": f"{1 / (draw + cpu):.2f}",
+    }
+
+
 def write_table(
     rows: dict[str, dict[str, float]], versions: dict[str, Path], arguments: argparse.Namespace
 ) -> None:
@@ -150,9 +165,9 @@ def write_table(
     lines = [
         "# Where the time of a training goes",
         "",
-        f"Seconds on `{arguments.device}`, one thread, median of {arguments.rounds} turns; `wait`",
-        "with one process that draws beside the steps. `draw CPU` does not count what other",
-        "programs of a busy machine take.",
+        f"Seconds on `{arguments.device}`, one thread, median of {arguments.rounds} turn(s); `wait`",
+        "with one process that draws beside the steps. `CPU` does not count what other programs of",
+        "a busy machine take: compare those. Share of drawing: CPU of drawing in that of both.",
         "",
         "| seconds | " + " | ".join(heads) + " |",
         "|---|" + "---:|" * len(heads),
@@ -161,12 +176,11 @@ def write_table(
         cells = (f"{row[what]:.3f}" for row in rows.values())
         lines.append(f"| {what} | " + " | ".join(cells) + " |")
     for stage in ("extractor", "restoration"):
-        for name, share in (("waiting", "wait"), ("pairs a second", "")):
-            cells = []
-            for row in rows.values():
-                wait, step = (row[f"patch 80³: {w}, {stage}"] for w in ("wait", "step"))
-                cells.append(f"{wait / (wait + step):.0%}" if share else f"{1 / (wait + step):.2f}")
-            lines.append(f"| {stage}: {name} | " + " | ".join(cells) + " |")
+        told = [shares_of(row, stage) for row in rows.values()]
+        lines += [
+            f"| {stage}: {what} | " + " | ".join(row[what] for row in told) + " |"
+            for what in told[0]
+        ]
     command = f"python benchmarks/training_time.py --device {arguments.device}"
     counts = f"--count {arguments.count} --rounds {arguments.rounds}"
     lines += ["", describe_run(f"{command} {counts}", SEED), ""]

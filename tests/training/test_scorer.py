@@ -61,6 +61,7 @@ def fixture_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr(scorer, "draw_evidence", draw)
     monkeypatch.setattr(evidence, "TEMPLATE_SHAPE", WHOLE)
+    monkeypatch.setattr(evidence, "mirrored_index", lambda index: WHOLE[0] - 1 - index)
     return tmp_path / "run", asked
 
 
