@@ -165,7 +165,7 @@ def write_table(
     lines = [
         "# Where the time of a training goes",
         "",
-        f"Seconds on `{arguments.device}`, one thread, median of {arguments.rounds} turn(s); `wait`",
+        f"Seconds on `{arguments.device}`, one thread, median of {arguments.rounds} turns; `wait`",
         "with one process that draws beside the steps. `CPU` does not count what other programs of",
         "a busy machine take: compare those. Share of drawing: CPU of drawing in that of both.",
         "",

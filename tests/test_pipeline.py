@@ -95,7 +95,7 @@ CARD = WeightsCard("fake", "2026-01-02", "ab" * 32, "p", {"T1w": 0.9, "FLAIR": 0
 def fixture_faked():
     with pytest.MonkeyPatch.context() as patch:
         model = PseudoHealthyModel()
-        patch.setattr(pipeline, "load_model", lambda name: (model, CARD))
+        patch.setattr(pipeline, "load_model", lambda name, edges: (model, CARD))
         patch.setattr(pipeline, "prepare", fake_prepare)
         patch.setattr(pipeline, "rebuild", fake_rebuild)
         yield
@@ -188,7 +188,7 @@ def test_what_healthy_brains_show_is_written_down_for_the_sequence(path, monkeyp
         for name, half in (("T1w", 2.0), ("FLAIR", 3.0))
     }
     card = replace(CARD, healthy_ml=curves)
-    monkeypatch.setattr(pipeline, "load_model", lambda name: (PseudoHealthyModel(), card))
+    monkeypatch.setattr(pipeline, "load_model", lambda name, edges: (PseudoHealthyModel(), card))
     told = AnomalyConfig(threshold=0.3)
     run = Detector(DetectConfig(device="cpu", anomaly=told)).detect(path).run
     assert run["healthy_ml"] == {**curves["FLAIR"], "default": 0.2} and run["threshold"] == 0.3
@@ -342,7 +342,7 @@ def test_a_residual_is_weighed_by_that_of_healthy_people(monkeypatch, path, pola
 
 def test_a_choice_for_each_sequence(monkeypatch):
     card = replace(CARD, choices={"T2w": {"route": "tissue_map", "score": "residual"}})
-    monkeypatch.setattr(pipeline, "load_model", lambda name: (PseudoHealthyModel(), card))
+    monkeypatch.setattr(pipeline, "load_model", lambda name, edges: (PseudoHealthyModel(), card))
     detector = Detector(DetectConfig(device="cpu"))
     assert detector.choice_for("T2w") == ("tissue_map", "learned", "residual")
     assert detector.choice_for("FLAIR") == ("edges", "learned", "hybrid")
@@ -354,6 +354,7 @@ def test_the_run_says_what_was_settled(found):
     """Not `auto`: the card's route, contrast and score."""
     config = found.run["config"]
     assert (config["route"], config["reuse"]) == ("edges", "learned")
+    assert config["edges"] == "oriented" and config["anomaly"]["grow_share"] == 1.0
     assert config["anomaly"]["score"] == "hybrid"
     assert (config["anomaly"]["erosion_mm"], config["anomaly"]["smooth_sigma_mm"]) == (3.0, 1.0)
 
@@ -383,7 +384,7 @@ def fixture_scorer(monkeypatch):
         scorer.read_from.append((card, name_or_folder))
         return scorer
 
-    monkeypatch.setattr(pipeline, "load_model", lambda name: (PseudoHealthyModel(), REFINED_CARD))
+    monkeypatch.setattr(pipeline, "load_model", lambda name, edges: (PseudoHealthyModel(), REFINED_CARD))
     monkeypatch.setattr(pipeline, "load_scorer", load_scorer)
     return scorer
 

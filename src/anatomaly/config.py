@@ -39,7 +39,7 @@ SMOOTHING_MM: dict[str, float] = {"refined": 0.5}
 """σ of the smoothing of a score, mm; 1 for those not named."""
 
 
-GROW_SHARE: dict[str, float] = {"refined": 0.7}
+GROW_SHARE: dict[str, float] = {"refined": 0.5}
 """Share of the threshold down to which a finding grows; 1 for scores that are not named."""
 
 

@@ -151,7 +151,7 @@ GrowShare = Annotated[
     typer.Option(
         min=0.05,
         max=1.0,
-        show_default="0.7 for the refined score, else 1",
+        show_default="0.5 for the refined score, else 1",
         rich_help_panel=WHAT,
         help="A finding that passes the threshold grows over connected voxels down to this share "
         "of it.",
