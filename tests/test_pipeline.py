@@ -384,7 +384,8 @@ def fixture_scorer(monkeypatch):
         scorer.read_from.append((card, name_or_folder))
         return scorer
 
-    monkeypatch.setattr(pipeline, "load_model", lambda name, edges: (PseudoHealthyModel(), REFINED_CARD))
+    loaded = (PseudoHealthyModel(), REFINED_CARD)
+    monkeypatch.setattr(pipeline, "load_model", lambda name, edges: loaded)
     monkeypatch.setattr(pipeline, "load_scorer", load_scorer)
     return scorer
 

@@ -27,10 +27,11 @@ def fixture_asked(monkeypatch):
     """Measure nothing; returns what the experiment `edges` was asked for."""
     asked = []
 
-    def load(weights):
+    def load(weights, edges):
         if weights == "missing":
             raise WeightsError("no weights called 'missing'")
-        return SimpleNamespace(card=SimpleNamespace(name=weights, sha256="abc"))
+        model = SimpleNamespace(edges="canny" if edges == "canny" else "oriented")
+        return SimpleNamespace(card=SimpleNamespace(name=weights, sha256="abc"), model=model)
 
     def measure(detector, seed, count, data):
         asked.append((detector.card.name, seed, count, data))
@@ -54,7 +55,7 @@ def test_options_are_handed_over_and_figures_come_back(run, asked, tmp_path):
     assert str(tmp_path / "out" / "edges.png") in result.stdout
     content = json.loads((tmp_path / "out" / "edges.json").read_text())
     assert (content["weights"], content["seed"], content["count"]) == ("mine", 3, 2)
-    assert content["rows"][0]["mean_dice"] == 0.8765
+    assert content["rows"][0]["mean_dice"] == 0.8765 and content["edges"] == "oriented"
 
 
 def test_count_is_the_experiment_s_own_and_data_come_from_the_environment(

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from anatomaly.errors import PreparationError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
+from anatomaly.preprocess.normalise import HIGH_VALUE
 from anatomaly.preprocess.template import load_template
 from anatomaly.training import cohort_people
 from anatomaly.training.cohort import IMAGE_UNIT, load_cohort
@@ -135,7 +136,7 @@ def test_what_is_cached_of_a_person(folder):
     assert 2000 < ventricles.sum() < 30_000
     assert ventricles[72:88, 110:130, 80:96].mean() > 0.1  # the front horns
     t1w = person.images["T1w"].astype(float) / IMAGE_UNIT
-    assert t1w[tissue == 3].mean() == pytest.approx(0.85, abs=0.01)
+    assert t1w[tissue == 3].mean() == pytest.approx(0.85 / HIGH_VALUE, abs=0.01)
     assert (person.images["T2w"][tissue == 0] == 0).all()
     record = json.loads((folder.cache / "sub-both" / "subject.json").read_text())
     assert record["tissue"] == "mixture" and 1200 < record["volume_ml"] < 2400

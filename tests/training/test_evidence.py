@@ -21,6 +21,9 @@ GRID = (24, 16, 32)
 class FakeModel:
     """Grey matter in the lower half and white matter above; edges see them exchanged."""
 
+    def parameters(self):
+        yield torch.zeros(1)
+
     def extract(self, image):
         tissue = torch.zeros(1, 4, *GRID)
         tissue[:, 2, :, :, :16] = 1

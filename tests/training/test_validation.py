@@ -83,7 +83,7 @@ def test_the_refined_score_is_what_its_network_says(scan: ValidationScan):
         return LesionLogit(rebuilt.image - 1, rebuilt.image, torch.ones(1))
 
     raw = AnomalyConfig(score="refined", smooth_sigma_mm=0, erosion_mm=0)
-    for slope, given in ((10, {}), (3, {"slope": 3})):
+    for slope, given in ((12.5, {}), (3, {"slope": 3})):
         found = score_scan(scan, rebuilt_as(scan, 0.5), raw, refine=refine, **given)
         expected = 1 / (1 + np.exp(1 - (1 + slope) * scan.image))
         assert np.allclose(found, expected, atol=1e-6)
@@ -222,5 +222,5 @@ def test_refine_asks_the_scorer_of_the_weights(monkeypatch):
     monkeypatch.setattr(validation, "load_scorer", lambda *given: asked.append(given) or scorer)
     monkeypatch.setattr(validation, "lesion_logit", lambda *given: given)
     refine = load_refine(model, card, "somewhere")
-    assert refine("rebuilt", "T2w") == (scorer, model.context, "rebuilt", "T2w")
+    assert refine("rebuilt", "T2w") == (scorer, model.context, "rebuilt", "T2w", (1.0, 0.0))
     assert asked == [(card, "somewhere")]

@@ -12,7 +12,7 @@ from anatomaly.evaluation.benchmark.config import DatasetPlan
 from anatomaly.evaluation.benchmark.patients import list_parts, prepare_set
 from anatomaly.preprocess.brain_extraction import BrainExtraction
 from anatomaly.preprocess.chain import Prepared
-from anatomaly.preprocess.normalise import normalise_intensity
+from anatomaly.preprocess.normalise import HIGH_VALUE, normalise_intensity
 from anatomaly.preprocess.quality import Fit
 from anatomaly.preprocess.register import Registration
 from anatomaly.preprocess.reorient import reorient
@@ -115,7 +115,7 @@ def test_scored_on_the_grid_of_the_scan(plan, prepared):
     assert native.shape == opened.brain.shape == truth.lesion.shape == SHAPE
     assert opened.brain.voxel_volume_mm3 == pytest.approx(288)
     inside = opened.brain.data
-    bright = (native > 0.9) & inside
+    bright = (native > 0.9 * HIGH_VALUE) & inside
     assert bright[truth.lesion].mean() > 0.5
     assert bright[inside & ~truth.lesion].mean() < 0.1
 

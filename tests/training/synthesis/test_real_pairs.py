@@ -40,7 +40,7 @@ def fixture_single(paired):
 def generator(people, shapes=(), **options):
     settings = GeneratorConfig(patch=(48, 48, 48), seed=5, real_share=1.0)
     pairs = RealPairGenerator(people, list(shapes), replace(settings, **options))
-    pairs._draw_start = lambda rng: (56, 72, 56)  # ventricle, white matter and striatum
+    pairs._draw_start = lambda rng, _: (56, 72, 56)  # ventricle, white matter and striatum
     return pairs
 
 
