@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from environment import RESULTS, data_folder, describe_run
+from environment import RESULTS, data_folder, describe_run, describe_weights
 
 from anatomaly.config import AnomalyConfig, DetectConfig
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
@@ -142,8 +142,7 @@ def _as_markdown(rows: list[dict[str, object]], detector: Detector) -> str:
         "",
         f"Above the threshold: {above} of {len(rows)}.",
         "",
-        f"Weights {detector.card.name}, SHA-256 {detector.card.sha256[:16]}…, scorer "
-        f"{detector.card.scorer_sha256[:16] or 'none'}",
+        describe_weights(detector.card),
         describe_run("python benchmarks/detection.py", SEED),
         "",
     ]

@@ -5,9 +5,14 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anatomaly.weights import WeightsCard
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -33,6 +38,19 @@ def _load() -> str:
         return f"load {os.getloadavg()[2]:.1f}, "
     except (AttributeError, OSError):
         return ""
+
+
+def commit_of(folder: Path) -> str:
+    """Return the short commit of the checkout that a folder lies in, or that there is none."""
+    command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def describe_weights(card: WeightsCard) -> str:
+    """Return which weights a result is of."""
+    scorer = f"{card.scorer_sha256[:16]}…" if card.scorer_sha256 else "none"
+    return f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {scorer}"
 
 
 def describe_run(command: str, seed: int | None) -> str:

@@ -19,7 +19,14 @@ from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
-from environment import RESULTS, ROOT, data_folder, describe_run, healthy_heads
+from environment import (
+    RESULTS,
+    ROOT,
+    data_folder,
+    describe_run,
+    describe_weights,
+    healthy_heads,
+)
 from gallery_pictures import draw_case, read_volumes
 
 from anatomaly.errors import AnatomalyError
@@ -254,7 +261,7 @@ def write_table(
         "|---|---|---|" + "---:|" * (len(COLUMNS) - 3),
         *("| " + " | ".join(row) + " |" for row in rows),
         "",
-        f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {card.scorer_sha256[:16]}.",
+        f"{describe_weights(card)}.",
         describe_run(command, seed),
         "",
     ]

@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from environment import RESULTS, data_folder, describe_run, healthy_heads
+from environment import RESULTS, data_folder, describe_run, describe_weights, healthy_heads
 
-from anatomaly.anomaly.postprocess import threshold_map
-from anatomaly.config import GROW_SHARE, AnomalyConfig, DetectConfig
+from anatomaly.anomaly.score import anomaly_mask
+from anatomaly.config import AnomalyConfig, DetectConfig
 from anatomaly.errors import AnatomalyError
 from anatomaly.evaluation.healthy import false_positives
 from anatomaly.pipeline import Detector
@@ -47,13 +47,13 @@ def main() -> None:
     half = len(maps) // 2
     volumes = [anomaly_map for anomaly_map, _ in maps.values()]
     budget = _budget(volumes[:half])
-    default = detector.threshold_for("T1w")
+    default, rule = detector.threshold_for("T1w"), AnomalyConfig(score="refined")
     rows = ["| person | mL | mL, card | pieces, card | highest score |", "|---|" + "---:|" * 4]
     found, at_default = [], []
     for person, (anomaly_map, brain) in maps.items():
         at_budget, at_card = (
             false_positives(
-                _cut(anomaly_map, brain, threshold).data > 0,
+                anomaly_mask(anomaly_map, brain, threshold, rule).data > 0,
                 brain.data > 0,
                 anomaly_map.voxel_volume_mm3,
             )
@@ -76,16 +76,15 @@ def main() -> None:
         "",
         *rows,
         "",
-        *measure_volunteers(arguments.weights),
-        f"Weights {detector.card.name}, SHA-256 {detector.card.sha256[:16]}…, scorer "
-        f"{detector.card.scorer_sha256[:16] or 'none'}.",
+        *measure_volunteers(detector),
+        f"{describe_weights(detector.card)}.",
         describe_run("python benchmarks/healthy.py", None),
         "",
     ]
     (RESULTS / "healthy.md").write_text("\n".join(lines), encoding="utf-8")
 
 
-def measure_volunteers(weights: str) -> list[str]:
+def measure_volunteers(detector: Detector) -> list[str]:
     """Return a table of what is found in healthy volunteers, at the card's thresholds."""
     lines = ["Healthy volunteers, every sequence, at the thresholds of the card:", ""]
     lines += ["| volunteer | sequence | mL | pieces | highest score |", "|---|---|---:|---:|---:|"]
@@ -94,7 +93,7 @@ def measure_volunteers(weights: str) -> list[str]:
             scan = folder / f"{sequence}.nii.gz"
             if not scan.is_file():
                 continue
-            found = Detector(DetectConfig(weights=weights)).detect(scan, sequence)
+            found = detector.detect(scan, sequence)
             ml = float(found.anomaly_mask.data.sum()) * found.anomaly_map.voxel_volume_mm3 / 1000
             peak = float(found.anomaly_map.data.max())
             cells = f"{sequence} | {ml:.2f} | {len(found.lesions)} | {peak:.3f}"
@@ -107,12 +106,6 @@ def _budget(maps: list[Volume]) -> float:
     """Threshold that keeps these heads within 1 mL (half of them) and 5 mL (95 %)."""
     voxel_ml = maps[0].voxel_volume_mm3 / 1000
     return round(healthy_threshold([m.data for m in maps], voxel_ml), 4)
-
-
-def _cut(anomaly_map: Volume, brain: Volume, threshold: float) -> Volume:
-    """Return the mask as `detect` makes it of the refined score."""
-    least = AnomalyConfig().min_lesion_mm3
-    return threshold_map(anomaly_map, brain, threshold, least, GROW_SHARE["refined"])
 
 
 def _summary(values: list[float]) -> str:

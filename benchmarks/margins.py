@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from environment import RESULTS, ROOT, data_folder, describe_run
+from environment import RESULTS, ROOT, commit_of, data_folder, describe_run
 
 from anatomaly.config import DetectConfig, PreprocessConfig
 from anatomaly.pipeline import Detector
@@ -101,13 +100,6 @@ def measure(detector: Detector, path: Path) -> list[dict[str, Any]]:
         })  # fmt: skip
         print(rows[-1], flush=True)
     return rows
-
-
-def commit_of(folder: Path) -> str:
-    """Return the short commit of a checkout, or that there is none."""
-    command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
 
 
 def main() -> None:

@@ -15,25 +15,27 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from environment import RESULTS, ROOT, describe_run
+from environment import describe_run, describe_weights
 from matplotlib.figure import Figure
 from scipy import ndimage
 from scipy.special import expit
-from validation import drawn_scans
+from validation import add_scan_options, drawn_scans
 
-from anatomaly.anomaly.postprocess import postprocess, threshold_map
+from anatomaly.anomaly.score import anomaly_map, anomaly_mask
 from anatomaly.config import GROW_SHARE, AnomalyConfig
 from anatomaly.engine import REFINED
 from anatomaly.evaluation.metrics import average_precision, dice, oracle_dice
 from anatomaly.evaluation.metrics_lesionwise import lesion_figures, match_lesions
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.healthy_volume import measure_healthy_volume
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.calibration import choose_threshold
 from anatomaly.training.probability import (
     fit_probability,
@@ -65,7 +67,11 @@ class Scored(NamedTuple):
 
 
 def score_scans(
-    scans: Iterator[ValidationScan], refine: Refine, model: Any, cache: Path, kind: str
+    scans: Iterator[ValidationScan],
+    refine: Refine,
+    model: PseudoHealthyModel,
+    cache: Path,
+    kind: str,
 ) -> list[tuple[ValidationScan, FloatArray]]:
     """Score every scan; logits are kept in the cache of the run, which a killed one goes on with.
 
@@ -91,27 +97,25 @@ def score_scans(
 
 
 def to_map(scan: ValidationScan, logit: FloatArray, calibration: tuple[float, float]) -> Scored:
-    """Return the anomaly map, as `anomaly.score.anomaly_map` makes it of a probability."""
+    """Return the anomaly map of a calibrated logit."""
     brain = scan.brain_mask
     probability = expit(calibration[0] * logit + calibration[1]) * brain
-    anomaly_map = postprocess(
-        probability, brain, sigma_voxels=CONFIG.smoothing_mm, erosion_voxels=CONFIG.rim_mm
-    )
+    whole = anomaly_map(torch.from_numpy(probability)[None, None], brain, CONFIG)
     box = ndimage.find_objects(brain.astype(np.uint8))[0]
-    return Scored(anomaly_map[box], scan.lesion[box], brain[box])
+    return Scored(whole[box], scan.lesion[box], brain[box])
 
 
-def cut(anomaly_map: FloatArray, threshold: float, share: float) -> BoolArray:
-    """Return the mask by the rule that `detect` uses."""
-    volume = Volume(anomaly_map, TEMPLATE_AFFINE)
-    inside = volume.with_data(anomaly_map > 0)
-    mask = threshold_map(volume, inside, threshold, CONFIG.min_lesion_mm3, share)
+def cut(scored_map: FloatArray, threshold: float, share: float) -> BoolArray:
+    """Return the mask as `detect` cuts it, with another growth."""
+    volume = Volume(scored_map, TEMPLATE_AFFINE)
+    inside = volume.with_data(scored_map > 0)
+    mask = anomaly_mask(volume, inside, threshold, replace(CONFIG, grow_share=share))
     return np.asarray(mask.data > 0)
 
 
-def volume_at(anomaly_map: FloatArray, threshold: float, share: float) -> float:
+def volume_at(scored_map: FloatArray, threshold: float, share: float) -> float:
     """ML of that mask."""
-    return float(cut(anomaly_map, threshold, share).sum()) / 1000
+    return float(cut(scored_map, threshold, share).sum()) / 1000
 
 
 def measure_share(lesions: list[Scored], healthy: list[FloatArray], share: float) -> dict[str, Any]:
@@ -129,9 +133,10 @@ def measure_share(lesions: list[Scored], healthy: list[FloatArray], share: float
     }
 
 
-def measure(sequence: Sequence, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(
+    sequence: Sequence, model: PseudoHealthyModel, card: WeightsCard, arguments: argparse.Namespace
+) -> dict[str, Any]:
     """Measure one sequence."""
-    model, card = load_model(arguments.weights)
     refine = load_refine(model, card, arguments.weights)
     run = arguments.run / "cache"
     drawn = drawn_scans(run, sequence, {"lesion": arguments.count, "healthy": arguments.healthy})
@@ -165,20 +170,15 @@ def measure(sequence: Sequence, arguments: argparse.Namespace) -> dict[str, Any]
 def main() -> None:
     """Measure the sequences, write the tables, and the card if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", default="default")
-    parser.add_argument("--run", type=Path, default=ROOT / "runs")
-    parser.add_argument("--count", type=int, default=21, help="drawn lesions a sequence")
-    parser.add_argument("--healthy", type=int, default=16, help="drawn healthy scans a sequence")
-    parser.add_argument("--sequence", nargs="*", default=list(SEQUENCES))
-    parser.add_argument("--output", type=Path, default=RESULTS)
+    add_scan_options(parser)
     parser.add_argument("--write-card", action="store_true")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     record = arguments.output / "masks.json"
     found = json.loads(record.read_text()) if record.is_file() else {}
-    found |= {s: measure(s, arguments) for s in SEQUENCES if s in arguments.sequence}
+    model, card = load_model(arguments.weights)
+    found |= {s: measure(s, model, card, arguments) for s in SEQUENCES if s in arguments.sequence}
     found = {s: found[s] for s in SEQUENCES if s in found}
-    card = load_model(arguments.weights)[1]
     record.write_text(json.dumps(found, indent=1) + "\n")
     (arguments.output / "masks.md").write_text(as_markdown(found, card, arguments))
     draw_reliability(found, arguments.output / "reliability.png")
@@ -229,7 +229,7 @@ def as_markdown(found: dict[str, Any], card: WeightsCard, arguments: argparse.Na
         lines.append(f"| {sequence} | {slope} | {offset} | {worst[0]:.2f} | {worst[1]:.2f} |")
     lines += [
         "",
-        f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {card.scorer_sha256[:16]}…",
+        describe_weights(card),
         describe_run("python benchmarks/masks.py", VALIDATION_SEED),
         "",
     ]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from environment import RESULTS, ROOT, data_folder, describe_run
+from environment import RESULTS, ROOT, data_folder, describe_run, describe_weights
 from numpy.typing import NDArray
 
 from anatomaly.anomaly.fusion import FUSED_THRESHOLD, fuse_scores, relative_score
@@ -162,7 +162,7 @@ def write_table(rows: list[Row], card: WeightsCard) -> str:
         lines.append(f"| {row['person']} | " + " | ".join(f"{row[n]:.2f}" for n in names) + " |")
     lines += [
         "",
-        f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {card.scorer_sha256[:16]}.",
+        f"{describe_weights(card)}.",
         describe_run("python benchmarks/sessions.py", SEED),
         "",
     ]

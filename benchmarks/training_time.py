@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from environment import RESULTS, ROOT, describe_run
+from environment import RESULTS, ROOT, commit_of, describe_run
 
 SEED = 8
 SAMPLES = {"patch 80³": ((80, 80, 80), 24), "whole brain": ((160, 192, 160), 4)}
@@ -104,13 +104,6 @@ def measure(sources: Path, arguments: argparse.Namespace) -> dict[str, dict[str,
     output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     found: dict[str, dict[str, float]] = json.loads(output.stdout.splitlines()[-1])
     return found
-
-
-def commit_of(sources: Path) -> str:
-    """Short hash of the commit that sources belong to."""
-    command = ["git", "-C", str(sources), "rev-parse", "--short", "HEAD"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "no commit"
 
 
 def main() -> None:

@@ -217,16 +217,21 @@ def drawn_scans(
     }
 
 
-def main() -> None:
-    """Draw, score, and write the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_scan_options(parser: argparse.ArgumentParser) -> None:
+    """Add what says which weights and which drawn scans."""
     parser.add_argument("--weights", default="default")
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
     parser.add_argument("--count", type=int, default=21, help="drawn lesions a sequence")
     parser.add_argument("--healthy", type=int, default=16, help="drawn healthy scans a sequence")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("--rows", nargs="+", default=[""], help="only rows that begin so")
     parser.add_argument("--sequence", nargs="*", default=list(SEQUENCES))
+
+
+def main() -> None:
+    """Draw, score, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_scan_options(parser)
+    parser.add_argument("--rows", nargs="+", default=[""], help="only rows that begin so")
     arguments = parser.parse_args()
     counts = {"person": 4, "lesion": arguments.count, "healthy": arguments.healthy}
     model, card = load_model(arguments.weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -38,26 +39,27 @@ def test_a_locked_folder_is_in_use_however_old(unfinished: Path):
 
 
 @pytest.mark.parametrize(("age", "stale"), [(10, False), (90_000, True)])
+@pytest.mark.parametrize(
+    ("module", "name", "error"),
+    [
+        pytest.param(leftovers.os, "open", PermissionError(13, "denied"), id="not ours"),
+        pytest.param(leftovers.fcntl, "flock", OSError(95, "not supported"), id="no locks"),
+    ],
+)
 def test_age_decides_where_a_folder_cannot_be_locked(
-    unfinished: Path, monkeypatch: pytest.MonkeyPatch, age: float, stale: bool
-):
-    def refuse(*_: object) -> int:
-        raise PermissionError(13, "Permission denied")
-
-    os.utime(unfinished, (time.time() - age, time.time() - age))
-    monkeypatch.setattr(leftovers.os, "open", refuse)
-    assert is_stale(unfinished) is stale
-
-
-@pytest.mark.parametrize(("age", "stale"), [(10, False), (90_000, True)])
-def test_age_decides_where_the_file_system_knows_no_locks(
-    unfinished: Path, monkeypatch: pytest.MonkeyPatch, age: float, stale: bool
+    unfinished: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: ModuleType,
+    name: str,
+    error: OSError,
+    age: float,
+    stale: bool,
 ):
     def refuse(*_: object) -> None:
-        raise OSError(95, "Operation not supported")
+        raise error
 
     os.utime(unfinished, (time.time() - age, time.time() - age))
-    monkeypatch.setattr(leftovers.fcntl, "flock", refuse)
+    monkeypatch.setattr(module, name, refuse)
     assert is_stale(unfinished) is stale
 
 

@@ -175,7 +175,7 @@ class LesionLogit(NamedTuple):
         residual: what neither route explains, of the sequence's sign, blurred by 1 mm.
         brain: bool.
         calibration: slope and offset that make the sum the logit of a probability; see
-            `training.calibration.fit_probability`.
+            `training.probability.fit_probability`.
     """
 
     network: Tensor

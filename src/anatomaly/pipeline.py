@@ -17,8 +17,7 @@ from torch import Tensor
 from anatomaly.anomaly.atlas import Atlas, load_atlas
 from anatomaly.anomaly.hybrid_score import resolve_polarity
 from anatomaly.anomaly.lesions import Lesion, tabulate_lesions
-from anatomaly.anomaly.postprocess import threshold_map
-from anatomaly.anomaly.score import anomaly_map, raw_score
+from anatomaly.anomaly.score import anomaly_map, anomaly_mask, raw_score
 from anatomaly.config import AnomalyConfig, DetectConfig
 from anatomaly.detection import Detection, Steps
 from anatomaly.engine import (
@@ -161,13 +160,13 @@ class Detector:
             native = _return(anomaly, rebuilt, prepared, scan)
         with clock.stage("lesions"):
             threshold = self.threshold_for(prepared.sequence)
-            anomaly_mask = _cut(native, threshold, config.anomaly)
-            lesions = _tabulate(native, anomaly_mask, prepared, self.atlas)
+            mask = anomaly_mask(native.anomaly_map, native.brain_mask, threshold, config.anomaly)
+            lesions = _tabulate(native, mask, prepared, self.atlas)
         return Detection(
             scan=scan,
             sequence=prepared.sequence,
             anomaly_map=native.anomaly_map,
-            anomaly_mask=anomaly_mask,
+            anomaly_mask=mask,
             pseudo_healthy=native.pseudo_healthy,
             tissue_map=native.tissue_map,
             brain_mask=native.brain_mask,
@@ -273,21 +272,11 @@ def _return(anomaly: FloatArray, rebuilt: RebuiltScan, prepared: Prepared, scan:
     )
 
 
-def _cut(native: _Native, threshold: float, config: AnomalyConfig) -> Volume:
-    return threshold_map(
-        native.anomaly_map,
-        native.brain_mask,
-        threshold,
-        config.min_lesion_mm3,
-        config.growth,
-    )
-
-
 def _tabulate(
-    native: _Native, anomaly_mask: Volume, prepared: Prepared, atlas: Atlas | None
+    native: _Native, mask: Volume, prepared: Prepared, atlas: Atlas | None
 ) -> tuple[Lesion, ...]:
     to_template = prepared.trace.registration.scanner_to_template
-    return tabulate_lesions(native.anomaly_map, anomaly_mask, native.residual, to_template, atlas)
+    return tabulate_lesions(native.anomaly_map, mask, native.residual, to_template, atlas)
 
 
 def _manifest(

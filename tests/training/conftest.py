@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 
 from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.training import loop
 from anatomaly.training.cohort import Subject
+from anatomaly.training.pace import Pace
 from anatomaly.training.synthesis.lesion_shapes import LesionShape
 
 GREY_OF_CLASS = np.array([0, 30, 32, 110, 115, 125, 140, 110, 112, 170, 170, 160, 150, 45, 20])
@@ -51,3 +56,21 @@ def shapes() -> list[LesionShape]:
         LesionShape(torch.ones(9, 8, 7, dtype=torch.uint8), (60, 90, 80), "stroke"),
         LesionShape(torch.ones(4, 5, 6, dtype=torch.uint8), (80, 70, 60), "ms"),
     ]
+
+
+@pytest.fixture
+def ticking(monkeypatch):
+    """Return a function that makes a clock, and gives it to the loop: it moves when looked at."""
+
+    def start(seconds):
+        looks = itertools.count(1)
+
+        def clock():
+            clock.now = next(looks) * seconds
+            return clock.now
+
+        clock.now = 0.0
+        monkeypatch.setattr(loop, "Pace", partial(Pace, clock=clock))
+        return clock
+
+    return start

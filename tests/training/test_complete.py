@@ -1,20 +1,17 @@
 """One command from people to weights: tiny numbers, made-up people, evidence from nothing."""
 
 from contextlib import contextmanager
-from functools import partial
 
 import numpy as np
 import pytest
 
 from anatomaly.errors import TrainingError
 from anatomaly.training import complete, evidence, evidence_ring
-from anatomaly.training import loop as loop_module
 from anatomaly.training import run as run_module
 from anatomaly.training.checkpoint import read_checkpoint
 from anatomaly.training.complete import CompleteConfig, train_complete
 from anatomaly.training.evidence_ring import EvidenceRing
 from anatomaly.training.loop import LoopConfig
-from anatomaly.training.pace import Pace
 from anatomaly.training.run import StageData
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.weights import load_model, load_scorer
@@ -100,16 +97,9 @@ def test_by_steps_from_people_to_weights(config, told):
 
 
 def test_by_the_clock_it_ends_in_time_and_goes_on_with_the_stage_it_was_killed_in(
-    config, monkeypatch
+    config, monkeypatch, ticking
 ):
-    """The clock moves by 1.5 s whenever somebody looks at it."""
-    now = [0.0]
-
-    def clock():
-        now[0] += 1.5
-        return now[0]
-
-    monkeypatch.setattr(loop_module, "Pace", partial(Pace, clock=clock))
+    clock = ticking(1.5)
     by_clock = CompleteConfig(**(vars(config) | {"minutes": 0.5, "steps": {}}))
 
     def killed(stage, batch, step):
@@ -124,12 +114,12 @@ def test_by_the_clock_it_ends_in_time_and_goes_on_with_the_stage_it_was_killed_i
     assert not (config.output / "scorer").joinpath("checkpoint.safetensors").exists()
     weights = (config.export / "model.safetensors").read_bytes()
 
-    begun, trained = now[0], []
+    begun, trained = clock.now, []
     monkeypatch.setattr(
         run_module, "train_stage", lambda stage, data, folder, *_: trained.append(folder.name)
     )
     train_complete(by_clock, clock=clock)
-    assert now[0] - begun <= 30
+    assert clock.now - begun <= 30
     assert trained == ["anatomy", "routes"]  # asked, but they have ended
     assert (config.export / "model.safetensors").read_bytes() == weights
     for name in STAGES[2:]:

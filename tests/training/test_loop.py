@@ -4,7 +4,6 @@ import csv
 import os
 import subprocess
 import sys
-from functools import partial
 
 import pytest
 import torch
@@ -16,7 +15,6 @@ from anatomaly.model.unet import UNet3d
 from anatomaly.training import loop as loop_module
 from anatomaly.training.checkpoint import read_checkpoint, read_result
 from anatomaly.training.loop import LoopConfig, rank_batches, rate_at, train_stage
-from anatomaly.training.pace import Pace
 
 
 class TinyData(Dataset):
@@ -372,16 +370,10 @@ def test_a_batch_that_devices_cannot_share(tmp_path, monkeypatch):
 
 
 def test_by_the_clock_the_rate_falls_with_the_time_and_the_checkpoint_knows_the_share(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, ticking
 ):
     """The clock moves a second whenever somebody looks: two looks a step, ten seconds."""
-    now = [0.0]
-
-    def clock():
-        now[0] += 1
-        return now[0]
-
-    monkeypatch.setattr(loop_module, "Pace", partial(Pace, clock=clock))
+    ticking(1.0)
     seen, rate = [], loop_module.rate_at
     monkeypatch.setattr(
         loop_module, "rate_at", lambda *told: seen.append((told[2], rate(*told))) or seen[-1][1]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from anatomaly.components import keep_seeded
 from anatomaly.errors import GeometryError
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
@@ -81,15 +82,12 @@ def threshold_map(
 
     Returns:
         uint8 mask on the same grid.
-
-    Source: hysteresis of Canny 1986, doi:10.1109/TPAMI.1986.4767851.
     """
     inside = brain_mask.data > 0
-    mask = (anomaly_map.data > grow_share * threshold) & inside
-    labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
-    sizes = np.bincount(labels.ravel(), minlength=count + 1) * anomaly_map.voxel_volume_mm3
-    seeded = np.zeros(count + 1, dtype=bool)
-    seeded[labels[(anomaly_map.data > threshold) & inside]] = True
-    keep = seeded & (sizes >= min_lesion_mm3)
-    keep[0] = False
-    return anomaly_map.with_data(keep[labels].astype(np.uint8))
+    kept = keep_seeded(
+        (anomaly_map.data > grow_share * threshold) & inside,
+        (anomaly_map.data > threshold) & inside,
+        anomaly_map.voxel_volume_mm3,
+        min_lesion_mm3,
+    )
+    return anomaly_map.with_data(kept.astype(np.uint8))

@@ -11,9 +11,10 @@ from anatomaly.anomaly.hybrid_score import (
     signed_residual,
     structural_difference,
 )
-from anatomaly.anomaly.postprocess import postprocess
+from anatomaly.anomaly.postprocess import postprocess, threshold_map
 from anatomaly.config import AnomalyConfig
 from anatomaly.types import BoolArray, FloatArray, Sequence
+from anatomaly.volume import Volume
 
 
 def raw_score(
@@ -70,3 +71,20 @@ def anomaly_map(
     if healthy_residual is None:
         raise ValueError("the normalised score needs the residual of healthy people")
     return normalise_residual(smooth, healthy_residual)
+
+
+def anomaly_mask(
+    anomaly_map: Volume, brain_mask: Volume, threshold: float, config: AnomalyConfig
+) -> Volume:
+    """Cut an anomaly map as a configuration says: its growth, its least size.
+
+    Args:
+        anomaly_map: any grid, in [0, 1].
+        brain_mask: same grid, above zero inside.
+        threshold: of the scan's sequence.
+        config: settled, so that its score is named.
+
+    Returns:
+        uint8 mask on the same grid.
+    """
+    return threshold_map(anomaly_map, brain_mask, threshold, config.min_lesion_mm3, config.growth)

@@ -76,7 +76,6 @@ class AnatomyRestorer(nn.Module):
         self, kind: EdgeKind = "canny", channels: tuple[int, ...] = (24, 48, 96, 128)
     ) -> None:
         super().__init__()
-        self.kind = kind
         self.fine = nn.Sequential(
             nn.Conv3d(EDGE_CHANNELS[kind] + 3, FINE_CHANNELS, 3, padding=1),
             nn.LeakyReLU(0.1, inplace=True),

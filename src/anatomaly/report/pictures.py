@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from anatomaly.components import keep_seeded
 from anatomaly.geometry import apply_affine
 from anatomaly.report.layers import Layers, UInt8, steps_up_to
 
@@ -33,15 +34,8 @@ def cut_mask(
 ) -> Bool:
     """Return which voxels of the page's grid pass, as `anomaly.postprocess.threshold_map` cuts."""
     steps = layers.arrays["anomaly_map"]
-    above = steps > steps_up_to(grow_share * threshold, layers.map_step)
-    labels, count = ndimage.label(above, structure=np.ones((3, 3, 3)))
-    keep = np.bincount(labels.ravel(), minlength=count + 1) * layers.voxel_mm3 >= min_lesion_mm3
-    seeded = np.zeros(count + 1, dtype=bool)
-    seeded[labels[steps > steps_up_to(threshold, layers.map_step)]] = True
-    keep &= seeded
-    keep[0] = False
-    kept: Bool = keep[labels]
-    return kept
+    low, high = (steps_up_to(cut, layers.map_step) for cut in (grow_share * threshold, threshold))
+    return keep_seeded(steps > low, steps > high, layers.voxel_mm3, min_lesion_mm3)
 
 
 def draw_finding(

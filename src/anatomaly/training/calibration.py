@@ -19,7 +19,7 @@ from torch import Tensor
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
 from anatomaly.anomaly.hybrid_score import AUTO_POLARITY
-from anatomaly.anomaly.postprocess import threshold_map
+from anatomaly.anomaly.score import anomaly_mask
 from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
 from anatomaly.engine import REFINED, RebuiltScan
 from anatomaly.errors import TrainingError
@@ -154,12 +154,12 @@ def _fit_probability(
     if config.lesions is None:
         return card
     folder = str(config.weights.resolve())
-    plain = load_refine(model, replace(card, probability={}), folder)
+    refine = load_refine(model, card, folder)
     shapes = load_shapes(config.lesions, config.controls.parent, held_out=True)
     count, seed = config.controls_count, CALIBRATION_SEED + 700
     samples = []
     for scan in draw_validation(controls, shapes, sequence, count, seed=seed):
-        total = plain(rebuild_scan(model, scan, [REFINED])[0], sequence).total()
+        total = refine(rebuild_scan(model, scan, [REFINED])[0], sequence).total()
         samples.append(sample_voxels(total[0, 0].cpu().numpy(), scan.lesion, scan.brain_mask))
     found = list(fit_probability(join_samples(samples)))
     return replace(card, probability=card.probability | {sequence: found})
@@ -203,10 +203,9 @@ def _expected(maps: Mapping[str, Tensor], sequence: Sequence) -> FloatArray:
 
 def found_ml(anomaly_map: FloatArray, threshold: float, score: ScoreName = "refined") -> float:
     """ML of the mask that `detect` makes of a map (I, J, K) of the working grid."""
-    config = AnomalyConfig(score=score)
     volume = Volume(anomaly_map, TEMPLATE_AFFINE)
     brain = volume.with_data(anomaly_map > 0)
-    mask = threshold_map(volume, brain, threshold, config.min_lesion_mm3, config.growth)
+    mask = anomaly_mask(volume, brain, threshold, AnomalyConfig(score=score))
     return float(mask.data.sum()) * VOXEL_ML
 
 

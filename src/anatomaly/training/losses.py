@@ -65,7 +65,7 @@ def code_loss(logits: Tensor, code: Tensor, mask: Tensor) -> Tensor:
     """Cross-entropy −Σ_c code_c log softmax(logits)_c, mean over the mask.
 
     Args:
-        logits: (B, 8, I, J, K) of the restorer.
+        logits: (B, 8, I, J, K) of the encoder on the map as it was seen.
         code: (B, 8, I, J, K) of the encoder on the healthy tissue map, channels sum to 1.
         mask: (B, 1, I, J, K).
     """

@@ -10,7 +10,7 @@ import torch
 
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import losses
-from anatomaly.training.stages import Losses, RestorationStage, _random_window, restorer_loss
+from anatomaly.training.stages import Losses, RestorationStage, restorer_loss
 from anatomaly.training.synthesis.corrupt import drop_edges
 from anatomaly.training.synthesis.generator import Pair
 from anatomaly.training.synthesis.random_draws import Draws, chance
@@ -45,21 +45,8 @@ class RoutesStage(RestorationStage):
             "restored": model.anatomy_encoder(torch.softmax(restored.float(), dim=1), context),
             "straight": torch.softmax(straight.float(), dim=1),
         }
-        modality = [model.modality_extractor(batch["image"][:, n], seen_map) for n in (0, 1)]
-        window = _random_window(brain.shape[2:], rng)
-        mask, combine = brain[window], model.representation_combiner
-        target = [batch["healthy"][:, n][window] for n in (0, 1)]
-        rebuilt = [combine(code[window], modality[n]) * mask for n in (0, 1)]
-        again = model.modality_extractor(rebuilt[1], healthy_map[window])
         weight = brain * (1 + (LESION_WEIGHT - 1) * batch["lesion"])
-        found = {
-            "first": losses.reconstruction_loss(rebuilt[0], target[0], mask),
-            "second": losses.absolute_loss(rebuilt[1], target[1], mask),
-            "cycle": losses.modality_loss(again, modality[1].detach()),
+        return self._decode(batch, (code, healthy_map, seen_map), codes, rng) | {
             "tissue": restorer_loss(batch, restored),
             "straight_code": losses.code_loss(straight, code.detach(), weight),
         }
-        for name, seen_code in codes.items():
-            image = combine(seen_code[window], modality[0]) * mask
-            found[name] = losses.reconstruction_loss(image, target[0], mask)
-        return found

@@ -7,6 +7,8 @@ drawn lesion, so that the outline of a lesion is not read as anatomy.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -235,29 +237,47 @@ class RestorationStage(nn.Module):
         model = self.model
         rng = Draws(7_919 * step + 13, batch["brain"].device)
         context, healthy_map, seen_map = self._see(batch, rng)
-        brain = batch["brain"]
         code = model.anatomy_encoder(healthy_map, context)
         outlines = model.find_edges(deform_locally(seen_map, rng, self.deformed_share))
         edges = drop_edges(outlines, rng)
         restored_logits = model.anatomy_restorer.logits(edges, context)
         restored = model.anatomy_encoder(torch.softmax(restored_logits.float(), dim=1), context)
+        codes = {"restored": restored, "straight": model.anatomy_encoder(seen_map, context)}
+        decoded = self._decode(batch, (code, healthy_map, seen_map), codes, rng)
+        return decoded | {"tissue": restorer_loss(batch, restored_logits)}
+
+    def _decode(
+        self,
+        batch: Pair,
+        healthy: tuple[Tensor, Tensor, Tensor],
+        codes: Mapping[str, Tensor],
+        rng: Rng,
+    ) -> Losses:
+        """Losses of what codes decode to, in a random window, against the healthy images.
+
+        Args:
+            batch: of pairs.
+            healthy: code of the healthy map, that map, and the map as it was seen.
+            codes: further codes, which must decode to the first image, by the name of their loss.
+            rng: of the window.
+        """
+        model, combine = self.model, self.model.representation_combiner
+        code, healthy_map, seen_map = healthy
         modality = [model.modality_extractor(batch["image"][:, n], seen_map) for n in (0, 1)]
-        window = _random_window(brain.shape[2:], rng)
-        mask, small_code = brain[window], code[window]
+        window = _random_window(batch["brain"].shape[2:], rng)
+        mask = batch["brain"][window]
         target = [batch["healthy"][:, n][window] for n in (0, 1)]
-        combine = model.representation_combiner
-        rebuilt = [combine(small_code, modality[n]) * mask for n in (0, 1)]
-        restored_image = combine(restored[window], modality[0]) * mask
-        straight = combine(model.anatomy_encoder(seen_map, context)[window], modality[0]) * mask
+        rebuilt = [combine(code[window], modality[n]) * mask for n in (0, 1)]
         again = model.modality_extractor(rebuilt[1], healthy_map[window])
-        return {
+        found = {
             "first": losses.reconstruction_loss(rebuilt[0], target[0], mask),
             "second": losses.absolute_loss(rebuilt[1], target[1], mask),
-            "restored": losses.reconstruction_loss(restored_image, target[0], mask),
-            "straight": losses.reconstruction_loss(straight, target[0], mask),
-            "tissue": restorer_loss(batch, restored_logits),
             "cycle": losses.modality_loss(again, modality[1].detach()),
         }
+        for name, other in codes.items():
+            image = combine(other[window], modality[0]) * mask
+            found[name] = losses.reconstruction_loss(image, target[0], mask)
+        return found
 
     def _see(self, batch: Pair, rng: Rng) -> tuple[Tensor, Tensor, Tensor]:
         """Context, healthy tissue map and the map as it was seen."""
