@@ -26,6 +26,10 @@ SingleRoute: TypeAlias = Literal["edges", "tissue_map"]
 Route: TypeAlias = Literal["edges", "tissue_map", "both"]
 EdgeKind: TypeAlias = Literal["canny", "oriented"]
 EdgeOption: TypeAlias = Literal["auto", "canny", "oriented"]
+TrainedEdges: TypeAlias = Literal["canny", "oriented", "both"]
 Reuse: TypeAlias = Literal["learned", "refined", "fitted"]
+
+EDGE_KINDS: tuple[EdgeKind, ...] = ("oriented", "canny")
+"""The first that weights have a restorer for is their default."""
 
 SEQUENCES: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR")

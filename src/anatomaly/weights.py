@@ -22,7 +22,7 @@ from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
 from anatomaly.healthy_volume import HealthyVolume
 from anatomaly.preprocess.normalise import HIGH_PERCENTILE, HIGH_VALUE, LOW_PERCENTILE
 from anatomaly.types import (
-    EdgeKind,
+    EDGE_KINDS,
     EdgeOption,
     ResidualPolarity,
     Reuse,
@@ -264,9 +264,6 @@ def load_weights(name_or_folder: str) -> tuple[dict[str, Tensor], WeightsCard]:
         )
     return tensors, card
 
-
-EDGE_KINDS: tuple[EdgeKind, ...] = ("oriented", "canny")
-"""The first that weights have a restorer for is their default."""
 
 SIGNS: tuple[Sign, ...] = ("brighter", "darker")
 """Kinds of maps in `healthy_residual.safetensors`."""

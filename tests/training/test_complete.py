@@ -1,6 +1,7 @@
 """One command from people to weights: tiny numbers, made-up people, evidence from nothing."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from anatomaly.training.checkpoint import read_checkpoint
 from anatomaly.training.complete import CompleteConfig, train_complete
 from anatomaly.training.evidence_ring import EvidenceRing
 from anatomaly.training.loop import LoopConfig
+from anatomaly.training.routes_stage import RoutesStage
 from anatomaly.training.run import StageData
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
+from anatomaly.types import EDGE_KINDS
 from anatomaly.weights import load_model, load_scorer
 
 PATCH = (48, 48, 48)
@@ -94,6 +97,24 @@ def test_by_steps_from_people_to_weights(config, told):
     assert float(model.context.tissue_share.mean()) == pytest.approx(0.2, abs=1e-3)
     assert told[0].weights == config.export.resolve() and told[0].first == 0
     assert [line.split(":")[0] for line in said if "steps" in line] == list(STAGES)
+
+
+def test_both_kinds_of_edges_are_learnt_from_the_same_samples(config, monkeypatch):
+    found, step = {}, RoutesStage.step
+
+    def watched(stage, batch, number):
+        found.update(step(stage, batch, number))
+        return found
+
+    monkeypatch.setattr(RoutesStage, "step", watched)
+    both = replace(config, edges="both", steps=dict.fromkeys(STAGES, 1), only=STAGES[:2])
+    train_complete(both)
+    assert {"tissue", "tissue_canny", "restored", "restored_canny"} <= set(found)
+    for kind in EDGE_KINDS:
+        model, _ = load_model(str(config.export), kind)
+        assert model.edges == kind
+        last = model.anatomy_restorer.refinement[2].weight.detach()
+        assert float(last.abs().max()) > 0  # untrained it is 0
 
 
 def test_by_the_clock_it_ends_in_time_and_goes_on_with_the_stage_it_was_killed_in(

@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import torch
@@ -51,11 +52,15 @@ class TinyStage(nn.Module):
 
 
 class BrokenStage(TinyStage):
-    """Breaks at step 3."""
+    """Gives no number at some steps."""
+
+    def __init__(self, *broken):
+        super().__init__()
+        self.broken = broken
 
     def step(self, batch, step):
         found = super().step(batch, step)
-        return found | {"size": found["size"] * (float("nan") if step == 3 else 1.0)}
+        return found | {"size": found["size"] * (float("nan") if step in self.broken else 1.0)}
 
 
 class KilledError(Exception):
@@ -156,13 +161,22 @@ def test_checkpoints_come_by_the_clock_and_at_the_end(tmp_path):
 
 
 def test_a_loss_that_is_no_number_stops_before_it_does_harm(tmp_path):
-    stage = BrokenStage()
-    with pytest.raises(TrainingError, match=r"step 3: .*not finite.*'size': nan"):
-        train_stage(stage, TinyData(), tmp_path, config(10))
+    stage = BrokenStage(*range(3, 10))
+    with pytest.raises(TrainingError, match=r"step 7: .*not finite.*'size': nan.*5th time"):
+        train_stage(stage, TinyData(), tmp_path, config(20))
     tensors, state = read_checkpoint(tmp_path)
-    assert state == {"step": 3}
+    assert state == {"step": 7}
     assert all(torch.isfinite(t).all() for t in tensors.values())
     assert all(torch.isfinite(p).all() for p in stage.trained.parameters())
+
+
+def test_a_step_whose_gradient_is_no_number_is_left_out(tmp_path):
+    stage, found = BrokenStage(2, 3, 4, 5, 7, 8, 9), []
+    for steps in (2, 6, 7, 10, 11):  # ends before and after the broken ones
+        train_stage(stage, TinyData(), tmp_path, config(steps))
+        found.append(stage.trained.head.weight.detach().clone())
+    same = [torch.equal(a, b) for a, b in pairwise(found)]
+    assert same == [True, False, True, False]
 
 
 def test_a_damaged_checkpoint_is_named_not_overwritten(tmp_path):

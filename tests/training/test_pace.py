@@ -26,7 +26,7 @@ def test_by_steps_the_clock_does_not_count():
 def test_by_the_clock_a_stage_ends_before_a_step_that_would_be_too_late():
     clock = Clock()
     pace, ended = Pace(0, seconds=10.0, clock=clock), []
-    for step, seconds in enumerate((1, 3, 2, 1.5)):
+    for step, seconds in enumerate((1, 1, 2.5, 3)):
         clock.now += seconds
         ended.append(pace.ends_after(step))
     # after 7.5 s another step of 3 would end at 10.5
@@ -34,6 +34,15 @@ def test_by_the_clock_a_stage_ends_before_a_step_that_would_be_too_late():
     assert pace.share(3) == pytest.approx(0.75)
     clock.now += 100
     assert pace.share(4) == 1.0
+
+
+def test_a_slow_first_step_is_forgotten():
+    clock = Clock()
+    begun, pace, step = clock.now, Pace(0, seconds=30.0, clock=clock), 0
+    clock.now += 10  # kernels are chosen
+    while not pace.ends_after(step):
+        clock.now, step = clock.now + 0.1, step + 1
+    assert 29.8 < clock.now - begun < 30.01
 
 
 def test_a_stage_goes_on_from_its_share():

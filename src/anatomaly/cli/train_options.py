@@ -14,7 +14,7 @@ import typer
 
 from anatomaly.cli.exit import exit_on_error
 from anatomaly.cli.progress import Display
-from anatomaly.types import EdgeKind
+from anatomaly.types import TrainedEdges
 
 if TYPE_CHECKING:
     from anatomaly.training.loop import LoopConfig, Progress
@@ -90,10 +90,11 @@ Only = Annotated[
     ),
 ]
 Edges = Annotated[
-    EdgeKind,
+    TrainedEdges,
     typer.Option(
         rich_help_panel=COURSE,
-        help="Kind that anatomy is restored from: `canny`, the paper's, or `oriented`.",
+        help="Kind that anatomy is restored from: `canny`, the paper's, or `oriented`; `both` "
+        "trains a restorer for each, with --minutes or --export.",
     ),
 ]
 Seed = Annotated[

@@ -14,19 +14,19 @@ from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.recipe import NETWORK_STAGES
 from anatomaly.training.run import load_stage, starting_model
-from anatomaly.types import EdgeKind
+from anatomaly.types import TrainedEdges
 from anatomaly.weights import TENSOR_FILE, preparation_hash, write_card, write_tensors
 
 
 def assemble(
-    output: Path, start_from: str | None = None, edges: EdgeKind = "oriented"
+    output: Path, start_from: str | None = None, edges: TrainedEdges = "oriented"
 ) -> tuple[PseudoHealthyModel, dict[str, int]]:
     """Join the checkpoints of a run, later stages over earlier ones.
 
     Args:
         output: folder of the run.
         start_from: weights that stages without a checkpoint keep: those the run went on from.
-        edges: kind that the run restored from.
+        edges: kind that the run restored from, or `both`.
 
     Returns:
         The model and the steps of each stage that was found.

@@ -72,6 +72,11 @@ def open_fabric(
             precision=PRECISIONS[precision],  # type: ignore[arg-type]
         )
         fabric.launch()
+        if kind == "cuda":
+            torch.backends.cudnn.benchmark = True  # a stage has few shapes, each used thousandfold
+            torch.backends.cudnn.benchmark_limit = 4  # ten, the default, take 10 s a stage
+            torch.set_float32_matmul_precision("high")
+            torch.backends.cudnn.allow_tf32 = True
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"device {device} ({devices} on {nodes} nodes): {error}") from error
     return fabric

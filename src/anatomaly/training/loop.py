@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LoopConfig", "Progress", "Stage", "rate_at", "single_thread", "train_stage"]
 
+MOST_LOST = 5
+"""Steps in a row whose gradient is not finite, and which are left out, before a training ends."""
 
 T = TypeVar("T")
 
@@ -204,6 +206,7 @@ class _Run:
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=1e-4
         )
+        self.lost = 0
         self.module, self.stepper = fabric.setup(_Trained(stage.trained), self.optimiser)
 
     def resume(self, validated: bool) -> tuple[int, float, Standing]:
@@ -238,16 +241,21 @@ class _Run:
             group["lr"] = rate_at(step, self.config, share)
         found = self.module(lambda: self.stage.step(on_device, number))
         total = weighted_sum(found, self.config.weights)
-        if not bool(torch.isfinite(total)):
-            values = {k: float(v.detach()) for k, v in found.items()}
-            raise TrainingError(
-                f"step {step}: the loss is not finite ({values}); lower the learning rate"
-            )
         self.optimiser.zero_grad(set_to_none=True)
         fabric.backward(total)
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        self.stepper.step()
-        return {k: float(v.detach()) for k, v in found.items()}
+        length = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        values = {k: float(v.detach()) for k, v in found.items()}
+        if bool(torch.isfinite(length)):  # of the mean gradient: all processes find the same
+            self.lost = 0
+            self.stepper.step()
+            return values
+        self.lost += 1
+        if self.lost >= MOST_LOST:
+            raise TrainingError(
+                f"step {step}: the loss or its gradient is not finite ({values}), for the "
+                f"{self.lost}th time in a row; lower the learning rate"
+            )
+        return values
 
     def log(self, step: int, losses: list[dict[str, float]]) -> dict[str, float]:
         """Mean losses of the last steps over all devices, also into `loss.csv`."""

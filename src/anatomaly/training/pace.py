@@ -14,6 +14,9 @@ Clock = Callable[[], float]
 WARM_UP_STEPS, WARM_UP_SHARE = 100, 0.05
 """The rate rises over so many steps or, by the clock, over so much of the time if that is less."""
 
+FORGET = 0.8
+"""What is left, one step later, of how long a step took."""
+
 LEAST_MARGIN_SECONDS, MARGIN_SHARE = 5.0, 0.03
 """What is kept of a budget for writing the weights and leaving."""
 
@@ -47,9 +50,13 @@ class Pace:
         return min(1.0, self.before + (1 - self.before) * passed)
 
     def ends_after(self, step: int) -> bool:
-        """Whether a step was the last: there is no time for one more as long as the longest."""
+        """Whether a step was the last: there is no time for one more as long as the longest.
+
+        The first step chooses kernels and may take a hundred times as long: what a step took
+        counts less with each one that follows.
+        """
         now = self.clock()
-        self.longest, self.last = max(self.longest, now - self.last), now
+        self.longest, self.last = max(FORGET * self.longest, now - self.last), now
         if self.seconds <= 0:
             return step + 1 >= self.steps
         return now - self.begun + self.longest > self.seconds

@@ -6,8 +6,13 @@ pass through extractor and encoder, and no stage undoes what another has learnt.
 
 from __future__ import annotations
 
-import torch
+from typing import cast
 
+import torch
+from torch import nn
+
+from anatomaly.model.anatomy_edges import anatomy_edges, edge_mask
+from anatomaly.model.anatomy_restorer import AnatomyRestorer
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import losses
 from anatomaly.training.stages import Losses, RestorationStage, restorer_loss
@@ -26,10 +31,21 @@ class RoutesStage(RestorationStage):
     The code of that map (`straight_code`) must be that of the healthy map, the tissue restored from
     its edges (`tissue`) the healthy one, and both must decode to the healthy image (`straight`,
     `restored`). Edges are dropped in half of the batches.
+
+    A model with restorers of both kinds of edges trains both on the same samples: the losses of the
+    one that is not in use have its name behind theirs.
     """
 
     def __init__(self, model: PseudoHealthyModel) -> None:
         super().__init__(model, EXTRACTOR_SHARE)
+        self.trained = nn.ModuleList(
+            [
+                model.anatomy_encoder,
+                model.modality_extractor,
+                model.representation_combiner,
+                model.anatomy_restorers,
+            ]
+        )
 
     def step(self, batch: Pair, step: int = 0) -> Losses:
         """Losses of one batch of pairs; `step` seeds the corruption."""
@@ -37,16 +53,17 @@ class RoutesStage(RestorationStage):
         rng = Draws(7_919 * step + 43, brain.device)
         context, healthy_map, seen_map = self._see(batch, rng)
         code = model.anatomy_encoder(healthy_map, context)
-        outlines = model.find_edges(seen_map)
-        edges = drop_edges(outlines, rng) if chance(rng, 0.5) else outlines
-        restored = model.anatomy_restorer.logits(edges, context)
         straight = model.anatomy_encoder.logits(seen_map, context)
-        codes = {
-            "restored": model.anatomy_encoder(torch.softmax(restored.float(), dim=1), context),
-            "straight": torch.softmax(straight.float(), dim=1),
-        }
+        codes = {"straight": torch.softmax(straight.float(), dim=1)}
         weight = brain * (1 + (LESION_WEIGHT - 1) * batch["lesion"])
-        return self._decode(batch, (code, healthy_map, seen_map), codes, rng) | {
-            "tissue": restorer_loss(batch, restored),
-            "straight_code": losses.code_loss(straight, code.detach(), weight),
-        }
+        found = {"straight_code": losses.code_loss(straight, code.detach(), weight)}
+        outlines = anatomy_edges(seen_map, "oriented")
+        outlines = drop_edges(outlines, rng) if chance(rng, 0.5) else outlines
+        for kind, restorer in model.anatomy_restorers.items():
+            behind = "" if kind == model.edges else f"_{kind}"
+            edges = outlines if kind == "oriented" else edge_mask(outlines)
+            restored = cast(AnatomyRestorer, restorer).logits(edges, context)
+            shares = torch.softmax(restored.float(), dim=1)
+            codes["restored" + behind] = model.anatomy_encoder(shares, context)
+            found["tissue" + behind] = restorer_loss(batch, restored)
+        return self._decode(batch, (code, healthy_map, seen_map), codes, rng) | found

@@ -21,7 +21,7 @@ from anatomaly.training.fabric import open_fabric
 from anatomaly.training.loop import LoopConfig, Progress, train_stage
 from anatomaly.training.recipe import LINES, NETWORK_STAGES, StagePlan, read_recipe
 from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
-from anatomaly.types import EdgeKind
+from anatomaly.types import EDGE_KINDS, TrainedEdges
 from anatomaly.weights import load_model
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ class RunConfig:
         only: stages to train; empty for all.
         loop: speed; steps, learning rate and weights of losses come from the recipe.
         patch: side lengths of a sample.
-        edges: kind that anatomy is restored from.
+        edges: kind that anatomy is restored from; `both` for the stage `routes`, which trains a
+            restorer for each.
         seed: another one draws other samples: for a run that goes on from weights.
         lines: stages that there are, without their numbers.
     """
@@ -56,7 +57,7 @@ class RunConfig:
     only: tuple[str, ...] = ()
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=0))
     patch: tuple[int, int, int] = (80, 80, 80)
-    edges: EdgeKind = "oriented"
+    edges: TrainedEdges = "oriented"
     seed: int = 0
     lines: tuple[StagePlan, ...] = LINES
 
@@ -176,18 +177,21 @@ def _earlier(plan: StagePlan, plans: tuple[StagePlan, ...], config: RunConfig) -
     return [n for n in plan.after if n not in optional or (config.output / n).is_dir()]
 
 
-def starting_model(start_from: str | None, edges: EdgeKind = "oriented") -> PseudoHealthyModel:
+def starting_model(start_from: str | None, edges: TrainedEdges = "oriented") -> PseudoHealthyModel:
     """Return the model that a run goes on from: of weights, or untrained for None.
 
     Args:
         start_from: name or folder.
-        edges: kind that its restorer reads; one that the weights lack is an untrained one.
+        edges: kind that its restorer reads, or `both`, the first of `EDGE_KINDS` in use; one that
+            the weights lack is an untrained one.
 
     Raises:
         WeightsError: the weights cannot be used.
     """
-    model = load_model(start_from)[0] if start_from else PseudoHealthyModel((edges,))
-    model.use_edges(edges)
+    kinds = EDGE_KINDS if edges == "both" else (edges,)
+    model = load_model(start_from)[0] if start_from else PseudoHealthyModel(kinds)
+    for kind in reversed(kinds):
+        model.use_edges(kind)
     return model
 
 
