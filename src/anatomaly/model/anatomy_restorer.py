@@ -12,6 +12,8 @@ code of its own would be another language than the one that the combiner learnt.
 
 from __future__ import annotations
 
+from itertools import product
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,20 +42,34 @@ def spread_shares(edges: Tensor, shares: Tensor, steps: int = SPREAD_STEPS) -> T
     start = F.interpolate(shares.float(), scale_factor=2, mode="nearest")
     start = start.expand(len(edges), -1, -1, -1, -1)
     is_open = 1 - edges.float()
-    weight = 1 / _cross_sum(is_open).clamp(min=1.0)
+    weight = 1 / _cross_sum(is_open, torch.empty_like(is_open)).clamp(min=1.0)
     spread = start * is_open
+    total = torch.empty_like(spread)
     for _ in range(steps - 1):
-        spread = _cross_sum(spread) * (weight * is_open)
-    return _cross_sum(spread) * weight
+        total, spread = spread, _cross_sum(spread, total).mul_(weight * is_open)
+    return _cross_sum(spread, total) * weight
 
 
-def _cross_sum(values: Tensor) -> Tensor:
-    """Sum of each voxel and its six neighbours; nothing outside."""
-    total = values.clone()
-    for axis in (2, 3, 4):
-        n = values.shape[axis] - 1
-        total.narrow(axis, 1, n).add_(values.narrow(axis, 0, n))
-        total.narrow(axis, 0, n).add_(values.narrow(axis, 1, n))
+SLAB = 4
+"""Layers that are summed at a time on a CPU: they stay in its cache, which is twice as fast."""
+
+
+def _cross_sum(values: Tensor, total: Tensor) -> Tensor:
+    """Write the sum of each voxel and its six neighbours, nothing outside, into `total`."""
+    channels, layers = values.shape[1:3]
+    width, slab = (1, SLAB) if values.device.type == "cpu" else (channels, layers)
+    for channel, first in product(range(0, channels, width), range(0, layers, slab)):
+        last = min(layers, first + slab)
+        below, above = max(first, 1), min(last, layers - 1)
+        some = slice(channel, channel + width)
+        here, into = values[:, some, first:last], total[:, some, first:last]
+        into.copy_(here)
+        into[:, :, below - first :].add_(values[:, some, below - 1 : last - 1])
+        into[:, :, : above - first].add_(values[:, some, first + 1 : above + 1])
+        for axis in (3, 4):
+            n = values.shape[axis] - 1
+            into.narrow(axis, 1, n).add_(here.narrow(axis, 0, n))
+            into.narrow(axis, 0, n).add_(here.narrow(axis, 1, n))
     return total
 
 
