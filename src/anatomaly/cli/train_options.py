@@ -97,6 +97,14 @@ Edges = Annotated[
         "trains a restorer for each, with --minutes or --export.",
     ),
 ]
+Patch = Annotated[
+    tuple[int, int, int],
+    typer.Option(
+        metavar="I J K",
+        rich_help_panel=SPEED,
+        help="Sides of a sample in voxels, multiples of 16; a GPU likes 96 112 96.",
+    ),
+]
 Seed = Annotated[
     int,
     typer.Option(
@@ -208,6 +216,7 @@ class CourseOptions:
     only: Only = None
     seed: Seed = 0
     edges: Edges = "oriented"
+    patch: Patch = (80, 80, 80)
 
     def settings(self) -> dict[str, Any]:
         """Return the fields of `RunConfig`."""

@@ -73,7 +73,7 @@ class CompleteConfig(SyntheticConfig):
         brains: newest brains at hand, 25 MB each on disk.
         fewest: brains that must be there before the scorer begins.
         scorer_patch: side lengths of its patches.
-        scorer_batch: patches a step, over all processes.
+        scorer_batch: patches a step, over all processes; at least one for each.
         whole: side lengths of the samples of the last stage.
     """
 
@@ -253,6 +253,15 @@ def _starting_scorer(config: CompleteConfig) -> LesionScorer:
     return LesionScorer()
 
 
+def even_batch(wanted: int, processes: int) -> int:
+    """Round a batch up so that all processes have as much.
+
+    >>> even_batch(2, 4), even_batch(4, 4), even_batch(5, 2)
+    (4, 4, 6)
+    """
+    return -(-wanted // processes) * processes
+
+
 def _scorer_stages(
     course: _Course,
     plans: list[StagePlan],
@@ -262,11 +271,11 @@ def _scorer_stages(
     check: Callable[[], None],
 ) -> None:
     """Train the scorer on patches, then on whole brains."""
-    config = course.config
+    config, ranks = course.config, course.fabric.world_size
     for plan in plans:
         whole = plan.name == "whole"
         patch = config.whole if whole else config.scorer_patch
-        batch = course.fabric.world_size if whole else config.scorer_batch
+        batch = even_batch(1 if whole else config.scorer_batch, ranks)
         loop = replace(course.loop_of(plan), batch=batch)
         length = f"{loop.seconds:.0f} s" if loop.seconds else f"{loop.steps} steps"
         course.say(f"{plan.name}: {length}")
