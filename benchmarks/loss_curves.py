@@ -1,4 +1,4 @@
-"""Loss curves of a training run: the mean of every 50 steps of each loss of each stage.
+"""Loss curves of a training run: each loss of each stage, means of 50 steps, or of fewer.
 
     python benchmarks/loss_curves.py runs/first [-o benchmarks/results/loss_curves.png]
 
@@ -29,7 +29,8 @@ def main() -> None:
         axes = figure.add_subplot(1, len(logs), index + 1)
         names = log.read_text().splitlines()[0].split(",")[1:]
         rows = np.atleast_2d(np.loadtxt(log, delimiter=",", skiprows=1))
-        usable = rows[: len(rows) // 5 * 5].reshape(-1, 5, rows.shape[1]).mean(1)
+        block = max(1, min(5, len(rows) // 8))
+        usable = rows[: len(rows) // block * block].reshape(-1, block, rows.shape[1]).mean(1)
         for column, name in enumerate(names, start=1):
             axes.plot(usable[:, 0], usable[:, column], label=name)
         axes.set(title=log.parent.name, xlabel="step", yscale="log")

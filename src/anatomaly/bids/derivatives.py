@@ -172,7 +172,7 @@ def brain_says(sources: list[str]) -> dict[str, Any]:
 
 def mask_says(sources: list[str]) -> dict[str, Any]:
     """Return the sidecar of a lesion mask."""
-    words = "Score above the threshold, small pieces dropped."
+    words = "Pieces of the score that pass the threshold, small ones dropped."
     return {"Description": words, "Sources": sources, "Type": "Lesion"}
 
 

@@ -266,7 +266,7 @@ def _summary(anomaly_mask: Volume, threshold: float) -> str:
         return f"no lesion above the threshold {threshold:.2f}"
     volume_ml = np.count_nonzero(anomaly_mask.data) * anomaly_mask.voxel_volume_mm3 / 1000
     lesions = "1 lesion" if count == 1 else f"{count} lesions"
-    return f"{lesions}, {volume_ml:.1f} mL above the threshold {threshold:.2f} (outlined)"
+    return f"{lesions}, {volume_ml:.1f} mL, at the threshold {threshold:.2f} (outlined)"
 
 
 def _write_words(figure: Figure, title: str, summary: str, warnings: Sequence[str]) -> None:
