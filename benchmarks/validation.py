@@ -26,8 +26,8 @@ from anatomaly.engine import GAP_SLOPE, REFINED, LesionLogit, RebuiltScan
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision, dice
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.cohort import load_cohort, prepare_scans
-from anatomaly.training.synthesis.lesion_shapes import load_shapes
+from anatomaly.training.cohort import Subject, load_cohort, prepare_scans
+from anatomaly.training.synthesis.lesion_shapes import LesionShape, load_shapes
 from anatomaly.training.validation import (
     HEALTHY,
     VALIDATION_SEED,
@@ -185,6 +185,20 @@ def measure_sequence(networks: Networks, scans: dict[str, Iterator[ValidationSca
     return Found(precision, kinds, thresholds, overlap)
 
 
+def validation_people(cache: Path) -> list[Subject]:
+    """Return the people that training never saw, prepared where the cache lacks them."""
+    heads = healthy_heads(PEOPLE)
+    pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in heads]
+    for _ in prepare_scans(pairs, cache / "validation"):
+        pass
+    return load_cohort(cache / "validation")
+
+
+def validation_shapes(cache: Path) -> list[LesionShape]:
+    """Return the shapes of lesions that training never saw."""
+    return load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
+
+
 def drawn_scans(
     cache: Path, sequence: Sequence, counts: dict[str, int]
 ) -> dict[str, Iterator[ValidationScan]]:
@@ -195,12 +209,7 @@ def drawn_scans(
         sequence: of all scans.
         counts: how many of the kinds `person`, `lesion` and `healthy`.
     """
-    heads = healthy_heads(PEOPLE)
-    pairs = [(s, s.with_name(s.name.replace("_T1w", "_dlmuse"))) for s in heads]
-    for _ in prepare_scans(pairs, cache / "validation"):
-        pass
-    people = load_cohort(cache / "validation")
-    shapes = load_shapes(data_folder() / "lesion_masks_mni", cache, held_out=True)
+    people, shapes = validation_people(cache), validation_shapes(cache)
     draws = {
         "lesion": draw_validation(people, shapes, sequence, counts.get("lesion", 0)),
         "healthy": draw_validation(people, [], sequence, counts.get("healthy", 0), kinds=HEALTHY),
