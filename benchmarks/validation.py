@@ -231,7 +231,7 @@ def add_scan_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", default="default")
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
     parser.add_argument("--count", type=int, default=21, help="drawn lesions a sequence")
-    parser.add_argument("--healthy", type=int, default=16, help="drawn healthy scans a sequence")
+    parser.add_argument("--healthy", type=int, default=32, help="drawn healthy scans a sequence")
     parser.add_argument("--output", type=Path, default=RESULTS)
     parser.add_argument("--sequence", nargs="*", default=list(SEQUENCES))
 

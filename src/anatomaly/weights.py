@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from anatomaly.model.lesion_scorer import LesionScorer
     from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 
-DEFAULT_WEIGHTS = "synthetic-7"
+DEFAULT_WEIGHTS = "synthetic-8"
 """What `default` stands for."""
 
 CARD_FILE, TENSOR_FILE = "card.json", "model.safetensors"
