@@ -1,0 +1,36 @@
+"""A committed result is of the weights that ship, or says that it is not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from anatomaly.weights import DEFAULT_WEIGHTS
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+BANNER = "**Of earlier weights.**"
+
+
+def says_what_it_is_of(text: str) -> bool:
+    named = set(re.findall(r"synthetic-\d+", text))
+    return not named or BANNER in text or DEFAULT_WEIGHTS in named
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.md")), ids=lambda path: path.stem)
+def test_a_result_is_of_the_weights_that_ship_or_says_so(path):
+    assert says_what_it_is_of(path.read_text(encoding="utf-8")), (
+        f"{path.name}: of other weights than {DEFAULT_WEIGHTS}; measure it anew, or say so on top"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        ("# Registration\n", True),
+        (f"Weights {DEFAULT_WEIGHTS}, SHA-256 0\n", True),
+        ("Weights synthetic-1, SHA-256 0\n", False),
+        (f"> {BANNER} Before.\n\nWeights synthetic-1\n", True),
+    ],
+)
+def test_the_check_itself(text, fine):
+    assert says_what_it_is_of(text) is fine
