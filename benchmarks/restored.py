@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", default="default")
     parser.add_argument("--run", type=Path, default=ROOT / "runs")
-    parser.add_argument("--count", type=int, default=60)
+    parser.add_argument("--count", type=int, default=42)
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     keep_freed_memory()
