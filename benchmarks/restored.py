@@ -64,7 +64,7 @@ def measure(model: PseudoHealthyModel, scan: ValidationScan, truth: BoolArray) -
     """
     image = torch.from_numpy(scan.image)[None, None]
     mask = torch.from_numpy(scan.brain_mask).float()[None, None]
-    row: Row = {"sequence": scan.sequence, "kind": scan.kind}
+    row: Row = {"sequence": scan.sequence}
     kinds = [kind for kind in EDGE_KINDS if kind in model.anatomy_restorers]
     outside = scan.brain_mask & ~scan.lesion
     seen = model.extract(image)

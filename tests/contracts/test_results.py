@@ -12,8 +12,9 @@ BANNER = "**Of earlier weights.**"
 
 
 def says_what_it_is_of(text: str) -> bool:
-    named = set(re.findall(r"synthetic-\d+", text))
-    return not named or BANNER in text or DEFAULT_WEIGHTS in named
+    own = set(re.findall(r"^Weights (synthetic-\d+),", text, re.MULTILINE))
+    named = own or set(re.findall(r"synthetic-\d+", text))
+    return not named or BANNER in text or (own or {DEFAULT_WEIGHTS}) <= {DEFAULT_WEIGHTS} <= named
 
 
 @pytest.mark.parametrize("path", sorted(RESULTS.glob("*.md")), ids=lambda path: path.stem)
@@ -29,6 +30,8 @@ def test_a_result_is_of_the_weights_that_ship_or_says_so(path):
         ("# Registration\n", True),
         (f"Weights {DEFAULT_WEIGHTS}, SHA-256 0\n", True),
         ("Weights synthetic-1, SHA-256 0\n", False),
+        (f"Before {DEFAULT_WEIGHTS}.\n\nWeights synthetic-1, SHA-256 0\n", False),
+        (f"# synthetic-1 and {DEFAULT_WEIGHTS}\n", True),
         (f"> {BANNER} Before.\n\nWeights synthetic-1\n", True),
     ],
 )

@@ -13,8 +13,9 @@ from anatomaly.training.checkpoint import read_checkpoint
 from anatomaly.training.complete import CompleteConfig, train_complete
 from anatomaly.training.evidence_ring import EvidenceRing
 from anatomaly.training.loop import LoopConfig
+from anatomaly.training.recipe import LINES
 from anatomaly.training.routes_stage import RoutesStage
-from anatomaly.training.run import StageData
+from anatomaly.training.run import RunConfig, StageData, plan_run
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.types import EDGE_KINDS
 from anatomaly.weights import load_model, load_scorer
@@ -99,7 +100,7 @@ def test_by_steps_from_people_to_weights(config, told):
     assert [line.split(":")[0] for line in said if "steps" in line] == list(STAGES)
 
 
-def test_both_kinds_of_edges_are_learnt_from_the_same_samples(config, monkeypatch):
+def test_both_restorers_are_trained_and_exported(config, monkeypatch):
     found, step = {}, RoutesStage.step
 
     def watched(stage, batch, number):
@@ -109,12 +110,41 @@ def test_both_kinds_of_edges_are_learnt_from_the_same_samples(config, monkeypatc
     monkeypatch.setattr(RoutesStage, "step", watched)
     both = replace(config, edges="both", steps=dict.fromkeys(STAGES, 1), only=STAGES[:2])
     train_complete(both)
-    assert {"tissue", "tissue_canny", "restored", "restored_canny"} <= set(found)
+    for kind in EDGE_KINDS:
+        assert {f"tissue_{kind}", f"restored_{kind}"} <= set(found)
     for kind in EDGE_KINDS:
         model, _ = load_model(str(config.export), kind)
         assert model.edges == kind
         last = model.anatomy_restorer.refinement[2].weight.detach()
         assert float(last.abs().max()) > 0  # untrained it is 0
+
+
+def test_of_weights_with_both_only_the_kind_that_is_asked_for_goes_on(config):
+    both = replace(config, edges="both", only=STAGES[:2])
+    train_complete(both)
+    one = replace(
+        config,
+        output=config.output.with_name("second"),
+        export=config.export.with_name("second-weights"),
+        start_from=str(config.export),
+        edges="canny",
+        only=STAGES[:2],
+    )
+    train_complete(one)
+    model, _ = load_model(str(one.export))
+    assert model.edges == "canny" and list(model.anatomy_restorers) == ["canny"]
+
+
+def test_two_restorers_need_the_stage_that_trains_both(config):
+    alone = {k: v for k, v in vars(config).items() if k in RunConfig.__dataclass_fields__}
+    with pytest.raises(TrainingError, match="only the stage `routes` trains two restorers"):
+        plan_run(RunConfig(**(alone | {"edges": "both", "steps": {}, "lines": LINES})))
+
+
+@pytest.mark.parametrize("patch", [(176, 96, 96), (96, 96, 40), (50, 96, 96)])
+def test_a_patch_that_does_not_fit_is_refused(config, patch):
+    with pytest.raises(TrainingError, match="sides must be multiples of 16, 48 or more"):
+        plan_run(replace(config, patch=patch))
 
 
 def test_by_the_clock_it_ends_in_time_and_goes_on_with_the_stage_it_was_killed_in(

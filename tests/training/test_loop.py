@@ -162,7 +162,7 @@ def test_checkpoints_come_by_the_clock_and_at_the_end(tmp_path):
 
 def test_a_loss_that_is_no_number_stops_before_it_does_harm(tmp_path):
     stage = BrokenStage(*range(3, 10))
-    with pytest.raises(TrainingError, match=r"step 7: .*not finite.*'size': nan.*5th time"):
+    with pytest.raises(TrainingError, match=r"step 7: .*not finite for the 5th .*'size': nan"):
         train_stage(stage, TinyData(), tmp_path, config(20))
     tensors, state = read_checkpoint(tmp_path)
     assert state == {"step": 7}
@@ -177,6 +177,13 @@ def test_a_step_whose_gradient_is_no_number_is_left_out(tmp_path):
         found.append(stage.trained.head.weight.detach().clone())
     same = [torch.equal(a, b) for a, b in pairwise(found)]
     assert same == [True, False, True, False]
+
+
+def test_lost_steps_count_in_a_row_and_are_not_in_the_log(tmp_path):
+    train_stage(BrokenStage(2, 3, 4, 5, 7, 8, 9), TinyData(), tmp_path, config(20))
+    rows = (tmp_path / "loss.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["10", "20"]
+    assert not any("nan" in row for row in rows)
 
 
 def test_a_damaged_checkpoint_is_named_not_overwritten(tmp_path):

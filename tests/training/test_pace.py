@@ -26,10 +26,10 @@ def test_by_steps_the_clock_does_not_count():
 def test_by_the_clock_a_stage_ends_before_a_step_that_would_be_too_late():
     clock = Clock()
     pace, ended = Pace(0, seconds=10.0, clock=clock), []
-    for step, seconds in enumerate((1, 1, 2.5, 3)):
+    for step, seconds in enumerate((1, 4, 1, 1.5)):
         clock.now += seconds
         ended.append(pace.ends_after(step))
-    # after 7.5 s another step of 3 would end at 10.5
+    # after 7.5 s one more as long as the longest, of 4 and by now .64 of that, ends at 10.06
     assert ended == [False, False, False, True]
     assert pace.share(3) == pytest.approx(0.75)
     clock.now += 100

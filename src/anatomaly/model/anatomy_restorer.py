@@ -43,10 +43,11 @@ def spread_shares(edges: Tensor, shares: Tensor, steps: int = SPREAD_STEPS) -> T
     start = start.expand(len(edges), -1, -1, -1, -1)
     is_open = 1 - edges.float()
     weight = 1 / _cross_sum(is_open, torch.empty_like(is_open)).clamp(min=1.0)
+    open_weight = weight * is_open
     spread = start * is_open
     total = torch.empty_like(spread)
     for _ in range(steps - 1):
-        total, spread = spread, _cross_sum(spread, total).mul_(weight * is_open)
+        total, spread = spread, _cross_sum(spread, total).mul_(open_weight)
     return _cross_sum(spread, total) * weight
 
 

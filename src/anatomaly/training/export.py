@@ -32,7 +32,7 @@ def assemble(
         The model and the steps of each stage that was found.
 
     Raises:
-        TrainingError: no stage of this run has a checkpoint.
+        TrainingError: no stage of this run has a checkpoint, or none trained both restorers.
         WeightsError: start_from cannot be used.
     """
     share = output / "cache" / "tissue_share.npy"
@@ -45,6 +45,8 @@ def assemble(
             steps[plan.name] = load_stage(model, output, plan.name)
     if not steps:
         raise TrainingError(f"{output}: no checkpoint found")
+    if edges == "both" and "routes" not in steps:
+        raise TrainingError(f"{output}: no stage `routes`, which alone trains both restorers")
     return model.eval(), steps
 
 

@@ -75,8 +75,8 @@ def open_fabric(
         if kind == "cuda":
             torch.backends.cudnn.benchmark = True  # a stage has few shapes, each used thousandfold
             torch.backends.cudnn.benchmark_limit = 4  # ten, the default, take 10 s a stage
-            torch.set_float32_matmul_precision("high")
-            torch.backends.cudnn.allow_tf32 = True
+            if precision == "bf16":
+                torch.set_float32_matmul_precision("high")  # what autocast leaves in float32
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"device {device} ({devices} on {nodes} nodes): {error}") from error
     return fabric

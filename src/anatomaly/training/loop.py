@@ -1,4 +1,7 @@
-"""The training loop: draws, steps, validates, logs; resumes exactly where it was killed."""
+"""The training loop: draws, steps, validates, logs; resumes exactly where it was killed.
+
+On CUDA a resumed run is the same up to rounding: each run chooses its kernels anew.
+"""
 
 from __future__ import annotations
 
@@ -161,9 +164,9 @@ def train_stage(
     pace = Pace(config.steps, config.seconds, before)
     for step, batch in _batches(data, config, done, fabric):
         share = run.agree(pace.share(step))
-        since_log.append(run.step(batch, step, share))
+        since_log += run.step(batch, step, share)
         ended = run.agree(pace.ends_after(step))
-        if (step + 1) % 10 == 0 or (ended and config.seconds):
+        if since_log and ((step + 1) % 10 == 0 or (ended and config.seconds)):
             means = run.log(step + 1, since_log)
             report(Progress(step + 1, means, time.monotonic() - started))
             since_log = []
@@ -232,8 +235,8 @@ class _Run:
         agreed: T = self.fabric.broadcast(value)
         return agreed
 
-    def step(self, batch: dict[str, Tensor], step: int, share: float) -> dict[str, float]:
-        """One optimiser step; returns the losses."""
+    def step(self, batch: dict[str, Tensor], step: int, share: float) -> list[dict[str, float]]:
+        """One optimiser step; returns its losses, or nothing if it was left out."""
         fabric = self.fabric
         on_device = fabric.to_device(batch)
         number = step * fabric.world_size + fabric.global_rank  # seeds what a stage draws
@@ -248,14 +251,14 @@ class _Run:
         if bool(torch.isfinite(length)):  # of the mean gradient: all processes find the same
             self.lost = 0
             self.stepper.step()
-            return values
+            return [values]
         self.lost += 1
         if self.lost >= MOST_LOST:
             raise TrainingError(
-                f"step {step}: the loss or its gradient is not finite ({values}), for the "
-                f"{self.lost}th time in a row; lower the learning rate"
+                f"step {step}: the gradient is not finite for the {self.lost}th time in a row "
+                f"(losses of this process: {values}); lower the learning rate"
             )
-        return values
+        return []
 
     def log(self, step: int, losses: list[dict[str, float]]) -> dict[str, float]:
         """Mean losses of the last steps over all devices, also into `loss.csv`."""

@@ -26,14 +26,12 @@ LESION_WEIGHT = 5.0
 
 
 class RoutesStage(RestorationStage):
-    """Encoder, E_M, R_D and R_E on the map that E_A finds, lesion and all.
+    """Encoder, E_M, R_D and all restorers on the map that E_A finds, lesion and all.
 
     The code of that map (`straight_code`) must be that of the healthy map, the tissue restored from
-    its edges (`tissue`) the healthy one, and both must decode to the healthy image (`straight`,
-    `restored`). Edges are dropped in half of the batches.
-
-    A model with restorers of both kinds of edges trains both on the same samples: the losses of the
-    one that is not in use have its name behind theirs.
+    its edges (`tissue_oriented`, `tissue_canny`) the healthy one, and both must decode to the
+    healthy image (`straight`; `restored_oriented`, `restored_canny`). Edges are dropped in half of
+    the batches. Restorers of both kinds see the same samples.
     """
 
     def __init__(self, model: PseudoHealthyModel) -> None:
@@ -60,10 +58,9 @@ class RoutesStage(RestorationStage):
         outlines = anatomy_edges(seen_map, "oriented")
         outlines = drop_edges(outlines, rng) if chance(rng, 0.5) else outlines
         for kind, restorer in model.anatomy_restorers.items():
-            behind = "" if kind == model.edges else f"_{kind}"
             edges = outlines if kind == "oriented" else edge_mask(outlines)
             restored = cast(AnatomyRestorer, restorer).logits(edges, context)
             shares = torch.softmax(restored.float(), dim=1)
-            codes["restored" + behind] = model.anatomy_encoder(shares, context)
-            found["tissue" + behind] = restorer_loss(batch, restored)
+            codes[f"restored_{kind}"] = model.anatomy_encoder(shares, context)
+            found[f"tissue_{kind}"] = restorer_loss(batch, restored)
         return self._decode(batch, (code, healthy_map, seen_map), codes, rng) | found

@@ -118,9 +118,16 @@ def plan_run(config: RunConfig) -> tuple[StagePlan, ...]:
     known = [plan.name for plan in plans]
     if unknown := (set(config.only) | set(config.steps)) - set(known):
         raise TrainingError(f"unknown stages {sorted(unknown)}; the recipe has {known}")
-    if any(n % 16 or n < SMALLEST_PATCH for n in config.patch):
+    sides = zip(config.patch, TEMPLATE_SHAPE, strict=True)
+    if any(n % 16 or not SMALLEST_PATCH <= n <= most for n, most in sides):
         raise TrainingError(
-            f"patch {config.patch}: sides must be multiples of 16, {SMALLEST_PATCH} or more"
+            f"patch {config.patch}: sides must be multiples of 16, {SMALLEST_PATCH} or more, and at "
+            f"most {TEMPLATE_SHAPE}"
+        )
+    if config.edges == "both" and "routes" not in known:
+        raise TrainingError(
+            "edges both: only the stage `routes` trains two restorers; give --minutes or --export, "
+            "or choose oriented or canny"
         )
     return tuple(replace(p, steps=config.steps.get(p.name, p.steps)) for p in plans)
 
@@ -182,8 +189,8 @@ def starting_model(start_from: str | None, edges: TrainedEdges = "oriented") -> 
 
     Args:
         start_from: name or folder.
-        edges: kind that its restorer reads, or `both`, the first of `EDGE_KINDS` in use; one that
-            the weights lack is an untrained one.
+        edges: kind that its restorer reads, or `both`, the first of `EDGE_KINDS` in use. A restorer
+            that the weights lack is untrained; one of another kind is left out.
 
     Raises:
         WeightsError: the weights cannot be used.
@@ -192,6 +199,9 @@ def starting_model(start_from: str | None, edges: TrainedEdges = "oriented") -> 
     model = load_model(start_from)[0] if start_from else PseudoHealthyModel(kinds)
     for kind in reversed(kinds):
         model.use_edges(kind)
+    for kind in set(EDGE_KINDS) - set(kinds):
+        if kind in model.anatomy_restorers:
+            del model.anatomy_restorers[kind]
     return model
 
 
