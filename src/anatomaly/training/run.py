@@ -121,7 +121,7 @@ def plan_run(config: RunConfig) -> tuple[StagePlan, ...]:
     sides = zip(config.patch, TEMPLATE_SHAPE, strict=True)
     if any(n % 16 or not SMALLEST_PATCH <= n <= most for n, most in sides):
         raise TrainingError(
-            f"patch {config.patch}: sides must be multiples of 16, {SMALLEST_PATCH} or more, and at "
+            f"patch {config.patch}: sides must be multiples of 16, {SMALLEST_PATCH} or more and at "
             f"most {TEMPLATE_SHAPE}"
         )
     if config.edges == "both" and "routes" not in known:
