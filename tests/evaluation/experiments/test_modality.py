@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from anatomaly.evaluation.experiments import networks
 from anatomaly.evaluation.experiments.modality import (
     MEAN,
     OTHER,
@@ -52,6 +53,19 @@ def test_a_combiner_that_obeys_gives_back_what_was_put_in(fake_model, tmp_path):
     assert result.sequences == ("T1w", "T2w", "FLAIR") * 2
     draw(result, tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_codes_kept_in_half_precision_meet_weights_in_full_precision(fake_model, monkeypatch):
+    monkeypatch.setattr(networks, "half_precision", lambda _: None)  # a processor without it
+    model = fake_model()
+    combine = model.representation_combiner
+
+    def strict(code, modality):
+        assert code.dtype == torch.float32, "a convolution with float32 weights refuses others"
+        return combine(code, modality)
+
+    model.representation_combiner = strict
+    assert len(run(model, seed=0, count=2).rows) == 3
 
 
 def test_a_combiner_that_ignores_the_code_shifts_it(fake_model, monkeypatch):

@@ -180,7 +180,7 @@ def nearest_sequence(codes: Codes, before: Codes, names: NDArray[np.str_]) -> ND
 def _code_after(model: PseudoHealthyModel, code: Tensor, modality: Tensor, mask: Tensor) -> Codes:
     """Combine anatomical and modality code to an image, and extract the latter from it, (16,)."""
     with running():
-        image = model.representation_combiner(code, modality).float() * mask
+        image = model.representation_combiner(code.float(), modality).float() * mask
     found: Codes = extract(model, image).modality_code[0].double().numpy()
     return found
 
