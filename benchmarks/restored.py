@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,31 +22,27 @@ from typing import Any
 import numpy as np
 import torch
 from environment import RESULTS, ROOT, describe_run, describe_weights
+from numpy.typing import NDArray
 from torch import Tensor
 from validation import validation_people, validation_shapes
 
 from anatomaly.config import AnomalyConfig
 from anatomaly.engine import assemble, keep_freed_memory
+from anatomaly.evaluation.experiments.tissue_agreement import tissue_dice
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.validation import ValidationScan, score_scan
-from anatomaly.types import EDGE_KINDS, SEQUENCES, BoolArray, SingleRoute
+from anatomaly.types import EDGE_KINDS, SEQUENCES, SingleRoute
 from anatomaly.weights import WeightsCard, load_model
 
 SEED = 990_701
 LESION_SHARE, SMALLEST_LESION = 0.5, 100
-TISSUES = ("CSF", "grey", "white")
 PAPER = AnomalyConfig(score="hybrid", polarity="both")
 NO_EDGES = "no edges"
 Row = dict[str, Any]
-
-
-def tissue_dice(found: BoolArray, truth: BoolArray) -> list[float]:
-    """Dice of CSF, grey and white matter; both (I, J, K) with classes 0 to 3."""
-    pairs = [(found == kind, truth == kind) for kind in (1, 2, 3)]
-    return [2 * float((a & b).sum()) / max(1, int(a.sum() + b.sum())) for a, b in pairs]
+Classes = NDArray[np.uint8]
 
 
 def keep_answer(answers: list[Tensor], _: object, __: object, answer: Tensor) -> None:
@@ -54,7 +51,7 @@ def keep_answer(answers: list[Tensor], _: object, __: object, answer: Tensor) ->
 
 
 @torch.inference_mode()
-def measure(model: PseudoHealthyModel, scan: ValidationScan, truth: BoolArray) -> Row:
+def measure(model: PseudoHealthyModel, scan: ValidationScan, truth: Classes) -> Row:
     """Measure one image: all kinds of edges, and none.
 
     Args:
@@ -81,15 +78,15 @@ def measure(model: PseudoHealthyModel, scan: ValidationScan, truth: BoolArray) -
         restored = answers[-1][0].argmax(0).numpy()
         scored = score_scan(scan, assemble(image, mask, [found], "learned"), PAPER)
         row[way] = {
-            "agreement": tissue_dice(restored * outside, tissue * outside),
-            "truth": tissue_dice(restored * outside, truth * outside),
+            "agreement": astuple(tissue_dice(restored * outside, tissue * outside)),
+            "truth": astuple(tissue_dice(restored * outside, truth * outside)),
             "inside": float((restored == truth)[scan.lesion].mean()),
             "ap": average_precision(scored, scan.lesion, scan.brain_mask),
         }
     return row
 
 
-def scans(cache: Path, count: int) -> Iterator[tuple[ValidationScan, BoolArray]]:
+def scans(cache: Path, count: int) -> Iterator[tuple[ValidationScan, Classes]]:
     """Yield drawn scans and the tissue of the healthy anatomy, two of each pair."""
     third = 1 / 3
     settings = GeneratorConfig(
@@ -102,7 +99,7 @@ def scans(cache: Path, count: int) -> Iterator[tuple[ValidationScan, BoolArray]]
         lesion = pair["lesion"][0].numpy() >= LESION_SHARE
         if lesion.sum() < SMALLEST_LESION:
             continue
-        brain, truth = pair["brain"][0].numpy() > 0, pair["tissue"].numpy()
+        brain, truth = pair["brain"][0].numpy() > 0, pair["tissue"].numpy().astype(np.uint8)
         for member in (0, 1):
             sequence = SEQUENCES[int(pair["sequence"][member])]
             drawn += 1

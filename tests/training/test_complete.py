@@ -112,7 +112,6 @@ def test_both_restorers_are_trained_and_exported(config, monkeypatch):
     train_complete(both)
     for kind in EDGE_KINDS:
         assert {f"tissue_{kind}", f"restored_{kind}"} <= set(found)
-    for kind in EDGE_KINDS:
         model, _ = load_model(str(config.export), kind)
         assert model.edges == kind
         last = model.anatomy_restorer.refinement[2].weight.detach()

@@ -15,7 +15,7 @@ from anatomaly.model.anatomy_edges import anatomy_edges, edge_mask
 from anatomaly.model.anatomy_restorer import AnatomyRestorer
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import losses
-from anatomaly.training.stages import Losses, RestorationStage, restorer_loss
+from anatomaly.training.stages import Losses, RestorationStage, lesion_weight, restorer_loss
 from anatomaly.training.synthesis.corrupt import drop_edges
 from anatomaly.training.synthesis.generator import Pair
 from anatomaly.training.synthesis.random_draws import Draws, chance
@@ -53,7 +53,7 @@ class RoutesStage(RestorationStage):
         code = model.anatomy_encoder(healthy_map, context)
         straight = model.anatomy_encoder.logits(seen_map, context)
         codes = {"straight": torch.softmax(straight.float(), dim=1)}
-        weight = brain * (1 + (LESION_WEIGHT - 1) * batch["lesion"])
+        weight = brain * lesion_weight(batch["lesion"], LESION_WEIGHT)
         found = {"straight_code": losses.code_loss(straight, code.detach(), weight)}
         outlines = anatomy_edges(seen_map, "oriented")
         outlines = drop_edges(outlines, rng) if chance(rng, 0.5) else outlines

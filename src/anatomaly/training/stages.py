@@ -37,9 +37,9 @@ LESION_WEIGHT = 6.0
 """Lesions are few voxels: one of theirs counts as much as this many others."""
 
 
-def lesion_weight(lesion: Tensor) -> Tensor:
-    """Weight of each voxel of a lesion mask: 1 outside, `LESION_WEIGHT` inside."""
-    return 1 + (LESION_WEIGHT - 1) * lesion
+def lesion_weight(lesion: Tensor, inside: float = LESION_WEIGHT) -> Tensor:
+    """Weight of each voxel of a lesion mask: 1 outside, `inside` in it."""
+    return 1 + (inside - 1) * lesion
 
 
 WINDOW = 48
