@@ -37,6 +37,24 @@ def test_tissue_at_known_places():
     assert outside_mm[:2].max() == 0
 
 
+@pytest.mark.parametrize("place", [(0, -28, -35), (8, -28, -30), (6, -20, -14), (0, -40, -55)])
+def test_the_brainstem_is_mostly_white(place):
+    """Pons, midbrain and medulla are nearly as bright as white matter in T1w scans of people."""
+    grey, white, csf, _ = (part.item() for part in sample_anatomy(_point(place)))
+    assert white > 0.8
+    assert grey + white + csf == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("place", [(0, -55, -20), (22, -12, -20)])
+def test_grey_matter_beside_the_brainstem_stays_grey(place):
+    grey, white, *_ = (part.item() for part in sample_anatomy(_point(place)))
+    assert grey > 0.7 > 0.3 > white
+
+
+def _point(place: tuple[float, float, float]) -> np.ndarray:
+    return np.array(place, np.float32).reshape(3, 1, 1, 1)
+
+
 def test_field_has_the_asked_deviation_and_is_smooth():
     line = np.zeros((3, 300, 40, 1), np.float32)
     line[0] = np.linspace(-150, 150, 300)[:, None, None]

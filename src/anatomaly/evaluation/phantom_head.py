@@ -7,11 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.special import expit
 
 from anatomaly.geometry import voxel_to_voxel
 from anatomaly.types import Affine, Sequence
 
 Float32 = NDArray[np.float32]
+
+BRAINSTEM_MM = ((-18.0, 18.0), (-44.0, -10.0), (-75.0, -6.0))
+"""Box around the brainstem and the cerebellar peduncles, RAS+ mm in MNI152."""
+
+WHITE_OF_BRAINSTEM = 3.0
+"""How much more white matter counts there: its prior mixes tracts and nuclei half and half, and a
+head in which that became grey matter would show what no person has."""
 
 CSF_GAP_MM, SKULL_MM, SCALP_MM = 2.5, 6.5, 6.0
 """Thickness of the shells around the brain, inside out."""
@@ -76,14 +84,27 @@ def sample_anatomy(points: Float32) -> tuple[Float32, Float32, Float32, Float32]
     outside_mm = 2 * ndimage.gaussian_filter(ndimage.distance_transform_edt(~closed), 1)
     voxels = _to_voxels(points, affine)
     grey, white, mask = (_sample(data, voxels) for data in (grey, white, mask))
-    tissue = _sharpen(np.stack([grey, white, np.clip(1 - grey - white, 0, 1)]) * mask)
+    weights = np.ones((3, *mask.shape), np.float32)
+    weights[1] += (WHITE_OF_BRAINSTEM - 1) * _inside(points, BRAINSTEM_MM)
+    tissue = _sharpen(np.stack([grey, white, np.clip(1 - grey - white, 0, 1)]) * mask, weights)
     voxels *= 0.5
     return tissue[0], tissue[1], tissue[2], _sample(outside_mm.astype(np.float32), voxels)
 
 
-def _sharpen(tissue: Float32) -> Float32:
-    """Make population means look like one person: raise to the power 3 and renormalise."""
-    power = tissue * tissue * tissue
+def _inside(points: Float32, box_mm: tuple[tuple[float, float], ...]) -> Float32:
+    """Return 1 inside the box and 0 outside, with borders that are a few mm wide; (I, J, K)."""
+    softness_mm = 1.0
+    sides = [
+        expit((axis - low) / softness_mm) * expit((high - axis) / softness_mm)
+        for axis, (low, high) in zip(points, box_mm, strict=True)
+    ]
+    inside: Float32 = (sides[0] * sides[1] * sides[2]).astype(np.float32)
+    return inside
+
+
+def _sharpen(tissue: Float32, weights: Float32) -> Float32:
+    """Make population means look like one person: weigh, raise to the power 3, keep the sum."""
+    power = (tissue * weights) ** 3
     sharp: Float32 = power * (tissue.sum(0) / np.maximum(power.sum(0), 1e-6))
     return sharp
 
