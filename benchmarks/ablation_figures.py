@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from anatomaly.anomaly.score import anomaly_map, raw_score
 from anatomaly.config import AnomalyConfig
 from anatomaly.evaluation.ablation import copied_share, show_lesion, tissue_share
-from anatomaly.evaluation.experiments.networks import as_tensor, class_indices, running
+from anatomaly.evaluation.experiments.networks import class_indices
 from anatomaly.evaluation.experiments.tissue_agreement import (
     decode_tissue,
     learn_reading,
@@ -26,6 +26,7 @@ from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.anatomy_extractor import Anatomy, tissue_means
 from anatomaly.model.intensity_agreement import fit_intensities
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import as_tensor, running
 from anatomaly.training.cohort import load_cohort
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesion_shapes import load_shapes

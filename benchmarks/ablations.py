@@ -33,11 +33,11 @@ from ablation_figures import (
 from environment import RESULTS, ROOT, data_folder, describe_run
 from torch import nn
 
-from anatomaly.engine import keep_freed_memory, limit_threads
 from anatomaly.evaluation.comparison import paired_difference
 from anatomaly.model.anatomy_extractor import AnatomyExtractor
 from anatomaly.model.anatomy_restorer import AnatomyRestorer
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import keep_freed_memory, limit_threads
 from anatomaly.report.manifest import write_whole
 from anatomaly.training.cohort import load_cohort
 from anatomaly.training.loop import LoopConfig
@@ -47,7 +47,8 @@ from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerato
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.synthetic import LABEL_MAP_REPEATS
 from anatomaly.training.validation import VALIDATION_SEED
-from anatomaly.weights import WeightsCard, load_model
+from anatomaly.weights import load_model
+from anatomaly.weights_card import WeightsCard
 
 COMMAND = "python benchmarks/ablations.py"
 PATCH = (64, 64, 64)

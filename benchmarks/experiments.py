@@ -19,13 +19,13 @@ from typing import Any
 
 from environment import RESULTS, ROOT, describe_run
 
-from anatomaly.engine import keep_freed_memory, limit_threads
 from anatomaly.evaluation.experiments.catalogue import (
     EXPERIMENTS,
     in_words,
     load_detector,
     write_experiment,
 )
+from anatomaly.networks import keep_freed_memory, limit_threads
 
 RECORD, TABLE = RESULTS / "experiments.json", RESULTS / "experiments.md"
 COMMAND = "python benchmarks/experiments.py"

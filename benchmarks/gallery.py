@@ -40,7 +40,8 @@ from anatomaly.preprocess.chain import prepare
 from anatomaly.reopen import read_run
 from anatomaly.scan.read import read_scan
 from anatomaly.types import SEQUENCES
-from anatomaly.weights import WeightsCard, find_weights, read_card
+from anatomaly.weights import find_weights
+from anatomaly.weights_card import WeightsCard, read_card
 
 OUTPUTS = {"anomaly_map", "anomaly_mask", "pseudo_healthy", "brain_mask", "lesions"}
 HEALTHY_HEADS = 20

@@ -20,7 +20,7 @@ from anatomaly.config import AnomalyConfig, DetectConfig
 from anatomaly.errors import AnatomalyError
 from anatomaly.evaluation.healthy import false_positives
 from anatomaly.pipeline import Detector
-from anatomaly.training.validation import healthy_threshold
+from anatomaly.thresholds import healthy_threshold
 from anatomaly.types import SEQUENCES
 from anatomaly.volume import Volume
 

@@ -30,13 +30,13 @@ from validation import add_scan_options, drawn_scans
 
 from anatomaly.anomaly.score import anomaly_map, anomaly_mask
 from anatomaly.config import GROW_SHARE, AnomalyConfig
-from anatomaly.engine import REFINED
 from anatomaly.evaluation.metrics import average_precision, dice, oracle_dice
 from anatomaly.evaluation.metrics_lesionwise import lesion_figures, match_lesions
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.healthy_volume import measure_healthy_volume
+from anatomaly.method import REFINED
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.calibration import choose_threshold
+from anatomaly.thresholds import choose_threshold
 from anatomaly.training.probability import (
     fit_probability,
     join_samples,
@@ -52,7 +52,8 @@ from anatomaly.training.validation import (
 )
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray, Sequence
 from anatomaly.volume import Volume
-from anatomaly.weights import WeightsCard, find_weights, load_model, update_card
+from anatomaly.weights import find_weights, load_model
+from anatomaly.weights_card import WeightsCard, update_card
 
 SHARES = (1.0, 0.7, 0.5)
 CONFIG = AnomalyConfig(score="refined")

@@ -18,10 +18,10 @@ import torch
 from environment import RESULTS, data_folder, describe_run
 
 from anatomaly.config import DetectConfig
-from anatomaly.engine import half_precision, keep_freed_memory
 from anatomaly.evaluation.cases import Case, list_cases
 from anatomaly.evaluation.labels import read_label
 from anatomaly.evaluation.metrics import average_precision, dice
+from anatomaly.networks import half_precision, keep_freed_memory
 from anatomaly.pipeline import Detector
 from anatomaly.preprocess.chain import prepare
 from anatomaly.scan.read import read_scan

@@ -139,7 +139,7 @@ def symmetric_distance_mm(first: np.ndarray, second: np.ndarray, where: np.ndarr
 def find_ventricles(prepared: Prepared) -> np.ndarray:
     """Return deep CSF by intensity: beyond the midpoint between tissue and CSF medians."""
     template = load_template()
-    data, inside = prepared.image.data, prepared.brain_mask.data
+    data, inside = prepared.image.image, prepared.image.brain_mask
     deep = ndimage.distance_transform_edt(inside & template.brain_mask.data) >= 20
     fluid = np.median(data[inside & deep & (template.cerebrospinal_fluid > 0.8)])
     tissue = np.median(data[inside & deep & (template.white_matter.data > 0.9)])
@@ -168,7 +168,7 @@ def measure_case(folder: Path, sequence: str) -> tuple[dict[str, float | str], n
         "case": folder.name,
         "sequence": sequence,
         "brain_surface_mm": round(
-            symmetric_distance_mm(prepared.brain_mask.data, template.brain_mask.data, healthy), 2
+            symmetric_distance_mm(prepared.image.brain_mask, template.brain_mask.data, healthy), 2
         ),
         "ventricles_mm": round(
             symmetric_distance_mm(find_ventricles(prepared), expected, healthy), 2

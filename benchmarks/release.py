@@ -22,7 +22,6 @@ from environment import RESULTS, data_folder, describe_run, healthy_heads
 
 from anatomaly.config import DetectConfig
 from anatomaly.detection import Detection
-from anatomaly.engine import keep_freed_memory
 from anatomaly.errors import AnatomalyError
 from anatomaly.evaluation.cases import list_cases
 from anatomaly.evaluation.comparison import paired_difference
@@ -31,6 +30,7 @@ from anatomaly.evaluation.labels import read_label
 from anatomaly.evaluation.metrics import average_precision, dice
 from anatomaly.evaluation.phantom import Phantom, make_phantom
 from anatomaly.evaluation.recovery import measure_recovery
+from anatomaly.networks import keep_freed_memory
 from anatomaly.pipeline import Detector
 from anatomaly.preprocess.chain import prepare
 from anatomaly.scan.read import read_scan, scan_from_image

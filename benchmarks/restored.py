@@ -21,21 +21,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from anatomaly.engine import assemble
 from environment import RESULTS, ROOT, describe_run, describe_weights
 from numpy.typing import NDArray
 from torch import Tensor
 from validation import validation_people, validation_shapes
 
 from anatomaly.config import AnomalyConfig
-from anatomaly.engine import assemble, keep_freed_memory
 from anatomaly.evaluation.experiments.tissue_agreement import tissue_dice
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import keep_freed_memory
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.validation import ValidationScan, score_scan
 from anatomaly.types import EDGE_KINDS, SEQUENCES, SingleRoute
-from anatomaly.weights import WeightsCard, load_model
+from anatomaly.weights import load_model
+from anatomaly.weights_card import WeightsCard
 
 SEED = 990_701
 LESION_SHARE, SMALLEST_LESION = 0.5, 100

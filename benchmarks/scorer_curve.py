@@ -25,11 +25,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from validation import CANDIDATES, drawn_scans
 
-from anatomaly.engine import keep_freed_memory, lesion_logit, limit_threads
 from anatomaly.evaluation.metrics import average_precision, bootstrap_interval
 from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.model.unet import lay_channels_last
+from anatomaly.networks import keep_freed_memory, limit_threads
+from anatomaly.score import lesion_logit
 from anatomaly.training.checkpoint import read_checkpoint
 from anatomaly.training.validation import (
     VALIDATION_SEED,
@@ -38,7 +39,8 @@ from anatomaly.training.validation import (
     score_scan,
 )
 from anatomaly.types import SEQUENCES
-from anatomaly.weights import WeightsCard, load_model, load_scorer
+from anatomaly.weights import load_model, load_scorer
+from anatomaly.weights_card import WeightsCard
 
 COMMAND = "python benchmarks/scorer_curve.py"
 

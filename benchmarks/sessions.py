@@ -26,6 +26,7 @@ from anatomaly.config import GROW_SHARE, MOST_HEALTHY_ML, USUAL_HEALTHY_ML, Anom
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.preprocess.normalise import HIGH_VALUE
+from anatomaly.thresholds import join_thresholds, value_at_volume
 from anatomaly.training.cohort import IMAGE_UNIT, Subject, load_cohort
 from anatomaly.training.synthesis import contrast as c
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
@@ -33,15 +34,14 @@ from anatomaly.training.synthetic import prepare_cohort
 from anatomaly.training.validation import (
     Refine,
     ValidationScan,
-    join_thresholds,
     load_refine,
     rebuild_scan,
     score_scan,
-    value_at_volume,
 )
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray
 from anatomaly.volume import Volume
-from anatomaly.weights import WeightsCard, choice_for, load_model
+from anatomaly.weights import choice_for, load_model
+from anatomaly.weights_card import WeightsCard
 
 SEED = 960_001
 VOXEL_ML = 0.001

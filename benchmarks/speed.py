@@ -18,7 +18,8 @@ from pathlib import Path
 from environment import RESULTS, data_folder, describe_run, describe_weights
 
 from anatomaly.config import DetectConfig
-from anatomaly.weights import find_weights, read_card
+from anatomaly.weights import find_weights
+from anatomaly.weights_card import read_card
 
 SCANS = (
     "raw_heads/brainchop/T1w.nii.gz",
@@ -33,7 +34,7 @@ NETWORKS = "rebuild"
 def measure_here(scan: Path, threads: int) -> dict[str, float]:
     """Detect in one scan in this process; seconds of every stage, CPU seconds and peak GB."""
     start = time.perf_counter()
-    from anatomaly.engine import keep_freed_memory
+    from anatomaly.networks import keep_freed_memory
     from anatomaly.pipeline import Detector
 
     keep_freed_memory()

@@ -29,7 +29,7 @@ def measure_here(cache: Path, device: str, count: int) -> dict[str, dict[str, fl
     import torch
 
     torch.set_num_threads(1)
-    from anatomaly.engine import keep_freed_memory
+    from anatomaly.networks import keep_freed_memory
     from anatomaly.training.cohort import load_cohort
     from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
     from anatomaly.training.synthesis.lesion_shapes import load_shapes

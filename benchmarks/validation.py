@@ -18,14 +18,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from anatomaly.engine import GAP_SLOPE
 from environment import RESULTS, ROOT, data_folder, describe_run, healthy_heads
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
 from anatomaly.config import AnomalyConfig
-from anatomaly.engine import GAP_SLOPE, REFINED, LesionLogit, RebuiltScan
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision, dice
+from anatomaly.method import REFINED
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.score import LesionLogit, RebuiltScan
+from anatomaly.thresholds import healthy_threshold
 from anatomaly.training.cohort import Subject, load_cohort, prepare_scans
 from anatomaly.training.synthesis.lesion_shapes import LesionShape, load_shapes
 from anatomaly.training.validation import (
@@ -35,13 +38,13 @@ from anatomaly.training.validation import (
     ValidationScan,
     cached_validation,
     draw_validation,
-    healthy_threshold,
     load_refine,
     rebuild_scan,
     score_scan,
 )
 from anatomaly.types import SEQUENCES, FloatArray, Reuse, Route, ScoreName, Sequence
-from anatomaly.weights import WeightsCard, load_model
+from anatomaly.weights import load_model
+from anatomaly.weights_card import WeightsCard
 
 PEOPLE = 20
 FILES = {"lesion": "lesion-7", "healthy": "own", "person": "own-training"}

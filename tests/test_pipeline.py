@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from anatomaly import detection, pipeline
+from anatomaly import detection, pipeline, score
 from anatomaly.config import OUTPUTS, AnomalyConfig, DetectConfig
-from anatomaly.engine import RebuiltScan
 from anatomaly.errors import ConfigError, DicomError, OutputError, WeightsError
 from anatomaly.geometry import TEMPLATE_SHAPE, apply_affine
+from anatomaly.method import REFINED
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.pipeline import Detector, detect
 from anatomaly.preprocess.brain_extraction import BrainExtraction
@@ -24,8 +24,10 @@ from anatomaly.preprocess.register import Registration
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.resample import empty_grid, resample_to_template
 from anatomaly.preprocess.trace import Trace
-from anatomaly.volume import Volume
-from anatomaly.weights import WeightsCard
+from anatomaly.score import Networks, RebuiltScan
+from anatomaly.training.export import export_weights
+from anatomaly.volume import PreparedImage, Volume
+from anatomaly.weights_card import WeightsCard
 
 SHAPE = (73, 58, 61)
 WORLD = np.array([[1.02, 0.05, 0, 3], [-0.04, 0.97, 0.08, -5], [0, -0.07, 1.04, 4], [0, 0, 0, 1.0]])
@@ -76,28 +78,40 @@ def prepared_once():
 def fake_prepare(scan, config, sequence):
     np.testing.assert_allclose(scan.volume.data, scan_volume()[0].data)
     image, mask, trace = prepared_once()
-    return Prepared(image, mask, "FLAIR" if sequence == "auto" else sequence, trace)
+    told = "FLAIR" if sequence == "auto" else sequence
+    return Prepared(PreparedImage(image.data, mask.data, told), trace)
 
 
-def fake_rebuild(model, image, brain_mask, device, route="edges", reuse="learned"):
+def fake_rebuild(model, image, mask, methods):
     """A healthy brain: what is brighter than a half becomes a quarter."""
-    phi = np.where(image > 0.5, 0.25, image) * brain_mask
-    tissue = np.where(brain_mask, np.where(image > 0.5, 1, 3), 0).astype(np.uint8)
-    x, y = (torch.tensor(a, dtype=torch.float32)[None, None] for a in (image, phi))
-    expected = (y, 0.5 * y) if route == "both" else (y,)
-    return RebuiltScan(x, y, tissue, np.zeros(TEMPLATE_SHAPE, bool), expected)
+    y = torch.where(image > 0.5, 0.25, image) * mask
+    tissue = torch.where(mask > 0, torch.where(image > 0.5, 1, 3), 0)[0, 0].to(torch.uint8).numpy()
+    return {
+        (m.route, m.reuse): RebuiltScan(
+            image,
+            y,
+            tissue,
+            np.zeros(TEMPLATE_SHAPE, bool),
+            (y, 0.5 * y) if m.route == "both" else (y,),
+        )
+        for m in methods
+    }
 
 
 CARD = WeightsCard("fake", "2026-01-02", "ab" * 32, "p", {"T1w": 0.9, "FLAIR": 0.2})
 
 
+def detector_of(card=CARD, scorer=None, healthy=None, **options):
+    """A detector whose networks are handed in."""
+    networks = Networks(PseudoHealthyModel(), card, scorer, healthy or {})
+    return Detector(DetectConfig(device="cpu", **options), networks)
+
+
 @pytest.fixture(name="faked", autouse=True, scope="module")
 def fixture_faked():
     with pytest.MonkeyPatch.context() as patch:
-        model = PseudoHealthyModel()
-        patch.setattr(pipeline, "load_model", lambda name, edges: (model, CARD))
         patch.setattr(pipeline, "prepare", fake_prepare)
-        patch.setattr(pipeline, "rebuild", fake_rebuild)
+        patch.setattr(score, "rebuild", fake_rebuild)
         yield
 
 
@@ -111,7 +125,7 @@ def fixture_path(tmp_path_factory):
 
 @pytest.fixture(name="found", scope="module")
 def fixture_found(faked, path):
-    return Detector(DetectConfig(device="cpu")).detect(path)
+    return detector_of().detect(path)
 
 
 QUICK = AnomalyConfig(smooth_sigma_mm=0)
@@ -181,19 +195,17 @@ def test_what_is_written_down(found, path):
     assert "doubt of the preparation" in run["warnings"]
 
 
-def test_what_healthy_brains_show_is_written_down_for_the_sequence(path, monkeypatch):
+def test_what_healthy_brains_show_is_written_down_for_the_sequence(path):
     """And not where another least size makes another mask."""
     curves = {
         name: {"threshold": [0.1, 0.5], "half": [half, 0.0], "most": [9.0, 1.0]}
         for name, half in (("T1w", 2.0), ("FLAIR", 3.0))
     }
     card = replace(CARD, healthy_ml=curves)
-    monkeypatch.setattr(pipeline, "load_model", lambda name, edges: (PseudoHealthyModel(), card))
-    told = AnomalyConfig(threshold=0.3)
-    run = Detector(DetectConfig(device="cpu", anomaly=told)).detect(path).run
+    run = detector_of(card, anomaly=AnomalyConfig(threshold=0.3)).detect(path).run
     assert run["healthy_ml"] == {**curves["FLAIR"], "default": 0.2} and run["threshold"] == 0.3
-    larger = DetectConfig(device="cpu", anomaly=AnomalyConfig(min_lesion_mm3=50.0))
-    assert Detector(larger).detect(path).run["healthy_ml"] == {}
+    larger = detector_of(card, anomaly=AnomalyConfig(min_lesion_mm3=50.0))
+    assert larger.detect(path).run["healthy_ml"] == {}
 
 
 @pytest.mark.parametrize("way", ["text", "path", "image", "volume"])
@@ -207,22 +219,23 @@ def test_the_ways_to_name_a_scan(path, way):
 
 def test_options_reach_their_stage():
     volume, _ = scan_volume()
-    darker = detect(volume, device="cpu", anomaly=replace(QUICK, polarity="darker", threshold=0.05))
+    dark = replace(QUICK, polarity="darker", threshold=0.05)
+    darker = detector_of(anomaly=dark).detect(volume)
     assert darker.lesions == () and not darker.anomaly_mask.data.any()
     assert darker.threshold == 0.05 and darker.run["polarity"] == "darker"
     told = replace(QUICK, polarity="brighter", threshold=0.1, min_lesion_mm3=1e5)
-    t1w = detect(volume, device="cpu", sequence="T1w", anomaly=told)
+    t1w = detector_of(sequence="T1w", anomaly=told).detect(volume)
     assert t1w.sequence == "T1w" and t1w.run["sequence"] == "T1w"
     assert t1w.anomaly_map.data.max() > 0.2
     assert t1w.lesions == () and not t1w.anomaly_mask.data.any()
 
 
 def test_thresholds_of_the_weights_and_ones_own():
-    detector = Detector(DetectConfig(device="cpu"))
+    detector = detector_of()
     assert detector.threshold_for("FLAIR") == 0.2 and detector.threshold_for("T1w") == 0.9
     with pytest.raises(WeightsError, match="no threshold for T2w"):
         detector.threshold_for("T2w")
-    told = Detector(DetectConfig(device="cpu", anomaly=replace(QUICK, threshold=0.3)))
+    told = detector_of(anomaly=replace(QUICK, threshold=0.3))
     assert told.threshold_for("T2w") == told.threshold_for("FLAIR") == 0.3
 
 
@@ -325,29 +338,27 @@ def test_a_save_that_fails_keeps_the_older_result(found, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("polarity", "share"), [("auto", 0.5), ("both", 0.25)])
-def test_a_residual_is_weighed_by_that_of_healthy_people(monkeypatch, path, polarity, share):
+def test_a_residual_is_weighed_by_that_of_healthy_people(path, polarity, share):
     """Healthy people have .02 more than expected and .04 less: a / (a + .02), a / (a + .06)."""
     healthy = {"FLAIR.brighter": 0.02, "FLAIR.darker": 0.04}
     shape = tuple(n // 4 for n in TEMPLATE_SHAPE)
     maps = {name: np.full(shape, value, np.float32) for name, value in healthy.items()}
-    monkeypatch.setattr(pipeline, "load_healthy_residual", lambda card, name: maps)
 
-    def found(score):
-        anomaly = AnomalyConfig(score=score, polarity=polarity)
-        return Detector(DetectConfig(device="cpu", anomaly=anomaly)).detect(path).anomaly_map.data
+    def found(name):
+        anomaly = AnomalyConfig(score=name, polarity=polarity)
+        return detector_of(healthy=maps, anomaly=anomaly).detect(path).anomaly_map.data
 
     np.testing.assert_allclose(found("normalised"), share * found("residual"), atol=1e-6)
     assert found("residual").max() > 0.1
 
 
-def test_a_choice_for_each_sequence(monkeypatch):
-    card = replace(CARD, choices={"T2w": {"route": "tissue_map", "score": "residual"}})
-    monkeypatch.setattr(pipeline, "load_model", lambda name, edges: (PseudoHealthyModel(), card))
-    detector = Detector(DetectConfig(device="cpu"))
-    assert detector.choice_for("T2w") == ("tissue_map", "learned", "residual")
-    assert detector.choice_for("FLAIR") == ("edges", "learned", "hybrid")
-    told = Detector(DetectConfig(device="cpu", reuse="fitted", anomaly=QUICK))
-    assert told.choice_for("T2w") == ("tissue_map", "fitted", "residual")
+def test_a_method_for_each_sequence():
+    card = replace(CARD, methods={"T2w": {"route": "tissue_map", "score": "residual"}})
+    methods = detector_of(card).methods
+    assert (methods["T2w"].route, methods["T2w"].score) == ("tissue_map", "residual")
+    assert (methods["FLAIR"].route, methods["FLAIR"].score) == ("edges", "hybrid")
+    told = detector_of(card, reuse="fitted", anomaly=QUICK).methods["T2w"]
+    assert (told.route, told.reuse, told.score) == ("tissue_map", "fitted", "residual")
 
 
 def test_the_run_says_what_was_settled(found):
@@ -367,77 +378,42 @@ class FakeScorer(torch.nn.Module):
         return torch.where(evidence[:, 2:3] > 0.1, 20.0, -20.0)
 
 
-REFINED_CARD = replace(
-    CARD,
-    choices={"FLAIR": {"route": "edges", "reuse": "learned", "score": "refined"}},
-    scorer_sha256="cd" * 32,
-)
+REFINED_CARD = replace(CARD, methods={"FLAIR": REFINED.to_json()}, scorer_sha256="cd" * 32)
 
 
-@pytest.fixture(name="scorer")
-def fixture_scorer(monkeypatch):
-    """Weights whose refined score did best in FLAIR; the path they were read from."""
-    scorer = FakeScorer()
-    scorer.read_from = []
-
-    def load_scorer(card, name_or_folder):
-        scorer.read_from.append((card, name_or_folder))
-        return scorer
-
-    loaded = (PseudoHealthyModel(), REFINED_CARD)
-    monkeypatch.setattr(pipeline, "load_model", lambda name, edges: loaded)
-    monkeypatch.setattr(pipeline, "load_scorer", load_scorer)
-    return scorer
+def test_each_sequence_is_scored_as_its_card_says():
+    methods = detector_of(REFINED_CARD, FakeScorer()).methods
+    assert methods["FLAIR"] == REFINED
+    assert methods["T2w"].score == "hybrid"
+    told = {"anomaly": AnomalyConfig(score="hybrid"), "route": "tissue_map"}
+    other = detector_of(REFINED_CARD, **told).methods["FLAIR"]  # which needs no scorer
+    assert (other.route, other.score) == ("tissue_map", "hybrid")
 
 
-def test_the_refined_score_brings_its_route_and_reuse(scorer):
-    detector = Detector(DetectConfig(device="cpu", weights="mine"))
-    assert scorer.read_from == [(REFINED_CARD, "mine")]
-    assert detector.scorer is scorer
-    assert detector.choice_for("FLAIR") == ("both", "fitted", "refined")
-    assert detector.choice_for("T2w") == ("edges", "learned", "hybrid")
-    everywhere = Detector(DetectConfig(device="cpu", anomaly=AnomalyConfig(score="refined")))
-    assert everywhere.choice_for("T1w") == ("both", "fitted", "refined")
-    same = Detector(DetectConfig(device="cpu", route="both", reuse="fitted"))
-    assert same.choice_for("FLAIR") == ("both", "fitted", "refined")
-
-
-def test_another_score_needs_no_scorer(scorer):
-    told = DetectConfig(device="cpu", anomaly=AnomalyConfig(score="hybrid"), route="tissue_map")
-    detector = Detector(told)
-    assert detector.scorer is None and scorer.read_from == []
-    assert detector.choice_for("FLAIR") == ("tissue_map", "learned", "hybrid")
-
-
-@pytest.mark.usefixtures("scorer")
-@pytest.mark.parametrize(
-    ("told", "named"),
-    [
-        ({"route": "edges"}, "got edges and fitted"),
-        ({"reuse": "learned"}, "got both and learned"),
-        ({"route": "tissue_map", "reuse": "refined"}, "got tissue_map and refined"),
-    ],
-)
-def test_a_route_or_reuse_that_the_refined_score_cannot_read_is_refused(told, named):
-    with pytest.raises(ConfigError, match=f"reads route and reuse both and fitted, {named}"):
-        Detector(DetectConfig(device="cpu", **told))
-
-
-@pytest.mark.usefixtures("scorer")
-def test_a_polarity_that_the_refined_score_does_not_heed_is_refused():
-    anomaly = AnomalyConfig(score="refined", polarity="both")
+def test_options_that_exclude_one_another_are_refused_before_a_scan_is_read():
+    with pytest.raises(ConfigError, match="reads route and reuse both and fitted, got edges"):
+        detector_of(REFINED_CARD, FakeScorer(), route="edges")
     with pytest.raises(ConfigError, match="no effect on the refined score"):
-        Detector(DetectConfig(device="cpu", anomaly=anomaly))
+        anomaly = AnomalyConfig(score="refined", polarity="both")
+        detector_of(REFINED_CARD, FakeScorer(), anomaly=anomaly)
 
 
-def test_weights_without_a_refined_score():
+def test_weights_without_a_refined_score(tmp_path):
+    folder = export_weights(PseudoHealthyModel(), tmp_path / "fake", CARD.thresholds)
+    asked = DetectConfig(device="cpu", weights=str(folder), anomaly=AnomalyConfig(score="refined"))
     with pytest.raises(WeightsError, match="fake: brings no refined score"):
-        Detector(DetectConfig(device="cpu", anomaly=AnomalyConfig(score="refined")))
+        Detector(asked)
 
 
-def test_the_refined_map_is_what_the_scorer_says(scorer, path):
+def test_networks_that_lack_what_a_sequence_needs_are_refused_before_a_scan_is_read():
+    with pytest.raises(WeightsError, match="refined score is not loaded"):
+        detector_of(REFINED_CARD)
+
+
+def test_the_refined_map_is_what_the_scorer_says(path):
     """The ball of the scan, whole and without a rim, with the smoothing of this score."""
-    found = Detector(DetectConfig(device="cpu")).detect(path)
+    scorer = FakeScorer()
+    found = detector_of(REFINED_CARD, scorer).detect(path)
     assert scorer.sequence == [2] and scorer.context == (1, 6, 80, 96, 80)
     volume, mask = scan_volume()
     score = found.anomaly_map.data

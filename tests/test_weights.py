@@ -5,31 +5,28 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from anatomaly import weights
-from anatomaly.config import AnomalyConfig, DetectConfig
 from anatomaly.errors import WeightsError
+from anatomaly.method import REFINED, usual_method
 from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.weights import (
     DEFAULT_WEIGHTS,
     SCORER_FILE,
-    WeightsCard,
-    choice_for,
     find_weights,
-    healthy_ml_for,
     list_weights,
     load_model,
     load_scorer,
     load_weights,
     preparation_hash,
-    read_card,
-    update_card,
     write_tensors,
 )
+from anatomaly.weights_card import WeightsCard, healthy_ml_for, read_card, update_card
 
 
 def write(folder, **changes):
@@ -240,23 +237,30 @@ def test_what_healthy_brains_show_is_read_and_checked(tmp_path):
 
 
 def test_healthy_volumes_are_told_where_they_were_measured_so():
-    """Not of another sequence, score, route or least size; the threshold is free."""
-    choices = {"FLAIR": {"route": "both", "reuse": "fitted", "score": "refined"}}
+    """Not of another sequence, method or least size."""
+    methods = {"FLAIR": REFINED.to_json()}
     curves = {"FLAIR": FALSE_ML, "T2w": FALSE_ML}
-    card = WeightsCard("w", "d", "s", "p", {"FLAIR": 0.3}, choices, healthy_ml=curves)
-    usual = DetectConfig().settle(*choice_for(card, "FLAIR"))
-    by_hand = dataclasses.replace(usual, anomaly=AnomalyConfig(score="refined", threshold=0.4))
-    for config in (usual, by_hand.settle("both", "fitted", "refined")):
-        assert healthy_ml_for(card, "FLAIR", config) == {**FALSE_ML, "default": 0.3}
-    larger = dataclasses.replace(usual.anomaly, min_lesion_mm3=50.0)
-    for other in (
-        usual.settle("edges", "fitted", "refined"),
-        DetectConfig().settle("both", "fitted", "hybrid"),
-        dataclasses.replace(usual, anomaly=larger),
-    ):
-        assert healthy_ml_for(card, "FLAIR", other) == {}
-    assert healthy_ml_for(card, "T1w", DetectConfig().settle(*choice_for(card, "T1w"))) == {}
-    assert healthy_ml_for(card, "T2w", DetectConfig().settle(*choice_for(card, "T2w"))) == {}
+    card = WeightsCard("w", "d", "s", "p", {"FLAIR": 0.3}, methods, healthy_ml=curves)
+    told = {**FALSE_ML, "default": 0.3}
+    assert healthy_ml_for(card, "FLAIR", REFINED, 20.0) == told
+    for other in (replace(REFINED, smoothing_mm=1.0), usual_method("hybrid")):
+        assert healthy_ml_for(card, "FLAIR", other, 20.0) == {}
+    assert healthy_ml_for(card, "FLAIR", REFINED, 50.0) == {}
+    assert healthy_ml_for(card, "T1w", card.method_for("T1w"), 20.0) == {}
+    assert healthy_ml_for(card, "T2w", card.method_for("T2w"), 20.0) == {}  # no threshold
+
+
+def test_cards_of_earlier_versions_are_read(tmp_path):
+    """They held route, reuse and score alone, and one word of them was another."""
+    choices = {
+        "FLAIR": {"route": "both", "reuse": "fitted", "score": "refined"},
+        "T2w": {"route": "tissue_map", "reuse": "refined", "score": "residual"},
+    }
+    card = read_card(write(tmp_path / "mine", choices=choices))
+    assert card.method_for("FLAIR") == REFINED
+    older = replace(usual_method("residual"), route="tissue_map", reuse="adjusted")
+    assert card.method_for("T2w") == older
+    assert card.method_for("T1w") == usual_method("hybrid")
 
 
 def test_preparation_hash_follows_grid_and_percentiles(monkeypatch):
@@ -268,7 +272,9 @@ def test_preparation_hash_follows_grid_and_percentiles(monkeypatch):
     monkeypatch.setattr(weights, "TEMPLATE_SHAPE", (160, 192, 176))
     larger = preparation_hash()
     monkeypatch.setattr(weights, "HIGH_VALUE", 1.0)
-    assert len({before, changed, larger, preparation_hash()}) == 4
+    brighter = preparation_hash()
+    monkeypatch.setattr(weights, "PREPARATION_VERSION", 99)
+    assert len({before, changed, larger, brighter, preparation_hash()}) == 5
 
 
 def test_required_entries_of_a_card():

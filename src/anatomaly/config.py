@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from anatomaly.errors import ConfigError
-from anatomaly.types import EdgeKind, EdgeOption, Polarity, Reuse, Route, ScoreName, SequenceOption
+from anatomaly.types import (
+    EdgeOption,
+    Polarity,
+    ReuseOption,
+    RouteOption,
+    ScoreOption,
+    SequenceOption,
+)
 
 BrainExtractionMethod = Literal["auto", "deepbet", "atlas", "stripped"]
 DeviceOption = Literal["auto", "cpu", "cuda", "mps"]
@@ -31,85 +38,51 @@ class PreprocessConfig:
     force: bool = False
 
 
-RIM_MM: dict[str, float] = {"refined": 0.0}
-"""Rim that a score leaves out, mm; 3 for those not named: residuals at the surface drown lesions,
-the refined score has learnt what the surface looks like."""
-
-SMOOTHING_MM: dict[str, float] = {"refined": 0.5}
-"""σ of the smoothing of a score, mm; 1 for those not named."""
-
-
-GROW_SHARE: dict[str, float] = {"refined": 0.5}
-"""Share of the threshold down to which a finding grows; 1 for scores that are not named."""
-
-
 @dataclass(frozen=True)
 class AnomalyConfig:
-    """How the score becomes a map, a mask and a table.
+    """How the score becomes a map, a mask and a table; None is what the method does by itself.
 
     Attributes:
         polarity: which residuals count; `auto` is brighter for T2w and FLAIR, darker for T1w.
-        score: `hybrid` is the paper's, residual times structural difference; `residual` and
-            `structure` are its two factors alone; `normalised` weighs the residual by how small it
-            is in healthy people at that place; `refined` is a network trained on synthetic lesions
-            that reads scan, expectations, residuals and structure; `auto` is what the weights were
-            validated with.
+        score: see `method.Method`; `auto` is what the weights were validated with.
         threshold: on the anomaly map; None takes the weights' threshold for the sequence.
         grow_share: a finding that passes the threshold grows over connected voxels down to this
-            share of it, in (0, 1]; None is `GROW_SHARE` of the score.
+            share of it, in (0, 1].
         min_lesion_mm3: smaller components of the mask are removed; at least 0.
-        erosion_mm: rim of the brain mask that is not scored; at least 0; None is `RIM_MM` of the
-            score.
+        erosion_mm: rim of the brain mask that is not scored; at least 0.
         ssim_sigma_mm: σ of the Gaussian window of the SSIM map, in mm; above 0, at most 10.
-        smooth_sigma_mm: σ of the Gaussian that smooths the score, in mm; 0 switches it off; None is
-            `SMOOTHING_MM` of the score.
+        smooth_sigma_mm: σ of the Gaussian that smooths the score, in mm; 0 switches it off.
 
     Raises:
         ConfigError: a value is out of its range.
     """
 
     polarity: Polarity = "auto"
-    score: Literal["auto", "hybrid", "residual", "structure", "normalised", "refined"] = "auto"
+    score: ScoreOption = "auto"
     threshold: float | None = None
     grow_share: float | None = None
     min_lesion_mm3: float = 20.0
     erosion_mm: float | None = None
-    ssim_sigma_mm: float = 1.5
+    ssim_sigma_mm: float | None = None
     smooth_sigma_mm: float | None = None
 
     def __post_init__(self) -> None:
-        if self.polarity not in ("auto", "both", "brighter", "darker"):
+        if self.polarity not in get_args(Polarity):
             raise ConfigError(
                 f"polarity must be auto, both, brighter or darker, got {self.polarity}"
             )
-        if self.score not in ("auto", *get_args(ScoreName)):
-            raise ConfigError(f"score must be auto or in {get_args(ScoreName)}, got {self.score}")
+        if self.score not in get_args(ScoreOption):
+            raise ConfigError(f"score must be in {get_args(ScoreOption)}, got {self.score}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ConfigError(f"threshold must lie in [0, 1], got {self.threshold}")
-        if not 0 < self.growth <= 1:
+        if self.grow_share is not None and not 0 < self.grow_share <= 1:
             raise ConfigError(f"grow_share must lie in (0, 1], got {self.grow_share}")
-        if self.min_lesion_mm3 < 0 or self.rim_mm < 0:
+        if self.min_lesion_mm3 < 0 or (self.erosion_mm or 0) < 0:
             raise ConfigError("min_lesion_mm3 and erosion_mm must be >= 0")
-        if not 0 < self.ssim_sigma_mm <= 10:
+        if self.ssim_sigma_mm is not None and not 0 < self.ssim_sigma_mm <= 10:
             raise ConfigError(f"ssim_sigma_mm must lie in (0, 10], got {self.ssim_sigma_mm}")
-        if not 0 <= self.smoothing_mm <= 10:
+        if not 0 <= (self.smooth_sigma_mm or 0) <= 10:
             raise ConfigError(f"smooth_sigma_mm must lie in [0, 10], got {self.smooth_sigma_mm}")
-
-    @property
-    def growth(self) -> float:
-        """Share of the threshold down to which a finding grows."""
-        return GROW_SHARE.get(self.score, 1.0) if self.grow_share is None else self.grow_share
-
-    @property
-    def rim_mm(self) -> float:
-        """Rim of the brain mask that is not scored, mm."""
-        return RIM_MM.get(self.score, 3.0) if self.erosion_mm is None else self.erosion_mm
-
-    @property
-    def smoothing_mm(self) -> float:
-        """σ of the Gaussian that smooths the score, mm."""
-        own = SMOOTHING_MM.get(self.score, 1.0)
-        return own if self.smooth_sigma_mm is None else self.smooth_sigma_mm
 
 
 @dataclass(frozen=True)
@@ -122,11 +95,11 @@ class DetectConfig:
         threads: CPU threads of the networks; 0 leaves torch's choice.
         route: how the healthy anatomy is rebuilt: from `edges` (the method), from the
             `tissue_map` (the ablation without edges), `both` (what neither can explain is
-            abnormal), or what the weights were validated with.
+            abnormal), or what the weights were validated with; see `method.Method`.
         edges: what the anatomy is restored from on that route: `canny` edges (the paper's, on or
             off), `oriented` ones (with the direction and height of the step between two tissues),
             or what the weights were validated with.
-        reuse: how the scan's contrast is put back on it: `learned` (the method), `refined` (then
+        reuse: how the scan's contrast is put back on it: `learned` (the method), `adjusted` (then
             fitted to the scan), `fitted` (by that fit alone), or what the weights were validated
             with.
         weights: name of bundled weights, or a folder with `model.safetensors` and `card.json`.
@@ -139,9 +112,9 @@ class DetectConfig:
     sequence: SequenceOption = "auto"
     device: DeviceOption = "auto"
     threads: int = 0
-    route: Literal["auto", "edges", "tissue_map", "both"] = "auto"
+    route: RouteOption = "auto"
     edges: EdgeOption = "auto"
-    reuse: Literal["auto", "learned", "refined", "fitted"] = "auto"
+    reuse: ReuseOption = "auto"
     weights: str = "default"
     atlas: Path | None = None
     preprocess: PreprocessConfig = field(default_factory=PreprocessConfig)
@@ -152,27 +125,14 @@ class DetectConfig:
             raise ConfigError(f"sequence must be auto, T1w, T2w or FLAIR, got {self.sequence}")
         if self.device not in get_args(DeviceOption):
             raise ConfigError(f"device must be auto, cpu, cuda or mps, got {self.device}")
-        if self.route not in ("auto", *get_args(Route)):
-            raise ConfigError(f"route must be auto or in {get_args(Route)}, got {self.route}")
+        if self.route not in get_args(RouteOption):
+            raise ConfigError(f"route must be in {get_args(RouteOption)}, got {self.route}")
         if self.edges not in get_args(EdgeOption):
             raise ConfigError(f"edges must be in {get_args(EdgeOption)}, got {self.edges}")
-        if self.reuse not in ("auto", *get_args(Reuse)):
-            raise ConfigError(f"reuse must be auto or in {get_args(Reuse)}, got {self.reuse}")
+        if self.reuse not in get_args(ReuseOption):
+            raise ConfigError(f"reuse must be in {get_args(ReuseOption)}, got {self.reuse}")
         if self.threads < 0:
             raise ConfigError(f"threads must be >= 0, got {self.threads}")
-
-    def settle(
-        self, route: Route, reuse: Reuse, score: ScoreName, edges: EdgeKind = "oriented"
-    ) -> DetectConfig:
-        """Return a copy that says what was used in the place of `auto`."""
-        anomaly = replace(self.anomaly, score=score)
-        anomaly = replace(
-            anomaly,
-            erosion_mm=anomaly.rim_mm,
-            smooth_sigma_mm=anomaly.smoothing_mm,
-            grow_share=anomaly.growth,
-        )
-        return replace(self, route=route, reuse=reuse, edges=edges, anomaly=anomaly)
 
 
 def grow_share_of(run: Mapping[str, Any]) -> float:

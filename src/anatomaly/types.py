@@ -17,17 +17,21 @@ Affine: TypeAlias = NDArray[np.float64]
 """(4, 4), voxel indices to scanner RAS+ millimetres."""
 
 Sequence: TypeAlias = Literal["T1w", "T2w", "FLAIR"]
-SequenceOption: TypeAlias = Literal["auto", "T1w", "T2w", "FLAIR"]
 Sign: TypeAlias = Literal["brighter", "darker"]
-ResidualPolarity: TypeAlias = Literal["both", "brighter", "darker"]
-Polarity: TypeAlias = Literal["auto", "both", "brighter", "darker"]
+ResidualPolarity: TypeAlias = Literal["both", Sign]
 ScoreName: TypeAlias = Literal["hybrid", "residual", "structure", "normalised", "refined"]
 SingleRoute: TypeAlias = Literal["edges", "tissue_map"]
-Route: TypeAlias = Literal["edges", "tissue_map", "both"]
+Route: TypeAlias = Literal[SingleRoute, "both"]
 EdgeKind: TypeAlias = Literal["canny", "oriented"]
-EdgeOption: TypeAlias = Literal["auto", "canny", "oriented"]
-TrainedEdges: TypeAlias = Literal["canny", "oriented", "both"]
-Reuse: TypeAlias = Literal["learned", "refined", "fitted"]
+TrainedEdges: TypeAlias = Literal[EdgeKind, "both"]
+Reuse: TypeAlias = Literal["learned", "adjusted", "fitted"]
+
+SequenceOption: TypeAlias = Literal["auto", Sequence]
+Polarity: TypeAlias = Literal["auto", ResidualPolarity]
+ScoreOption: TypeAlias = Literal["auto", ScoreName]
+RouteOption: TypeAlias = Literal["auto", Route]
+EdgeOption: TypeAlias = Literal["auto", EdgeKind]
+ReuseOption: TypeAlias = Literal["auto", Reuse]
 
 EDGE_KINDS: tuple[EdgeKind, ...] = ("oriented", "canny")
 """The first that weights have a restorer for is their default."""

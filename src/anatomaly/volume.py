@@ -10,7 +10,7 @@ import numpy as np
 
 from anatomaly.errors import GeometryError
 from anatomaly.geometry import check_affine, spacing_mm, voxel_volume_mm3
-from anatomaly.types import Affine, FloatArray, Sequence
+from anatomaly.types import Affine, BoolArray, FloatArray, Sequence
 
 
 @dataclass(frozen=True)
@@ -89,3 +89,19 @@ class Scan:
     metadata: dict[str, Any] = field(default_factory=dict)
     series_uid: str | None = None
     hint_is_timed: bool = False
+
+
+@dataclass(frozen=True)
+class PreparedImage:
+    """What the networks read: one scan on the working grid, stripped and normalised.
+
+    Attributes:
+        image: (I, J, K) float32 in [0, 1], 0 outside the brain, voxels of 1 mm; (160, 192, 160)
+            but for the smallest tests.
+        brain_mask: (I, J, K) bool.
+        sequence: T1w, T2w or FLAIR.
+    """
+
+    image: FloatArray
+    brain_mask: BoolArray
+    sequence: Sequence

@@ -1,9 +1,7 @@
-"""Weights and the contract they carry.
+"""Weights: where they lie, and the networks in them, after hash and preparation were checked.
 
-A card says what they were made from, for which preparation, and how well they do. A file whose
-hash, or whose preparation, is another one is refused.
-
-Nothing here imports torch before tensors are asked for.
+A file whose hash, or whose preparation, is another one than that of its card is refused. Nothing
+here imports torch before tensors are asked for.
 """
 
 from __future__ import annotations
@@ -11,26 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING
 
-from anatomaly.config import DetectConfig
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
-from anatomaly.healthy_volume import HealthyVolume
-from anatomaly.preprocess.normalise import HIGH_PERCENTILE, HIGH_VALUE, LOW_PERCENTILE
-from anatomaly.types import (
-    EDGE_KINDS,
-    EdgeOption,
-    ResidualPolarity,
-    Reuse,
-    Route,
-    ScoreName,
-    Sequence,
-    Sign,
+from anatomaly.preprocess.normalise import (
+    HIGH_PERCENTILE,
+    HIGH_VALUE,
+    LOW_PERCENTILE,
+    PREPARATION_VERSION,
 )
+from anatomaly.types import EDGE_KINDS, EdgeOption, ResidualPolarity, Sequence, Sign
+from anatomaly.weights_card import CARD_FILE, WeightsCard, read_card
 from anatomaly.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -44,74 +36,20 @@ if TYPE_CHECKING:
 DEFAULT_WEIGHTS = "synthetic-8"
 """What `default` stands for."""
 
-CARD_FILE, TENSOR_FILE = "card.json", "model.safetensors"
+TENSOR_FILE = "model.safetensors"
 HEALTHY_FILE = "healthy_residual.safetensors"
-"""Beside them, if the weights were calibrated: `healthy_key` to what healthy people score."""
+"""Beside it, if the weights were calibrated: `healthy_key` to what healthy people score."""
 SCORER_FILE = "lesion_scorer.safetensors"
-"""Beside them, if a refined score was trained: the network of `model.lesion_scorer`."""
-
-
-class Choice(NamedTuple):
-    """How a sequence is rebuilt and scored: what did best on validation."""
-
-    route: Route = "edges"
-    reuse: Reuse = "learned"
-    score: ScoreName = "hybrid"
-
-
-@dataclass(frozen=True)
-class WeightsCard:
-    """What a set of weights says of itself (`card.json` beside `model.safetensors`).
-
-    Attributes:
-        name: of the folder.
-        date: ISO date of the export.
-        sha256: of `model.safetensors`.
-        preparation: hash of the preparation the weights expect (`preparation_hash`).
-        thresholds: default threshold on the anomaly map for each sequence.
-        choices: route, reuse and score that did best on validation for each sequence, and that
-            the thresholds belong to; the fields of `Choice` that are left out are its defaults.
-        healthy_sha256: of `healthy_residual.safetensors`; empty without one.
-        scorer_sha256: of `lesion_scorer.safetensors`; empty without one.
-        probability: slope and offset, for each sequence, that make the logit of the refined score
-            that of a probability; a sequence without them keeps its logit.
-        licence: of the weights.
-        training_data: what they saw, with licence and origin.
-        recipe: commands that make them again.
-        steps: optimiser steps of each stage.
-        hardware: what they were trained on, and for how long.
-        healthy_ml: what is found in healthy brains against the threshold, for each sequence, in
-            the form of `healthy_volume.HealthyVolume`; with the choices above, at the default
-            smoothing, rim and least size.
-        figures: measured, with the command that measures them.
-        limits: what they are not good at.
-    """
-
-    name: str
-    date: str
-    sha256: str
-    preparation: str
-    thresholds: dict[str, float]
-    choices: dict[str, dict[str, str]] = field(default_factory=dict)
-    healthy_sha256: str = ""
-    scorer_sha256: str = ""
-    probability: dict[str, list[float]] = field(default_factory=dict)
-    licence: str = ""
-    training_data: list[str] = field(default_factory=list)
-    recipe: list[str] = field(default_factory=list)
-    steps: dict[str, int] = field(default_factory=dict)
-    hardware: str = ""
-    healthy_ml: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    figures: dict[str, Any] = field(default_factory=dict)
-    limits: list[str] = field(default_factory=list)
+"""Beside it, if a refined score was trained: the network of `model.lesion_scorer`."""
 
 
 def preparation_hash() -> str:
     """Return 12 hex digits that change when the prepared image changes its meaning.
 
-    Covers the working grid, the template space and the intensity scale.
+    Covers the working grid, the template space, the intensity scale, and by its version all else.
     """
     contract = {
+        "version": PREPARATION_VERSION,
         "shape": TEMPLATE_SHAPE,
         "affine": TEMPLATE_AFFINE.tolist(),
         "space": TEMPLATE_SPACE,
@@ -123,7 +61,7 @@ def preparation_hash() -> str:
 
 def bundled_folder() -> Path:
     """Return the folder of the weights that ship with the package."""
-    return Path(str(files("anatomaly") / "weights"))
+    return Path(str(files("anatomaly") / "bundled_weights"))
 
 
 def find_weights(name_or_folder: str) -> Path:
@@ -141,84 +79,6 @@ def find_weights(name_or_folder: str) -> Path:
         f"no weights called {name_or_folder!r}: bundled are {known}; a folder of your own needs "
         f"{TENSOR_FILE} and {CARD_FILE}"
     )
-
-
-def read_card(folder: Path) -> WeightsCard:
-    """Read the card of a set of weights.
-
-    Raises:
-        WeightsError: the card is no JSON object, lacks an entry, or holds one that cannot be.
-    """
-    known = {f.name for f in fields(WeightsCard)}
-    try:
-        content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-        card = WeightsCard(**{k: v for k, v in content.items() if k in known})
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{folder / CARD_FILE}: not a weights card: {error}") from error
-    try:
-        _check_entries(card)
-    except (AttributeError, WeightsError) as error:
-        raise WeightsError(f"{folder / CARD_FILE}: {error}") from error
-    return card
-
-
-def _check_entries(card: WeightsCard) -> None:
-    """Raise a `WeightsError` where a choice or a healthy volume cannot be."""
-    words = {"route": get_args(Route), "reuse": get_args(Reuse), "score": get_args(ScoreName)}
-    for sequence, choice in card.choices.items():
-        for name, word in choice.items():
-            if word not in words.get(name, ()):
-                raise WeightsError(f"{sequence}: {name} {word!r} is not one of {words}")
-    for curve in card.healthy_ml.values():
-        HealthyVolume.from_json(curve)
-    for sequence, pair in card.probability.items():
-        if len(pair) != 2 or not all(isinstance(v, int | float) for v in pair) or pair[0] <= 0:
-            raise WeightsError(f"{sequence}: probability {pair!r} is no slope above 0 and offset")
-
-
-def choice_for(card: WeightsCard, sequence: Sequence) -> Choice:
-    """Return how these weights rebuild and score a sequence."""
-    return Choice(**card.choices.get(sequence, {}))  # type: ignore[arg-type]
-
-
-def healthy_ml_for(card: WeightsCard, sequence: Sequence, config: DetectConfig) -> dict[str, Any]:
-    """Return what `run.json` tells of healthy brains: the card's figures where they apply.
-
-    Args:
-        card: of the weights.
-        sequence: of the scan.
-        config: settled; what changes the map or the least size makes the figures those of
-            another mask.
-
-    Returns:
-        The entry of `WeightsCard.healthy_ml`, and the card's threshold as `default`; nothing
-        where healthy brains were not measured so.
-    """
-    usual = DetectConfig().settle(*choice_for(card, sequence))
-    told = replace(config.anomaly, threshold=None)
-    if (config.route, config.reuse, told) != (usual.route, usual.reuse, usual.anomaly):
-        return {}
-    if sequence not in card.healthy_ml or sequence not in card.thresholds:
-        return {}
-    return {**card.healthy_ml[sequence], "default": card.thresholds[sequence]}
-
-
-def probability_of(card: WeightsCard, sequence: Sequence) -> tuple[float, float]:
-    """Return slope and offset of the refined score's logit for a sequence."""
-    slope, offset = card.probability.get(sequence, (1.0, 0.0))
-    return slope, offset
-
-
-def write_card(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write the card of a set of weights, whole or not at all."""
-    with whole_file(folder / CARD_FILE) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def update_card(folder: Path, entries: Mapping[str, Any]) -> None:
-    """Change some entries of a card; the others stay, those of a later version too."""
-    content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-    write_card(folder, content | entries)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:

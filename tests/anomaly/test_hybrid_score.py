@@ -7,7 +7,6 @@ from skimage.metrics import structural_similarity
 
 from anatomaly.anomaly.hybrid_score import (
     hybrid_score,
-    resolve_polarity,
     signed_residual,
     structural_difference,
 )
@@ -79,13 +78,3 @@ def test_identical_images_score_zero():
 def test_residual_by_hand(polarity, expected):
     found = signed_residual(torch.tensor([0.25, 0.75]), torch.tensor([0.5, 0.5]), polarity)
     assert found.tolist() == expected
-
-
-def test_auto_polarity_follows_the_sequence_and_a_choice_is_kept():
-    assert [resolve_polarity("auto", s) for s in ("T1w", "T2w", "FLAIR")] == [
-        "darker",
-        "brighter",
-        "brighter",
-    ]
-    for polarity in ("both", "brighter", "darker"):
-        assert resolve_polarity(polarity, "T1w") == polarity

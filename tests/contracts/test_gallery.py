@@ -86,7 +86,8 @@ def test_the_picture_shows_what_is_right_wrong_and_missed(gallery, case, tmp_pat
 
 
 def test_a_result_of_other_weights_is_not_taken(gallery, case, tmp_path, monkeypatch):
-    from anatomaly.weights import find_weights, read_card
+    from anatomaly.weights import find_weights
+    from anatomaly.weights_card import read_card
 
     class StopHereError(Exception):
         """Detection would begin."""

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from anatomaly.cli.bids_app import make_parser
-from anatomaly.weights import find_weights, read_card
+from anatomaly.weights import find_weights
+from anatomaly.weights_card import read_card
 
 STAND_IN = '#!/bin/bash\nprintf \'%s\\n\' "$(basename "$0")" "$@" > "$CALLED"\n'
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from anatomaly.evaluation.benchmark.method import PreparedImage
+from anatomaly.volume import PreparedImage
 
 SHAPE = (160, 192, 16)
 

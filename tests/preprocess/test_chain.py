@@ -36,14 +36,13 @@ def prepared(make_phantom):
 
 def test_stripped_phantom_reaches_the_template(prepared):
     _, mask, found = prepared
-    assert found.image.shape == TEMPLATE_SHAPE
-    np.testing.assert_array_equal(found.image.affine, TEMPLATE_AFFINE)
-    assert found.image.data.dtype == np.float32
-    assert found.image.data.min() == 0 and found.image.data.max() == 1
-    assert not found.image.data[~found.brain_mask.data].any()
-    assert mask_dice(found.brain_mask.data, load_template().brain_mask.data) > 0.96
+    assert found.image.image.shape == TEMPLATE_SHAPE
+    assert found.image.image.dtype == np.float32
+    assert found.image.image.min() == 0 and found.image.image.max() == 1
+    assert not found.image.image[~found.image.brain_mask].any()
+    assert mask_dice(found.image.brain_mask, load_template().brain_mask.data) > 0.96
     np.testing.assert_array_equal(brain_mask_native(found.trace).data, mask.data)
-    places = apply_affine(TEMPLATE_AFFINE, np.argwhere(found.brain_mask.data)[::100])
+    places = apply_affine(TEMPLATE_AFFINE, np.argwhere(found.image.brain_mask)[::100])
     there = apply_affine(MOVED, places)
     back = apply_affine(found.trace.registration.scanner_to_template, there)
     assert np.linalg.norm(back - places, axis=1).mean() < 1.0
@@ -67,8 +66,8 @@ def _inner(data):
 def test_empty_margins_change_nothing(prepared):
     scan, mask, found = prepared
     padded = prepare(Scan(_padded(scan.volume), "padded"))
-    np.testing.assert_array_equal(padded.brain_mask.data, found.brain_mask.data)
-    np.testing.assert_allclose(padded.image.data, found.image.data, atol=1e-4)
+    np.testing.assert_array_equal(padded.image.brain_mask, found.image.brain_mask)
+    np.testing.assert_allclose(padded.image.image, found.image.image, atol=1e-4)
     back = brain_mask_native(padded.trace)
     np.testing.assert_array_equal(back.data, _padded(mask, False).data)
     np.testing.assert_array_equal(back.affine, _padded(mask, False).affine)
@@ -89,9 +88,9 @@ def test_spikes_and_dead_voxels_change_little_and_are_told(prepared):
     data[rng.random(data.shape) < 0.002] = -9000
     data[mask.data & (rng.random(data.shape) < 0.01)] = 0
     spoilt = prepare(Scan(_padded(scan.volume.with_data(data)), "spoilt"))
-    assert mask_dice(spoilt.brain_mask.data, found.brain_mask.data) > 0.995
-    both = ndimage.binary_erosion(spoilt.brain_mask.data & found.brain_mask.data, iterations=2)
-    difference = np.abs(spoilt.image.data - found.image.data)[both]
+    assert mask_dice(spoilt.image.brain_mask, found.image.brain_mask) > 0.995
+    both = ndimage.binary_erosion(spoilt.image.brain_mask & found.image.brain_mask, iterations=2)
+    difference = np.abs(spoilt.image.image - found.image.image)[both]
     assert difference.mean() < 0.01 and np.percentile(difference, 99) < 0.1
     (said,) = set(spoilt.trace.warnings) - set(found.trace.warnings)
     assert "-9000 to 60000" in said
@@ -107,7 +106,7 @@ def test_slice_that_does_not_fit_is_told(make_phantom, monkeypatch):
 
 
 def test_sequence_is_read_from_the_image(prepared):
-    assert prepared[2].sequence == "T2w"
+    assert prepared[2].image.sequence == "T2w"
     (coarse,) = prepared[2].trace.warnings  # 2 mm along its finest axis, without skull
     assert "no axis is finer than 2.0 mm" in coarse
 
@@ -248,7 +247,7 @@ def test_option_wins_over_the_image_and_the_image_over_a_name(
         found = prepare(Scan(volume, "phantom"), NO_BIAS, sequence="T1w")
     else:
         found = prepare(Scan(volume, "phantom", sequence_hint="T1w"), NO_BIAS)
-    assert found.sequence == used
+    assert found.image.sequence == used
     (warning,) = [one for one in found.trace.warnings if "looks like" in one]
     assert "says T1w, the image looks like T2w" in warning and f"{used} was used" in warning
 
@@ -259,7 +258,7 @@ def test_unusual_head_is_told_or_refused(make_phantom, monkeypatch):
     measured = Appearance(brain_ml=1400.0, finest_mm=1.0, cover_signal=0.05)
     monkeypatch.setattr(chain, "measure_appearance", lambda *_, **__: measured)
     told = prepare(Scan(volume, "phantom", sequence_hint="FLAIR"), NO_BIAS)
-    assert told.sequence == "FLAIR"  # the tissues of what may be a map decide nothing
+    assert told.image.sequence == "FLAIR"  # the tissues of what may be a map decide nothing
     assert any("skull and scalp (0.05" in warning for warning in told.trace.warnings)
     (step,) = [step for step in told.trace.steps if step.name == "appearance"]
     assert step.record == {"brain_ml": 1400.0, "finest_mm": 1.0, "cover_signal": 0.05}

@@ -8,22 +8,23 @@ import numpy as np
 import pytest
 import torch
 
-from anatomaly.engine import LesionLogit, RebuiltScan
+from anatomaly import score
 from anatomaly.errors import TrainingError, WeightsError
 from anatomaly.healthy_volume import THRESHOLDS, HealthyVolume
+from anatomaly.method import PAPER, REFINED
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.score import RebuiltScan
 from anatomaly.training import calibration
 from anatomaly.training.calibration import CalibrationConfig, calibrate
 from anatomaly.training.cohort import Subject
 from anatomaly.training.export import export_weights
-from anatomaly.training.validation import ValidationScan
+from anatomaly.training.validation import HEALTHY, ValidationScan
 from anatomaly.types import SEQUENCES
+from anatomaly.volume import PreparedImage
 from anatomaly.weights import (
     HEALTHY_FILE,
-    choice_for,
     load_healthy_residual,
     load_weights,
-    probability_of,
 )
 
 SHAPE = (40, 48, 40)
@@ -34,25 +35,38 @@ def scan_of(sequence, residual):
     phi = np.full(SHAPE, 0.5, np.float32)
     image = phi + (-residual / 2 if sequence == "T1w" else residual)
     mask = np.ones(SHAPE, bool)
-    scan = ValidationScan(sequence, image.astype(np.float32), mask, np.zeros(SHAPE, bool))
-    x, expected = (torch.from_numpy(a)[None, None] for a in (scan.image, phi))
-    tissue = np.full(SHAPE, 3, np.uint8)
-    return scan, RebuiltScan(x, expected, tissue, np.zeros(SHAPE, bool), (expected,))
+    prepared = PreparedImage(image.astype(np.float32), mask, sequence)
+    return ValidationScan(prepared, np.zeros(SHAPE, bool))
+
+
+def rebuild_to_half(model, image, mask, methods):
+    """Expect .5 everywhere, whatever the route."""
+    phi, tissue = torch.full_like(image, 0.5), np.full(SHAPE, 3, np.uint8)
+    scan = RebuiltScan(image, phi, tissue, np.zeros(SHAPE, bool), (phi, phi))
+    return {(method.route, method.reuse): scan for method in methods}
+
+
+@pytest.fixture(name="patched", scope="module")
+def fixture_patched():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(score, "rebuild", rebuild_to_half)
+        yield patch
 
 
 @pytest.fixture(name="weights", scope="module")
-def fixture_weights(tmp_path_factory):
+def fixture_weights(tmp_path_factory, patched):
     folder = tmp_path_factory.mktemp("weights") / "mine"
     thresholds = {"T1w": 0.9, "T2w": 0.9, "FLAIR": 0.9}
-    choices = {sequence: {"score": "normalised"} for sequence in thresholds}
-    export_weights(PseudoHealthyModel(), folder, thresholds, choices=choices, limits=["small"])
+    methods = {sequence: {"score": "normalised"} for sequence in thresholds}
+    export_weights(PseudoHealthyModel(), folder, thresholds, methods=methods, limits=["small"])
 
-    def rebuilt(model, card, people, sequence, count, seed):
+    def draw(people, shapes, sequence, count, *, seed, kinds):
+        assert shapes == [] and kinds == HEALTHY
         for _ in range(count):
             yield scan_of(sequence, 0.04 if people[0].name == "person" else 0.4)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibration, "_rebuild_drawn", rebuilt)
+        patch.setattr(calibration, "draw_validation", draw)
         patch.setattr(
             calibration,
             "load_cohort",
@@ -79,19 +93,19 @@ def test_thresholds_are_those_of_the_controls_in_the_default_score(weights):
     assert card.thresholds["T2w"] == pytest.approx(0.4 / 3, abs=0.01)
     assert card.thresholds["FLAIR"] == pytest.approx(0.4 / 3, abs=0.01)
     assert card.thresholds["T1w"] == pytest.approx(0.2 / 2, abs=0.01)
-    assert card.limits == ["small"] and choice_for(card, "T2w").score == "normalised"
+    assert card.limits == ["small"] and card.method_for("T2w").score == "normalised"
 
 
 def test_what_healthy_brains_show_is_that_of_the_controls(weights):
     """Every voxel of a control scores the same, so all of the scored brain is found, or nothing."""
     _, card = load_weights(str(weights))
     whole_ml = math.prod(side - 6 for side in SHAPE) / 1000  # less 3 mm of rim on each side
-    for sequence, score in (("T1w", 0.1), ("T2w", 0.4 / 3), ("FLAIR", 0.4 / 3)):
+    for sequence, level in (("T1w", 0.1), ("T2w", 0.4 / 3), ("FLAIR", 0.4 / 3)):
         curve = HealthyVolume.from_json(card.healthy_ml[sequence])
         assert curve.threshold == THRESHOLDS and curve.half == curve.most
         for threshold, ml in zip(curve.threshold, curve.half, strict=True):
-            if abs(threshold - score) > 0.02:
-                assert ml == pytest.approx(whole_ml if threshold < score else 0, rel=0.05)
+            if abs(threshold - level) > 0.02:
+                assert ml == pytest.approx(whole_ml if threshold < level else 0, rel=0.05)
 
 
 def test_small_pieces_do_not_count():
@@ -100,8 +114,8 @@ def test_small_pieces_do_not_count():
     healthy[5:8, 5:8, 5:8] = 0.4  # 27 mm³
     healthy[8, 8, 8] = 0.4
     healthy[20:22, 20:22, 20:24] = 0.4  # 16 mm³
-    assert calibration.found_ml(healthy, 0.3, "normalised") == pytest.approx(0.028)
-    assert calibration.found_ml(healthy, 0.4, "normalised") == 0
+    assert calibration.found_ml(healthy, 0.3, PAPER) == pytest.approx(0.028)
+    assert calibration.found_ml(healthy, 0.4, PAPER) == 0
 
 
 def test_a_damaged_map_is_refused(weights, tmp_path):
@@ -146,38 +160,46 @@ def test_a_word_that_the_card_cannot_mean_is_refused(tmp_path):
         PseudoHealthyModel(),
         tmp_path / "mine",
         thresholds,
-        choices={"T1w": {"score": "normalized"}},
+        methods={"T1w": {"score": "normalized"}},
     )
-    with pytest.raises(WeightsError, match="T1w: score 'normalized' is not one of"):
+    with pytest.raises(WeightsError, match="score 'normalized' is not one of"):
         load_weights(str(tmp_path / "mine"))
 
 
+class FakeScorer(torch.nn.Module):
+    """The logit is what it was made with, or the scan's own grey value divided."""
+
+    def __init__(self, part=1.0, logit=None):
+        super().__init__()
+        self.part, self.logit = part, logit
+
+    def forward(self, evidence, context, sequence):
+        return evidence[:, :1] / self.part if self.logit is None else self.logit
+
+
+def give_scorer(monkeypatch, scorer):
+    """Let the weights bring this scorer, whose residual has no weight."""
+    monkeypatch.setattr(score, "load_scorer", lambda card, name: scorer)
+    monkeypatch.setattr(score, "signed_residual", lambda image, *_: 0 * image)
+
+
+@pytest.mark.usefixtures("patched")
 @pytest.mark.parametrize(
     ("part", "expected"), [(2, 1 / (1 + math.exp(-0.45))), (-2, 1 / (1 + math.exp(0.45)))]
 )
 def test_thresholds_of_the_refined_score(tmp_path, monkeypatch, part, expected):
     """FLAIR alone is refined; its logit is the scan of .9, divided."""
     thresholds = {"T1w": 0.9, "T2w": 0.9, "FLAIR": 0.9}
-    choices = {"FLAIR": {"route": "both", "reuse": "fitted", "score": "refined"}}
-    folder = export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, choices=choices)
-    asked, loaded = [], []
-
-    def rebuilt(model, choice, people, sequence, count, seed):
-        asked.append((sequence, choice))
-        yield scan_of(sequence, 0.4)
-
-    def load_refine(model, card, name_or_folder):
-        loaded.append(name_or_folder)
-        return lambda rebuilt, _: LesionLogit(rebuilt.image / part, 0 * rebuilt.image, 1)
-
-    monkeypatch.setattr(calibration, "_rebuild_drawn", rebuilt)
-    monkeypatch.setattr(calibration, "load_refine", load_refine)
+    methods = {"FLAIR": REFINED.to_json()}
+    folder = export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, methods=methods)
+    give_scorer(monkeypatch, FakeScorer(part))
+    monkeypatch.setattr(
+        calibration,
+        "draw_validation",
+        lambda p, s, sequence, *a, **k: iter([scan_of(sequence, 0.4)]),
+    )
     monkeypatch.setattr(calibration, "load_cohort", lambda p: [Subject(p.name, None, None)])
     calibrate(CalibrationConfig(folder, (Path("p"),), Path("c"), 1, 1))
-    assert loaded == [str(folder)]
-    assert {choice for sequence, choice in asked if sequence == "FLAIR"} == {
-        ("both", "fitted", "refined")
-    }
     _, card = load_weights(str(folder))
     assert card.thresholds["FLAIR"] == pytest.approx(expected, abs=1e-3)
     # the hybrid score: no structure differs between two constants but their means
@@ -185,46 +207,27 @@ def test_thresholds_of_the_refined_score(tmp_path, monkeypatch, part, expected):
     assert card.thresholds["T2w"] == pytest.approx(0.4 * (1 - similarity), abs=1e-3)
 
 
-def test_the_threshold_is_the_lowest_within_the_budget():
-    """Of ten maps one may show more than 5 mL (95 % lies between it and the next), half 1 mL."""
-
-    def volume_at(level, threshold):
-        return 20 * max(0.0, float(level) - threshold)
-
-    levels = [np.float32(v) for v in (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.2, 0.2)]
-    found = calibration.choose_threshold(levels, volume_at)
-    assert found == pytest.approx(0.1, abs=1e-3)  # median of 0 and 20 · .1 is 1 mL
-    strict = calibration.choose_threshold([*levels[:-1], np.float32(0.8)], volume_at)
-    assert strict > 0.2
-    volumes = [volume_at(v, strict) for v in (*levels[:-1], 0.8)]
-    assert np.quantile(volumes, 0.95) == pytest.approx(5, abs=0.02)
-
-
+@pytest.mark.usefixtures("patched")
 def test_lesions_make_the_refined_score_a_probability(tmp_path, monkeypatch):
     """A network that is twice as sure as it may be, and of too much."""
-    choices = {s: {"route": "both", "reuse": "fitted", "score": "refined"} for s in SEQUENCES}
+    methods = {sequence: REFINED.to_json() for sequence in SEQUENCES}
     thresholds = dict.fromkeys(SEQUENCES, 0.9)
-    folder = export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, choices=choices)
+    folder = export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, methods=methods)
     rng = np.random.default_rng(0)
     logit = rng.normal(0, 3, SHAPE).astype(np.float32)
     lesion = rng.random(SHAPE) < 1 / (1 + np.exp(-(0.5 * logit - 1)))
 
-    def drawn(people, shapes, sequence, count, seed):
-        assert shapes == ["held out"] and people[0].name == "c"
-        scan, _ = scan_of(sequence, 0.4)
-        yield dataclasses.replace(scan, lesion=lesion)
+    def draw(people, shapes, sequence, count, *, seed, kinds=None):
+        scan = scan_of(sequence, 0.4)
+        if kinds is None:
+            assert shapes == ["held out"] and people[0].name == "c"
+            scan = dataclasses.replace(scan, lesion=lesion)
+        yield scan
 
-    monkeypatch.setattr(calibration, "draw_validation", drawn)
+    monkeypatch.setattr(calibration, "draw_validation", draw)
     monkeypatch.setattr(calibration, "load_shapes", lambda *a, held_out: ["held out"] * held_out)
-    monkeypatch.setattr(calibration, "_rebuild_drawn", lambda *a: iter([scan_of(a[3], 0.4)]))
-    monkeypatch.setattr(calibration, "rebuild_scan", lambda model, scan, ways: [None])
     monkeypatch.setattr(calibration, "load_cohort", lambda p: [Subject(p.name, None, None)])
-    x = torch.from_numpy(logit)[None, None]
-    monkeypatch.setattr(
-        calibration,
-        "load_refine",
-        lambda model, card, name: lambda r, s: LesionLogit(x, 0 * x, 1, probability_of(card, s)),
-    )
+    give_scorer(monkeypatch, FakeScorer(logit=torch.from_numpy(logit)[None, None]))
     shapes = tmp_path / "shapes"
     calibrate(CalibrationConfig(folder, (Path("p"),), Path("c"), 1, 1, shapes))
     _, card = load_weights(str(folder))

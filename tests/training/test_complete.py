@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from anatomaly.errors import TrainingError
+from anatomaly.method import REFINED
 from anatomaly.training import complete, evidence, evidence_ring
 from anatomaly.training import run as run_module
 from anatomaly.training.checkpoint import read_checkpoint
@@ -92,7 +93,7 @@ def test_by_steps_from_people_to_weights(config, told):
     assert train_complete(config, said.append) == config.export
     model, card = load_model(str(config.export))
     assert card.steps == dict.fromkeys(STAGES, 1)
-    assert card.choices["FLAIR"] == {"route": "both", "reuse": "fitted", "score": "refined"}
+    assert card.method_for("FLAIR") == REFINED
     assert any("not calibrated" in line for line in card.limits)
     assert load_scorer(card, str(config.export)) is not None
     assert float(model.context.tissue_share.mean()) == pytest.approx(0.2, abs=1e-3)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from anatomaly.engine import put_contrast_back
-from anatomaly.model.pseudo_healthy import Extracted, Rebuilt
+from anatomaly.model.pseudo_healthy import Anatomy
+from anatomaly.score import put_contrast_back
 from anatomaly.training import evidence
 from anatomaly.training.evidence import (
     EvidenceDraws,
@@ -28,13 +28,13 @@ class FakeModel:
         tissue = torch.zeros(1, 4, *GRID)
         tissue[:, 2, :, :, :16] = 1
         tissue[:, 3, :, :, 16:] = 1
-        return Extracted(torch.zeros(1), image, tissue, 0 * image, torch.zeros(1, 16))
+        return Anatomy(torch.zeros(1), image, tissue, 0 * image)
 
-    def restore(self, seen, mask, route, combine):
-        assert not combine  # the contrast is fitted: nothing needs the combiner
+    def restore(self, anatomy, route):
         code = torch.zeros(1, 8, *GRID)
-        code[:, :4] = seen.tissue_map if route == "tissue_map" else seen.tissue_map.flip(-1)
-        return Rebuilt(*seen[1:4], code, seen.modality_code, torch.zeros_like(mask))
+        tissue = anatomy.tissue_map
+        code[:, :4] = tissue if route == "tissue_map" else tissue.flip(-1)
+        return code
 
 
 def prepared(seed=0):
@@ -57,8 +57,8 @@ def test_what_is_gathered_by_hand():
     model = FakeModel()
     seen = model.extract(image)
     for channel, route in ((1, "edges"), (2, "tissue_map")):
-        rebuilt = model.restore(seen, brain, route, False)
-        expected = put_contrast_back(image, rebuilt, brain, "fitted")[0, 0]
+        code = model.restore(seen, route)
+        expected = put_contrast_back(image, code, None, brain, "fitted")[0, 0]
         np.testing.assert_allclose(found[channel] / 255, expected, atol=0.6 / 255)
     assert np.abs(found[2] / 255 - image[0, 0].numpy())[inside].mean() < 0.05  # the right tissues
     np.testing.assert_array_equal(found[3], np.where(inside, seen.tissue_map[0].argmax(0), 0))

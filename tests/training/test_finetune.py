@@ -18,7 +18,8 @@ from anatomaly.training.loop import LoopConfig
 from anatomaly.training.recipe import FINETUNE_LINES, read_recipe
 from anatomaly.training.stages import FinetuneStage
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
-from anatomaly.weights import load_weights, read_card
+from anatomaly.weights import load_weights
+from anatomaly.weights_card import read_card
 
 CHANGED = ("modality_extractor.", "representation_combiner.")
 

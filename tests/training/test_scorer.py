@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from anatomaly.engine import scorer_evidence
 from anatomaly.errors import TrainingError, WeightsError
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.model.template_context import TemplateContext
+from anatomaly.score import scorer_evidence
 from anatomaly.training import evidence, scorer
 from anatomaly.training.checkpoint import read_checkpoint
 from anatomaly.training.evidence import EvidencePatches

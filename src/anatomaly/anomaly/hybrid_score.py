@@ -11,23 +11,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from anatomaly.anomaly.ssim import ssim_map
-from anatomaly.types import Polarity, ResidualPolarity, Sequence
-
-AUTO_POLARITY: dict[Sequence, ResidualPolarity] = {
-    "T1w": "darker",
-    "T2w": "brighter",
-    "FLAIR": "brighter",
-}
-"""Most lesions are dark in T1w and bright in T2w and FLAIR."""
-
-
-def resolve_polarity(polarity: Polarity, sequence: Sequence) -> ResidualPolarity:
-    """Turn `auto` into the usual polarity of the sequence.
-
-    >>> resolve_polarity("auto", "T1w")
-    'darker'
-    """
-    return AUTO_POLARITY[sequence] if polarity == "auto" else polarity
+from anatomaly.types import ResidualPolarity
 
 
 def signed_residual(

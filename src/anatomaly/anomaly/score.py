@@ -7,35 +7,39 @@ from torch import Tensor
 from anatomaly.anomaly.healthy_residual import normalise_residual
 from anatomaly.anomaly.hybrid_score import (
     hybrid_score,
-    resolve_polarity,
     signed_residual,
     structural_difference,
 )
 from anatomaly.anomaly.postprocess import postprocess, threshold_map
 from anatomaly.config import AnomalyConfig
+from anatomaly.method import Method
 from anatomaly.types import BoolArray, FloatArray, Sequence
 from anatomaly.volume import Volume
 
 
-def raw_score(
-    image: Tensor, pseudo_healthy: Tensor, sequence: Sequence, config: AnomalyConfig
-) -> Tensor:
+def raw_score(image: Tensor, pseudo_healthy: Tensor, sequence: Sequence, method: Method) -> Tensor:
     """Compare a scan with its pseudo-healthy image, voxel by voxel.
 
     Args:
         image: (1, 1, I, J, K) in [0, 1], 0 outside the brain.
         pseudo_healthy: the same.
         sequence: decides the polarity if that is `auto`.
-        config: polarity, score (`hybrid`, `structure`; all others are the residual), SSIM window.
+        method: polarity, score, SSIM window; any score but the refined one, and of the normalised
+            one the residual.
 
     Returns:
         (1, 1, I, J, K) in [0, 1].
+
+    Raises:
+        ValueError: the score is `refined`, which a network gives.
     """
-    polarity = resolve_polarity(config.polarity, sequence)
-    sigma = config.ssim_sigma_mm
-    if config.score == "structure":
+    polarity = method.sign_in(sequence)
+    sigma = method.ssim_sigma_mm
+    if method.score == "refined":
+        raise ValueError("the refined score is that of a network: see score.lesion_logit")
+    if method.score == "structure":
         return structural_difference(image, pseudo_healthy, data_range=1.0, sigma=sigma)
-    if config.score != "hybrid":
+    if method.score in ("residual", "normalised"):
         return signed_residual(image, pseudo_healthy, polarity)
     return hybrid_score(image, pseudo_healthy, data_range=1.0, polarity=polarity, sigma=sigma)
 
@@ -43,7 +47,7 @@ def raw_score(
 def anomaly_map(
     raw: Tensor,
     brain_mask: BoolArray,
-    config: AnomalyConfig,
+    method: Method,
     healthy_residual: FloatArray | None = None,
 ) -> FloatArray:
     """Turn a score on the working grid, whose voxels are 1 mm wide, into the anomaly map.
@@ -51,7 +55,7 @@ def anomaly_map(
     Args:
         raw: (1, 1, I, J, K) of `raw_score`, or of the network of the refined score.
         brain_mask: (I, J, K).
-        config: score, smoothing, rim.
+        method: score, smoothing, rim.
         healthy_residual: (I/4, J/4, K/4) of healthy people, for the `normalised` score.
 
     Returns:
@@ -63,10 +67,10 @@ def anomaly_map(
     smooth = postprocess(
         raw[0, 0].cpu().numpy(),
         brain_mask,
-        sigma_voxels=config.smoothing_mm,
-        erosion_voxels=config.rim_mm,
+        sigma_voxels=method.smoothing_mm,
+        erosion_voxels=method.rim_mm,
     )
-    if config.score != "normalised":
+    if method.score != "normalised":
         return smooth
     if healthy_residual is None:
         raise ValueError("the normalised score needs the residual of healthy people")
@@ -74,17 +78,22 @@ def anomaly_map(
 
 
 def anomaly_mask(
-    anomaly_map: Volume, brain_mask: Volume, threshold: float, config: AnomalyConfig
+    anomaly_map: Volume,
+    brain_mask: Volume,
+    threshold: float,
+    method: Method,
+    min_lesion_mm3: float = AnomalyConfig.min_lesion_mm3,
 ) -> Volume:
-    """Cut an anomaly map as a configuration says: its growth, its least size.
+    """Cut an anomaly map as a method says.
 
     Args:
         anomaly_map: any grid, in [0, 1].
         brain_mask: same grid, above zero inside.
         threshold: of the scan's sequence.
-        config: settled, so that its score is named.
+        method: its growth.
+        min_lesion_mm3: smaller pieces are dropped.
 
     Returns:
         uint8 mask on the same grid.
     """
-    return threshold_map(anomaly_map, brain_mask, threshold, config.min_lesion_mm3, config.growth)
+    return threshold_map(anomaly_map, brain_mask, threshold, min_lesion_mm3, method.grow_share)

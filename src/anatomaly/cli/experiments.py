@@ -77,8 +77,8 @@ def _run(
     name: str, output: Path, what: tuple[str, EdgeOption, int, int | None], data: Path | None
 ) -> None:
     """Run one experiment, print and write its figures; `what`: weights, edges, seed, count."""
-    from anatomaly.engine import keep_freed_memory, limit_threads
     from anatomaly.evaluation.experiments import catalogue
+    from anatomaly.networks import keep_freed_memory, limit_threads
 
     keep_freed_memory()
     (weights, edges, seed, count), experiment = what, catalogue.EXPERIMENTS[name]
@@ -91,7 +91,7 @@ def _run(
     about = {
         "weights": card.name,
         "sha256": card.sha256,
-        "edges": detector.model.edges,
+        "edges": detector.networks.model.edges,
         "seed": seed,
         "count": count,
     }

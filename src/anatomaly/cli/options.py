@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from anatomaly.config import OUTPUTS, BrainExtractionMethod, DeviceOption
-from anatomaly.types import EdgeOption, Polarity, SequenceOption
+from anatomaly.types import (
+    EdgeOption,
+    Polarity,
+    ReuseOption,
+    RouteOption,
+    ScoreOption,
+    SequenceOption,
+)
 
 INPUT, HOW, WHAT, RUN = "Input and output", "Preparation", "Detection", "Run"
 
@@ -112,7 +119,7 @@ PolarityChoice = Annotated[
     ),
 ]
 ScoreChoice = Annotated[
-    Literal["auto", "hybrid", "residual", "structure", "normalised", "refined"],
+    ScoreOption,
     typer.Option(
         rich_help_panel=WHAT,
         help="`refined`: a network trained on synthetic lesions; `hybrid`: the paper's score; "
@@ -121,7 +128,7 @@ ScoreChoice = Annotated[
     ),
 ]
 RouteChoice = Annotated[
-    Literal["auto", "edges", "tissue_map", "both"],
+    RouteOption,
     typer.Option(
         rich_help_panel=WHAT,
         help="What the brain is rebuilt from. `edges`: the method; `tissue_map`: its ablation; "
@@ -138,11 +145,11 @@ EdgeChoice = Annotated[
     ),
 ]
 ReuseChoice = Annotated[
-    Literal["auto", "learned", "refined", "fitted"],
+    ReuseOption,
     typer.Option(
         rich_help_panel=WHAT,
         help="How the scan's contrast is put back. `learned`: by the network, the method; "
-        "`fitted`: by a robust fit to the scan; `refined`: by both, in this order; `auto`: what "
+        "`fitted`: by a robust fit to the scan; `adjusted`: by both, in this order; `auto`: what "
         "the weights were validated with.",
     ),
 ]

@@ -147,7 +147,7 @@ def load_detector(config: DetectConfig, output: Path, display: Display) -> Detec
     """
     try:
         make_ready(output, display)
-        from anatomaly.engine import keep_freed_memory
+        from anatomaly.networks import keep_freed_memory
         from anatomaly.pipeline import Detector
 
         keep_freed_memory()

@@ -17,12 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from anatomaly.gaussian import gaussian_blur
+from anatomaly.method import LESION_SIGN
 from anatomaly.model.template_context import TemplateContext
 from anatomaly.model.unet import Refinement, UNet3d
-from anatomaly.types import SEQUENCES, Sequence
-
-MOSTLY_DARK: dict[Sequence, bool] = {"T1w": True, "T2w": False, "FLAIR": False}
-"""Whether most lesions are darker than expected."""
+from anatomaly.types import SEQUENCES
 
 EVIDENCE_CHANNELS = 9
 """Scan, nearer expectation, two residuals, asymmetry, structural difference, three tissues."""
@@ -80,7 +78,9 @@ def orient(evidence: Tensor, sequence: Tensor) -> Tensor:
         evidence: (B, 9, I, J, K) of `stack_evidence`.
         sequence: (B,) int64, index into `types.SEQUENCES`.
     """
-    dark = torch.tensor([MOSTLY_DARK[name] for name in SEQUENCES], device=evidence.device)
+    dark = torch.tensor(
+        [LESION_SIGN[name] == "darker" for name in SEQUENCES], device=evidence.device
+    )
     turn = dark[sequence].view(-1, 1, 1, 1, 1)
     inside = brain_of(evidence).to(evidence.dtype)
     grey, differences, rest = evidence[:, :2], evidence[:, 2:5], evidence[:, 5:]

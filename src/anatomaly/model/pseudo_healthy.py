@@ -19,22 +19,20 @@ from anatomaly.model.template_context import TemplateContext
 from anatomaly.types import EdgeKind, SingleRoute
 
 
-class Extracted(NamedTuple):
-    """What an image says, anatomy and modality apart; see `Rebuilt`.
+class Anatomy(NamedTuple):
+    """What the extractor sees in an image.
 
     Attributes:
         context: (1, 6, I/2, J/2, K/2) of `TemplateContext`.
         anatomical_image: (B, 1, I, J, K) in [0, .72].
         tissue_map: (B, 4, I, J, K) one-hot.
         edges: (B, 1 or 3, I, J, K) of `anatomy_edges`, of the model's kind.
-        modality_code: (B, 16).
     """
 
     context: Tensor
     anatomical_image: Tensor
     tissue_map: Tensor
     edges: Tensor
-    modality_code: Tensor
 
 
 class Rebuilt(NamedTuple):
@@ -92,48 +90,41 @@ class PseudoHealthyModel(nn.Module):
         return anatomy_edges(tissue_map, self.edges)
 
     def forward(self, image: Tensor, brain_mask: Tensor, route: SingleRoute = "edges") -> Rebuilt:
-        """Rebuild a whole prepared image as if it were healthy.
+        """Rebuild a whole prepared image as if it were healthy, as the paper does.
 
         Args:
             image: (B, 1, 160, 192, 160) in [0, 1], 0 outside the brain.
             brain_mask: (B, 1, 160, 192, 160), 1 inside.
             route: see `restore`.
         """
-        return self.restore(self.extract(image), brain_mask, route)
+        anatomy = self.extract(image)
+        anatomical_code = self.restore(anatomy, route)
+        modality_code = self.modality_extractor(image, anatomy.tissue_map)
+        pseudo_healthy = self.combine(anatomical_code, modality_code, brain_mask)
+        return Rebuilt(*anatomy[1:], anatomical_code, modality_code, pseudo_healthy)
 
-    def extract(self, image: Tensor) -> Extracted:
-        """Take anatomy and modality apart; image as in `forward`."""
+    def extract(self, image: Tensor) -> Anatomy:
+        """See the anatomy of an image; image as in `forward`."""
         context = self.context(size=TEMPLATE_SHAPE)
         means = tissue_means(image, context)
         anatomical_image, tissue_map, _ = self.anatomy_extractor(image, context, means)
-        edges = self.find_edges(tissue_map)
-        modality_code = self.modality_extractor(image, tissue_map)
-        return Extracted(context, anatomical_image, tissue_map, edges, modality_code)
+        return Anatomy(context, anatomical_image, tissue_map, self.find_edges(tissue_map))
 
-    def restore(
-        self, seen: Extracted, brain_mask: Tensor, route: SingleRoute, combine: bool = True
-    ) -> Rebuilt:
-        """Rebuild healthy anatomy and put the modality back.
+    def restore(self, anatomy: Anatomy, route: SingleRoute) -> Tensor:
+        """Return the code of the healthy anatomy, (B, 8, I, J, K).
 
         Args:
-            seen: of `extract`.
-            brain_mask: (B, 1, 160, 192, 160), 1 inside.
+            anatomy: of `extract`.
             route: `edges` restores healthy tissue from edges alone (the method);
                 `tissue_map` takes the extractor's tissue map instead (the ablation).
-            combine: decode the image; else it is 0, for those who fit the contrast to the scan.
         """
-        healthy = seen.tissue_map
+        healthy = anatomy.tissue_map
         if route == "edges":
-            healthy = self.anatomy_restorer(seen.edges, seen.context)
-        anatomical_code = self.anatomy_encoder(healthy, seen.context)
-        pseudo_healthy = torch.zeros_like(brain_mask)
-        if combine:
-            pseudo_healthy = self.representation_combiner(anatomical_code, seen.modality_code)
-        return Rebuilt(
-            seen.anatomical_image,
-            seen.tissue_map,
-            seen.edges,
-            anatomical_code,
-            seen.modality_code,
-            (pseudo_healthy * brain_mask).to(torch.float32),
-        )
+            healthy = self.anatomy_restorer(anatomy.edges, anatomy.context)
+        anatomical_code: Tensor = self.anatomy_encoder(healthy, anatomy.context)
+        return anatomical_code
+
+    def combine(self, anatomical_code: Tensor, modality_code: Tensor, mask: Tensor) -> Tensor:
+        """Decode the pseudo-healthy image, (B, 1, I, J, K) float32, 0 outside the brain mask."""
+        decoded: Tensor = self.representation_combiner(anatomical_code, modality_code)
+        return (decoded * mask).to(torch.float32)

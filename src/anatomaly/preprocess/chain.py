@@ -48,8 +48,8 @@ from anatomaly.preprocess.trace import Step, Trace
 from anatomaly.preprocess.uneven_slices import doubts_about_slices
 from anatomaly.preprocess.unusual import find_doubts, shows_an_adult
 from anatomaly.preprocess.usual_range import find_usual_range
-from anatomaly.types import Affine, Sequence, SequenceOption
-from anatomaly.volume import Scan, Volume
+from anatomaly.types import Affine, SequenceOption
+from anatomaly.volume import PreparedImage, Scan, Volume
 
 MADE_BY_US = ("deepbet", "atlas")
 """Methods whose mask may be poor: the others were given, or came with the scan."""
@@ -69,15 +69,11 @@ class Prepared:
     """A scan ready for the networks.
 
     Attributes:
-        image: float32 in [0, 1], 0 outside the brain, working grid (160, 192, 160) at 1 mm.
-        brain_mask: bool, same grid.
-        sequence: told, or guessed from name or image.
+        image: on the working grid; its sequence was told, or guessed from name or image.
         trace: the way back.
     """
 
-    image: Volume
-    brain_mask: Volume
-    sequence: Sequence
+    image: PreparedImage
     trace: Trace
 
 
@@ -138,7 +134,7 @@ def prepare(
         warnings=tuple(log.warnings),
         quality={"brain_ml": brain.extraction.volume_ml, **asdict(registration.fit)},
     )
-    return Prepared(image, mask_template, chosen, trace)
+    return Prepared(PreparedImage(image.data, mask_template.data, chosen), trace)
 
 
 def _turn(volume: Volume, log: _Log) -> tuple[Volume, Reorientation]:

@@ -9,6 +9,11 @@ import numpy as np
 from anatomaly.errors import PreparationError
 from anatomaly.volume import Volume
 
+PREPARATION_VERSION = 2
+"""To be raised with every change after which a prepared image means something else: a step of
+the chain that is new, gone, or does another thing (2: the bias field is made even over both
+hemispheres). Weights are refused by a version that they were not made for."""
+
 LOW_PERCENTILE = 0.5
 HIGH_PERCENTILE = 99.5
 

@@ -8,49 +8,35 @@ never used.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Sequence as Several
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
-from anatomaly.anomaly.hybrid_score import AUTO_POLARITY
 from anatomaly.anomaly.score import anomaly_mask
-from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
-from anatomaly.engine import REFINED, RebuiltScan
 from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_AFFINE
-from anatomaly.healthy_volume import HALF, MOST, HealthyVolume, measure_healthy_volume
-from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.healthy_volume import HealthyVolume, measure_healthy_volume
+from anatomaly.method import Method
+from anatomaly.score import (
+    Networks,
+    load_networks,
+    prepared_logit,
+    score_methods,
+    score_prepared,
+)
+from anatomaly.thresholds import choose_threshold
 from anatomaly.training.cohort import Subject, load_cohort
 from anatomaly.training.probability import fit_probability, join_samples, sample_voxels
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
-from anatomaly.training.validation import (
-    HEALTHY,
-    ValidationScan,
-    draw_validation,
-    load_refine,
-    rebuild_scan,
-    score_scan,
-)
-from anatomaly.types import SEQUENCES, FloatArray, ScoreName, Sequence, Sign
+from anatomaly.training.validation import HEALTHY, ValidationScan, draw_validation
+from anatomaly.types import SEQUENCES, FloatArray, Sequence, Sign
 from anatomaly.volume import Volume
-from anatomaly.weights import (
-    HEALTHY_FILE,
-    SIGNS,
-    Choice,
-    WeightsCard,
-    choice_for,
-    healthy_key,
-    healthy_residual_of,
-    load_model,
-    update_card,
-    write_tensors,
-)
+from anatomaly.weights import HEALTHY_FILE, SIGNS, healthy_key, write_tensors
+from anatomaly.weights_card import read_card, update_card
 
 CALIBRATION_SEED = 980_001
 VOXEL_ML = 0.001
@@ -92,77 +78,44 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
         WeightsError: the weights cannot be used.
     """
     folder = config.weights.resolve()
-    model, card = load_model(str(folder))
-    model.to(config.device)
+    methods = [read_card(folder).method_for(sequence) for sequence in SEQUENCES]
+    loadable = [method for method in methods if method.score != "normalised"]
+    networks = load_networks(str(folder), loadable, device=config.device)
     people, controls = _load_people(config)
     maps, thresholds = dict[str, Tensor](), dict[str, float]()
     healthy_ml = dict[str, dict[str, list[float]]]()
-    for sequence in SEQUENCES:
-        choice = choice_for(card, sequence)
-        maps |= _measure_maps(model, choice, people, sequence, config.count)
-        refine = None
-        if choice.score == "refined":
-            card = _fit_probability(config, model, card, controls, sequence)
-            refine = load_refine(model, card, str(folder))
-        score = partial(
-            score_scan,
-            config=AnomalyConfig(score=choice.score),
-            healthy=_expected(maps, sequence),
-            refine=refine,
-        )
-        found = _rebuild_drawn(model, choice, controls, sequence, config.controls_count, 500)
-        scored = [score(scan, rebuilt) for scan, rebuilt in found]
-        volume_at = partial(found_ml, score=choice.score)
+    for sequence, method in zip(SEQUENCES, methods, strict=True):
+        maps |= _measure_maps(networks, method, people, sequence, config.count)
+        networks = replace(networks, healthy_residual=_as_loaded(maps))
+        if method.score == "refined":
+            networks = _fit_probability(config, networks, controls, sequence)
+        drawn = _draw_healthy(controls, sequence, config.controls_count, 500)
+        scored = [score_prepared(networks, s.prepared, method).anomaly_map for s in drawn]
+        volume_at = partial(found_ml, method=method)
         thresholds[sequence] = choose_threshold(scored, volume_at)
         healthy_volume = measure_healthy_volume(scored, volume_at)
         healthy_ml[sequence] = healthy_volume.to_json()
         say(_line(sequence, thresholds[sequence], healthy_volume))
     digest = write_tensors(folder / HEALTHY_FILE, maps)
     entries = {"thresholds": thresholds, "healthy_ml": healthy_ml, "healthy_sha256": digest}
-    update_card(folder, entries | {"probability": card.probability})
-
-
-def choose_threshold(
-    anomaly_maps: Several[FloatArray], volume_at: Callable[[FloatArray, float], float]
-) -> float:
-    """Return the lowest threshold that keeps healthy brains within the budget, to .0005.
-
-    Args:
-        anomaly_maps: of healthy brains, in [0, 1].
-        volume_at: mL of the mask that a map has at a threshold; falls with it.
-    """
-    low, high = 0.0, 1.0
-    while high - low > 5e-4:
-        middle = (low + high) / 2
-        volumes = [volume_at(anomaly_map, middle) for anomaly_map in anomaly_maps]
-        half, most = np.quantile(volumes, (HALF, MOST))
-        if half <= USUAL_HEALTHY_ML and most <= MOST_HEALTHY_ML:
-            high = middle
-        else:
-            low = middle
-    return round(high, 4)
+    update_card(folder, entries | {"probability": networks.card.probability})
 
 
 def _fit_probability(
-    config: CalibrationConfig,
-    model: PseudoHealthyModel,
-    card: WeightsCard,
-    controls: list[Subject],
-    sequence: Sequence,
-) -> WeightsCard:
-    """Return the card with the probability of a sequence fitted anew, if there are lesions."""
+    config: CalibrationConfig, networks: Networks, controls: list[Subject], sequence: Sequence
+) -> Networks:
+    """Return the networks with the probability of a sequence fitted anew, if there are lesions."""
     if config.lesions is None:
-        return card
-    folder = str(config.weights.resolve())
-    refine = load_refine(model, card, folder)
+        return networks
     shapes = load_shapes(config.lesions, config.controls.parent, held_out=True)
     count, seed = config.controls_count, CALIBRATION_SEED + 700
     samples = []
     for scan in draw_validation(controls, shapes, sequence, count, seed=seed):
-        total = refine(rebuild_scan(model, scan, [REFINED])[0], sequence).total()
-        samples.append(sample_voxels(total[0, 0].cpu().numpy(), scan.lesion, scan.brain_mask))
-    found = list(fit_probability(join_samples(samples)))
-    return replace(card, probability=card.probability | {sequence: found})
+        total = prepared_logit(networks, scan.prepared).total()[0, 0].cpu().numpy()
+        samples.append(sample_voxels(total, scan.lesion, scan.prepared.brain_mask))
+    probability = {sequence: list(fit_probability(join_samples(samples)))}
+    card = replace(networks.card, probability=networks.card.probability | probability)
+    return replace(networks, card=card)
 
 
 def _load_people(config: CalibrationConfig) -> tuple[list[Subject], list[Subject]]:
@@ -177,35 +130,41 @@ def _load_people(config: CalibrationConfig) -> tuple[list[Subject], list[Subject
 
 
 def _measure_maps(
-    model: PseudoHealthyModel,
-    choice: Choice,
-    people: list[Subject],
-    sequence: Sequence,
-    count: int,
+    networks: Networks, method: Method, people: list[Subject], sequence: Sequence, count: int
 ) -> dict[str, Tensor]:
-    """What healthy people score at each place, by `healthy_key`, in half precision."""
+    """Measure what healthy people score at each place, by `healthy_key`, in half precision."""
+    ways = [
+        replace(method, score="residual", polarity=s, rim_mm=0.0, smoothing_mm=1.0) for s in SIGNS
+    ]
     cells: dict[Sign, list[FloatArray]] = {sign: [] for sign in SIGNS}
-    for scan, rebuilt in _rebuild_drawn(model, choice, people, sequence, count, 0):
-        for sign in SIGNS:
-            every = AnomalyConfig(polarity=sign, score="residual", erosion_mm=0.0)
-            cells[sign].append(pool_cells(score_scan(scan, rebuilt, every), scan.brain_mask))
+    for scan in _draw_healthy(people, sequence, count, 0):
+        scored = score_methods(networks, scan.prepared, ways)
+        for sign, one in zip(SIGNS, scored, strict=True):
+            cells[sign].append(pool_cells(one.anomaly_map, scan.prepared.brain_mask))
     return {
         healthy_key(sequence, sign): torch.from_numpy(measure_healthy_residual(own)).half()
         for sign, own in cells.items()
     }
 
 
-def _expected(maps: Mapping[str, Tensor], sequence: Sequence) -> FloatArray:
-    """What healthy people score with the usual polarity, as the card's reader will have it."""
-    measured = {name: healthy.float().numpy() for name, healthy in maps.items()}
-    return healthy_residual_of(measured, sequence, AUTO_POLARITY[sequence])
+def _as_loaded(maps: Mapping[str, Tensor]) -> dict[str, FloatArray]:
+    """Return the maps as `load_healthy_residual` will read them."""
+    return {name: healthy.float().numpy() for name, healthy in maps.items()}
 
 
-def found_ml(anomaly_map: FloatArray, threshold: float, score: ScoreName = "refined") -> float:
+def _draw_healthy(
+    people: list[Subject], sequence: Sequence, count: int, seed: int
+) -> Iterator[ValidationScan]:
+    """Draw healthy scans."""
+    seed += CALIBRATION_SEED
+    return draw_validation(people, [], sequence, count, kinds=HEALTHY, seed=seed)
+
+
+def found_ml(anomaly_map: FloatArray, threshold: float, method: Method) -> float:
     """ML of the mask that `detect` makes of a map (I, J, K) of the working grid."""
     volume = Volume(anomaly_map, TEMPLATE_AFFINE)
     brain = volume.with_data(anomaly_map > 0)
-    mask = anomaly_mask(volume, brain, threshold, AnomalyConfig(score=score))
+    mask = anomaly_mask(volume, brain, threshold, method)
     return float(mask.data.sum()) * VOXEL_ML
 
 
@@ -215,19 +174,3 @@ def _line(sequence: Sequence, threshold: float, healthy_volume: HealthyVolume) -
     if false_ml := healthy_volume.at(threshold):
         line += f", {false_ml.half:.2f} mL in half of healthy brains, {false_ml.most:.2f} in 95 %"
     return line
-
-
-def _rebuild_drawn(
-    model: PseudoHealthyModel,
-    choice: Choice,
-    people: list[Subject],
-    sequence: Sequence,
-    count: int,
-    seed: int,
-) -> Iterator[tuple[ValidationScan, RebuiltScan]]:
-    """Healthy scans, drawn and rebuilt."""
-    scans = draw_validation(
-        people, [], sequence, count, kinds=HEALTHY, seed=CALIBRATION_SEED + seed
-    )
-    for scan in scans:
-        yield scan, rebuild_scan(model, scan, [(choice.route, choice.reuse)])[0]

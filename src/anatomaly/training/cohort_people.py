@@ -117,7 +117,7 @@ def prepare_scan(path: Path, sequence: Sequence) -> Prepared:
 def _prepare(visit: Visit) -> tuple[dict[str, NDArray[np.uint8]], dict[str, Any]]:
     """Arrays of `cohort` (labels, image, T2w, FLAIR) and the record of one session."""
     prepared, notes = _prepare_scans(visit)
-    brain = np.logical_and.reduce([p.brain_mask.data for p in prepared.values()])
+    brain = np.logical_and.reduce([p.image.brain_mask for p in prepared.values()])
     first = next(iter(prepared))
     if visit.dseg is not None:
         classes = _read_segmentation(visit.dseg, visit.scans[first], prepared[first])
@@ -125,7 +125,7 @@ def _prepare(visit: Visit) -> tuple[dict[str, NDArray[np.uint8]], dict[str, Any]
         classes = _fit_classes(prepared, brain)
     arrays = {"labels": complete_classes(classes, brain)}
     for sequence, found in prepared.items():
-        grey = np.rint(found.image.data * brain * IMAGE_UNIT / HIGH_VALUE).astype(np.uint8)
+        grey = np.rint(found.image.image * brain * IMAGE_UNIT / HIGH_VALUE).astype(np.uint8)
         arrays["image" if sequence == "T1w" else sequence] = grey
     record = {
         "volume_ml": float(brain.sum()) / 1000,
@@ -149,7 +149,7 @@ def _prepare_scans(visit: Visit) -> tuple[dict[Sequence, Prepared], list[str]]:
             continue
         if prepared:
             reference = next(iter(prepared.values()))
-            overlap = _dice(reference.brain_mask.data, found.brain_mask.data)
+            overlap = _dice(reference.image.brain_mask, found.image.brain_mask)
             if overlap < LEAST_OVERLAP:
                 notes.append(f"{sequence} left out: its brain overlaps the first by {overlap:.2f}")
                 continue
@@ -186,7 +186,7 @@ def _fit_classes(prepared: dict[Sequence, Prepared], brain: BoolArray) -> NDArra
     priors = np.stack(
         [template.cerebrospinal_fluid, template.grey_matter.data, template.white_matter.data]
     )
-    images = np.stack([p.image.data for p in prepared.values()])
+    images = np.stack([p.image.image for p in prepared.values()])
     tissue = fit_tissues(images, brain, priors)
     table = np.array([0, _SULCUS, _CORTEX, _WHITE], np.uint8)
     classes: NDArray[np.uint8] = table[tissue]

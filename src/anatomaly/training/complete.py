@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.method import REFINED
 from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.checkpoint import LAST_FILE, read_checkpoint
@@ -37,15 +38,8 @@ from anatomaly.training.run import (
 from anatomaly.training.scorer import ScorerStage, write_scorer
 from anatomaly.training.synthetic import SyntheticConfig, prepare_draws, where_drawn
 from anatomaly.types import SEQUENCES
-from anatomaly.weights import (
-    CARD_FILE,
-    WeightsCard,
-    find_weights,
-    load_model,
-    load_scorer,
-    read_card,
-    update_card,
-)
+from anatomaly.weights import find_weights, load_model, load_scorer
+from anatomaly.weights_card import CARD_FILE, WeightsCard, read_card, update_card
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -183,9 +177,7 @@ def _export_networks(config: CompleteConfig) -> None:
         return
     card: dict[str, Any] = {
         "steps": steps,
-        "choices": {
-            name: {"route": "both", "reuse": "fitted", "score": "refined"} for name in SEQUENCES
-        },
+        "methods": {name: REFINED.to_json() for name in SEQUENCES},
         "limits": [UNCALIBRATED.format("not measured")],
         "training_data": [
             f"{what}: {folder.name}"

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from anatomaly.engine import put_contrast_back, run_networks
 from anatomaly.geometry import TEMPLATE_SHAPE, mirrored_index
+from anatomaly.method import REFINED
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.score import rebuild
 from anatomaly.training.loop import single_thread
 from anatomaly.training.synthesis.generator import PairGenerator
 from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
@@ -67,11 +68,10 @@ def gather_evidence(model: PseudoHealthyModel, image: Tensor, brain: Tensor) -> 
     Returns:
         (4, 160, 192, 160): image, from edges, from the tissue map, tissue.
     """
-    found = run_networks(model, image, brain, ("edges", "tissue_map"), combine=False)
-    expected = [put_contrast_back(image, rebuilt, brain, "fitted") for rebuilt in found]
-    tissue = found[0].tissue_map.argmax(1, keepdim=True) * (brain > 0)
-    grey = [(255 * volume).round() for volume in (image, *expected)]
-    return torch.cat([*grey, tissue.float()], dim=1)[0].to(torch.uint8).cpu().numpy()
+    (rebuilt,) = rebuild(model, image, brain, [REFINED]).values()
+    grey = torch.cat([image, *rebuilt.expected], dim=1)[0]
+    volumes = (255 * grey).round().to(torch.uint8).cpu().numpy()
+    return np.concatenate([volumes, rebuilt.tissue_map[None]])
 
 
 def draw_brains(

@@ -15,7 +15,8 @@ from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.recipe import NETWORK_STAGES
 from anatomaly.training.run import load_stage, starting_model
 from anatomaly.types import TrainedEdges
-from anatomaly.weights import TENSOR_FILE, preparation_hash, write_card, write_tensors
+from anatomaly.weights import TENSOR_FILE, preparation_hash, write_tensors
+from anatomaly.weights_card import write_card
 
 
 def assemble(

@@ -19,13 +19,8 @@ from anatomaly.training.run import (
     say_nothing,
     train_stages,
 )
-from anatomaly.weights import (
-    HEALTHY_FILE,
-    SCORER_FILE,
-    WeightsCard,
-    find_weights,
-    load_model,
-)
+from anatomaly.weights import HEALTHY_FILE, SCORER_FILE, find_weights, load_model
+from anatomaly.weights_card import WeightsCard
 
 
 @dataclass(frozen=True, kw_only=True)

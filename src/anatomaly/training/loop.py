@@ -18,9 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from anatomaly.engine import keep_freed_memory
 from anatomaly.errors import TrainingError
 from anatomaly.model.unet import lay_channels_last
+from anatomaly.networks import keep_freed_memory
 from anatomaly.training.checkpoint import (
     BEST_FILE,
     load_checkpoint,

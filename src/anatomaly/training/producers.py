@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from anatomaly.engine import keep_freed_memory
 from anatomaly.errors import TrainingError
+from anatomaly.networks import keep_freed_memory
 from anatomaly.training.evidence import draw_brains
 from anatomaly.training.evidence_ring import EvidenceRing
 from anatomaly.training.scorer import brain_pairs

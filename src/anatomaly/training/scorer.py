@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from anatomaly.engine import scorer_evidence
 from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.lesion_scorer import LesionScorer, brain_of
 from anatomaly.model.template_context import TemplateContext
+from anatomaly.score import scorer_evidence
 from anatomaly.training.cohort import load_cohort
 from anatomaly.training.evidence import (
     EvidenceDraws,
@@ -26,14 +26,8 @@ from anatomaly.training.losses import lesion_loss
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.synthetic import LABEL_MAP_REPEATS
-from anatomaly.weights import (
-    SCORER_FILE,
-    load_model,
-    load_scorer,
-    read_card,
-    update_card,
-    write_tensors,
-)
+from anatomaly.weights import SCORER_FILE, load_model, load_scorer, write_tensors
+from anatomaly.weights_card import read_card, update_card
 
 EVIDENCE_SEED = 11
 PATCH_SEED = 12

@@ -5,9 +5,9 @@ import pytest
 
 from anatomaly.evaluation.benchmark import method as method_module
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig, DatasetPlan
-from anatomaly.evaluation.benchmark.method import Budget, MethodCard, PreparedImage
+from anatomaly.evaluation.benchmark.method import Budget, MethodCard
 from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Split, Truth
-from anatomaly.volume import Volume
+from anatomaly.volume import PreparedImage, Volume
 
 SHAPE = (20, 22, 18)
 

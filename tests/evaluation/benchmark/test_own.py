@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from anatomaly.anomaly.score import anomaly_map
-from anatomaly.config import AnomalyConfig, DetectConfig
-from anatomaly.engine import rebuild
+from anatomaly.config import DetectConfig
 from anatomaly.evaluation.baselines.fae import FeatureAutoencoder
-from anatomaly.evaluation.benchmark.method import PreparedImage, find_method
+from anatomaly.evaluation.benchmark.method import find_method
 from anatomaly.evaluation.benchmark.own_features import (
     anatomical_image,
     first_features,
@@ -15,6 +13,8 @@ from anatomaly.evaluation.benchmark.own_features import (
 )
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
 from anatomaly.pipeline import Detector
+from anatomaly.score import score_prepared
+from anatomaly.volume import PreparedImage
 
 
 @pytest.fixture(name="brain", scope="module")
@@ -26,16 +26,9 @@ def fixture_brain():
 @pytest.mark.slow
 def test_the_same_map_as_the_product(brain):
     detector = Detector(DetectConfig(device="cpu"))
-    choice = detector.choice_for("FLAIR")
-    rebuilt = rebuild(
-        detector.model, brain.image, brain.brain_mask, detector.device, choice.route, choice.reuse
-    )
-    config = AnomalyConfig(score=choice.score)
-    raw = detector._raw_score(rebuilt, "FLAIR", config)
+    product = score_prepared(detector.networks, brain, detector.methods["FLAIR"])
     ours = find_method("ours").build("FLAIR", 0)
-    np.testing.assert_allclose(
-        ours.score(brain), anomaly_map(raw, brain.brain_mask, config), atol=1e-4
-    )
+    np.testing.assert_allclose(ours.score(brain), product.anomaly_map, atol=1e-4)
     assert ours.parameters_count > 3e6
 
 

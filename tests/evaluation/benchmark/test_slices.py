@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from anatomaly.errors import EvaluationError
-from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.evaluation.benchmark.slices import SliceSamples, cut_slices, join_slices
+from anatomaly.volume import PreparedImage
 
 
 def test_place_and_axes_survive():

@@ -16,7 +16,7 @@ from anatomaly.evaluation.experiments import (
     tissue_agreement,
 )
 from anatomaly.evaluation.experiments.drawn_brains import DrawnBrain
-from anatomaly.model.pseudo_healthy import Extracted, Rebuilt
+from anatomaly.model.pseudo_healthy import Anatomy
 
 SHAPE = (16, 24, 16)
 MODULES = (
@@ -49,9 +49,15 @@ class FakeModel:
     `leaky` lets intensities into what is restored from edges.
     """
 
+    anatomy_restorers = ("oriented",)
+    edges = "oriented"
+
     def __init__(self, brain, copying=False, leaky=False):
         self.tissue, self.copying, self.leaky = one_hot(brain.tissue_map).float(), copying, leaky
         self.mask = torch.from_numpy(brain.brain_mask)[None, None].float()
+
+    def parameters(self):
+        yield self.mask
 
     def extract(self, image):
         tissue = self.tissue
@@ -60,22 +66,23 @@ class FakeModel:
             tissue = one_hot(classes.numpy().astype(np.uint8)).float()
         levels = torch.tensor([0, 0.29, 0.48, 0.72]).view(1, 4, 1, 1, 1)
         edges_ = (tissue[:, 2:3] > 0).float()
-        means = [image[tissue[:, n : n + 1] > 0].mean() for n in (1, 2, 3)]
-        code = torch.nan_to_num(torch.stack(means))[None]
-        return Extracted(
-            image, (tissue * levels).sum(1, keepdim=True), tissue, edges_, code.repeat(1, 2)
-        )
+        return Anatomy(image, (tissue * levels).sum(1, keepdim=True), tissue, edges_)
 
-    def restore(self, seen, mask, route, combine=True):
-        code = self.tissue if route == "edges" else seen.tissue_map
+    def restore(self, anatomy, route):
+        code = self.tissue if route == "edges" else anatomy.tissue_map
         if route == "edges" and self.leaky:
-            code = code + 0.01 * seen.anatomical_image
-        image = self.representation_combiner(code, seen.modality_code) * mask
-        return Rebuilt(*seen[1:4], code, seen.modality_code, image if combine else mask * 0)
+            code = code + 0.01 * anatomy.anatomical_image
+        return code
 
-    def representation_combiner(self, code, modality_code):
+    def modality_extractor(self, image, tissue_map):
+        """The mean of each tissue, twice."""
+        means = [image[tissue_map[:, n : n + 1] > 0].mean() for n in (1, 2, 3)]
+        return torch.nan_to_num(torch.stack(means))[None].repeat(1, 2)
+
+    def combine(self, code, modality_code, mask):
         """Each tissue has the intensity that the modality code says."""
-        return (code[:, 1:] * modality_code[:, :3].view(-1, 3, 1, 1, 1)).sum(1, keepdim=True)
+        values = modality_code[:, :3].view(-1, 3, 1, 1, 1)
+        return (code[:, 1:] * values).sum(1, keepdim=True) * mask
 
 
 @pytest.fixture(name="brain")

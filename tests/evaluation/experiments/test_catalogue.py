@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_seed_count_and_model_are_handed_over(name, monkeypatch):
     module = getattr(catalogue, name.replace("-", "_"))
     asked = []
     monkeypatch.setattr(module, "run", lambda *given: asked.append(given))
-    detector = type("Detector", (), {"model": "the model"})()
+    detector = SimpleNamespace(networks=SimpleNamespace(model="the model"))
     EXPERIMENTS[name].run(detector, 7, 2, None)
     assert asked[0][0] in ("the model", detector)
     assert asked[0][1:3] == (7, 2)

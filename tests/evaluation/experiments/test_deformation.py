@@ -16,6 +16,8 @@ from anatomaly.evaluation.experiments.deformation import (
     run,
 )
 from anatomaly.geometry import TEMPLATE_AFFINE
+from anatomaly.score import Networks
+from anatomaly.weights_card import WeightsCard
 
 
 @pytest.fixture(name="world")
@@ -42,7 +44,8 @@ class FakeDetector:
     """`detect` marks `marked`; the model always restores `brain`."""
 
     def __init__(self, world, brain, marked):
-        self.model, self.marked, self.seen = world.model(brain), marked, []
+        self.networks = Networks(world.model(brain), WeightsCard("fake", "d", "s", "p", {}))
+        self.marked, self.seen = marked, []
 
     def detect(self, volume):
         self.seen.append(volume)

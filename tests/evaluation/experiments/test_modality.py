@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from anatomaly.evaluation.experiments import networks
+from anatomaly import networks
 from anatomaly.evaluation.experiments.modality import (
     MEAN,
     OTHER,
@@ -58,21 +58,21 @@ def test_a_combiner_that_obeys_gives_back_what_was_put_in(fake_model, tmp_path):
 def test_codes_kept_in_half_precision_meet_weights_in_full_precision(fake_model, monkeypatch):
     monkeypatch.setattr(networks, "half_precision", lambda _: None)  # a processor without it
     model = fake_model()
-    combine = model.representation_combiner
+    combine = model.combine
 
-    def strict(code, modality):
+    def strict(code, modality, mask):
         assert code.dtype == torch.float32, "a convolution with float32 weights refuses others"
-        return combine(code, modality)
+        return combine(code, modality, mask)
 
-    model.representation_combiner = strict
+    model.combine = strict
     assert len(run(model, seed=0, count=2).rows) == 3
 
 
 def test_a_combiner_that_ignores_the_code_shifts_it(fake_model, monkeypatch):
     model = fake_model()
     grey = torch.tensor([[0.5, 0.5, 0.5]])
-    combine = model.representation_combiner
-    monkeypatch.setattr(model, "representation_combiner", lambda code, _: combine(code, grey))
+    combine = model.combine
+    monkeypatch.setattr(model, "combine", lambda code, _, mask: combine(code, grey, mask))
     rows = {row.put_in: row for row in run(model, seed=0, count=1).rows}
     assert rows[OWN].from_own > 0.3
     assert rows[OWN].from_own == rows[OTHER].from_own

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from anatomaly.evaluation.baselines.ssim_ae import dissimilarity
-from anatomaly.evaluation.benchmark.method import MethodCard, PreparedImage, Trainer
+from anatomaly.evaluation.benchmark.method import MethodCard, Trainer
 from anatomaly.evaluation.benchmark.networks import make_feature_autoencoder
 from anatomaly.evaluation.benchmark.own_features import first_features, load_extractor
 from anatomaly.evaluation.benchmark.slices import Slices, cut_slices
 from anatomaly.evaluation.benchmark.slicewise import SlicewiseMethod
+from anatomaly.volume import PreparedImage
 
 CHANNELS = 32
 

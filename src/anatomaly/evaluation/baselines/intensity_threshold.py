@@ -14,8 +14,9 @@ from scipy import ndimage
 from scipy.stats import rankdata
 
 from anatomaly.anomaly.postprocess import drop_rim
-from anatomaly.evaluation.benchmark.method import MethodCard, PreparedImage, Trainer
+from anatomaly.evaluation.benchmark.method import MethodCard, Trainer
 from anatomaly.types import BoolArray, FloatArray, Sequence
+from anatomaly.volume import PreparedImage
 
 
 def intensity_score(

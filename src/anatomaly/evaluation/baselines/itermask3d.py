@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from anatomaly.evaluation.benchmark.method import MethodCard, PreparedImage, Trainer
+from anatomaly.evaluation.benchmark.method import MethodCard, Trainer
 from anatomaly.evaluation.benchmark.networks import make_unet
 from anatomaly.evaluation.benchmark.slices import cut_slices, join_slices
 from anatomaly.evaluation.benchmark.slicewise import masked_l2
 from anatomaly.types import FloatArray
+from anatomaly.volume import PreparedImage
 
 CUBE, ROUNDS, UNCOVERED, BATCH = 48, 8, 0.25, 2
 LOW_PASS = 7

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from anatomaly.evaluation.benchmark.method import MethodCard
 from anatomaly.evaluation.benchmark.own import OwnMethod
-from anatomaly.weights import Choice
+from anatomaly.method import PAPER
 
 METHOD = MethodCard(
     title="anatomaly, paper's score",
     source="Yang et al. 2026, arXiv:2512.21924",
     differs="shipped weights, trained beforehand; 1 mm volumes; both signs",
-    build=lambda sequence, seed: OwnMethod(sequence, Choice("edges", "learned", "hybrid")),
+    build=lambda sequence, seed: OwnMethod(sequence, PAPER),
     trained=False,
 )

@@ -11,9 +11,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from anatomaly.evaluation.baselines.cevae import ContextEncodingVae
-from anatomaly.evaluation.benchmark.method import MethodCard, PreparedImage
+from anatomaly.evaluation.benchmark.method import MethodCard
 from anatomaly.evaluation.benchmark.own_features import anatomical_image, load_extractor
 from anatomaly.evaluation.benchmark.slices import Slices, cut_slices
+from anatomaly.volume import PreparedImage
 
 
 class TissueVae(ContextEncodingVae):

@@ -17,14 +17,13 @@ from anatomaly.anomaly.postprocess import threshold_map
 from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
 from anatomaly.errors import EvaluationError, SealedError
 from anatomaly.evaluation.benchmark.ledger import Ledger
-from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Split, Truth
 from anatomaly.evaluation.healthy import false_positives
 from anatomaly.evaluation.metrics import average_precision, dice, oracle_dice
 from anatomaly.evaluation.metrics_lesionwise import match_lesions
-from anatomaly.training.validation import join_thresholds, value_at_volume
+from anatomaly.thresholds import join_thresholds, value_at_volume
 from anatomaly.types import BoolArray, FloatArray
-from anatomaly.volume import Volume
+from anatomaly.volume import PreparedImage, Volume
 
 MIN_LESION_MM3 = AnomalyConfig().min_lesion_mm3
 """Smaller pieces of a mask are dropped, for every method, as the product does."""

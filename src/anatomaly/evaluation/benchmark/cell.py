@@ -11,13 +11,13 @@ from pathlib import Path
 
 import torch
 
-from anatomaly.engine import keep_freed_memory
 from anatomaly.evaluation.benchmark.blind import BlindTest
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig, DatasetPlan
 from anatomaly.evaluation.benchmark.ledger import Ledger
 from anatomaly.evaluation.benchmark.method import Method, Trainer, find_method
 from anatomaly.evaluation.benchmark.scans import Split
 from anatomaly.evaluation.benchmark.sources import split_scans
+from anatomaly.networks import keep_freed_memory
 from anatomaly.types import Sequence as SequenceName
 
 FINISHED, FAILED = "finished", "failed"

@@ -85,7 +85,7 @@ def _from_label_maps(
             else iter(())
         )
         for scan in drawn:
-            yield number, partial(_person, scan.image, scan.brain_mask)
+            yield number, partial(_person, scan.prepared.image, scan.prepared.brain_mask)
             number += 1
 
 
@@ -110,8 +110,8 @@ def _from_scans(
 
 
 def _prepared_person(case: Case) -> HealthyPerson:
-    prepared = prepare(read_scan(case.scan), PreprocessConfig(), case.sequence)
-    return _person(prepared.image.data, prepared.brain_mask.data, case.person)
+    image = prepare(read_scan(case.scan), PreprocessConfig(), case.sequence).image
+    return _person(image.image, image.brain_mask, case.person)
 
 
 def _from_cohort(
@@ -154,7 +154,7 @@ def _as_person(subject: Subject, sequence: Sequence, seed: int) -> HealthyPerson
         return _person(image.data, inside, subject.name)
     own_seed = seed + crc32(subject.name.encode())
     drawn = draw_validation([subject], [], sequence, 1, kinds=HEALTHY, seed=own_seed)
-    scan = next(drawn)
+    scan = next(drawn).prepared
     return _person(scan.image, scan.brain_mask, subject.name)
 
 

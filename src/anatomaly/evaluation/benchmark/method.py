@@ -18,27 +18,12 @@ from torch.utils.data import Dataset
 from anatomaly.errors import ConfigError
 from anatomaly.evaluation import baselines
 from anatomaly.training.loop import LoopConfig, Stage, train_stage
-from anatomaly.types import BoolArray, FloatArray
+from anatomaly.types import FloatArray
 from anatomaly.types import Sequence as SequenceName
+from anatomaly.volume import PreparedImage
 
 CHECKPOINT_SECONDS = 20.0
 """Of a training: what a killed one has to repeat at most."""
-
-
-@dataclass(frozen=True)
-class PreparedImage:
-    """One prepared image, without a label.
-
-    Attributes:
-        image: (I, J, K) float32 in [0, 1], 0 outside the brain, voxels of 1 mm; (160, 192, 160)
-            but for the smallest tests.
-        brain_mask: (I, J, K) bool.
-        sequence: T1w, T2w or FLAIR.
-    """
-
-    image: FloatArray
-    brain_mask: BoolArray
-    sequence: SequenceName
 
 
 @dataclass(frozen=True)

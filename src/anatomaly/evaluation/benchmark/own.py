@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence as Several
-from functools import partial
 
-from anatomaly.anomaly.hybrid_score import AUTO_POLARITY
-from anatomaly.config import AnomalyConfig
-from anatomaly.engine import lesion_logit, limit_threads
-from anatomaly.evaluation.benchmark.method import PreparedImage, Trainer
-from anatomaly.training.validation import ValidationScan, rebuild_scan, score_scan
+from anatomaly.evaluation.benchmark.method import Trainer
+from anatomaly.method import Method
+from anatomaly.networks import limit_threads
+from anatomaly.score import load_networks, score_prepared
 from anatomaly.types import FloatArray, Sequence
-from anatomaly.weights import (
-    Choice,
-    choice_for,
-    healthy_residual_of,
-    load_healthy_residual,
-    load_model,
-    load_scorer,
-    probability_of,
-)
+from anatomaly.volume import PreparedImage
+from anatomaly.weights import find_weights
+from anatomaly.weights_card import read_card
 
 
 class OwnMethod:
-    """Shipped weights with a route, a way to reuse the contrast, and a score.
+    """Weights that were trained beforehand, with a method.
 
     Args:
         sequence: of the scans.
-        choice: of route, reuse and score; None takes what the weights were validated with.
+        method: None takes what the weights were validated with.
         weights: bundled name or folder.
 
     Raises:
@@ -35,26 +27,16 @@ class OwnMethod:
     """
 
     def __init__(
-        self, sequence: Sequence, choice: Choice | None = None, weights: str = "default"
+        self, sequence: Sequence, method: Method | None = None, weights: str = "default"
     ) -> None:
-        self.model, card = load_model(weights)
-        self.choice = choice or choice_for(card, sequence)
-        self.config = AnomalyConfig(
-            score=self.choice.score, polarity="auto" if choice is None else "both"
-        )
-        self.calibration = probability_of(card, sequence)
-        self.scorer = load_scorer(card, weights) if self.choice.score == "refined" else None
-        self.healthy: FloatArray | None = None
-        if self.choice.score == "normalised":
-            maps = load_healthy_residual(card, weights)
-            self.healthy = healthy_residual_of(maps, sequence, AUTO_POLARITY[sequence])
+        self.method = method or read_card(find_weights(weights)).method_for(sequence)
+        self.networks = load_networks(weights, [self.method])
         self.threads = 1
 
     @property
     def parameters_count(self) -> int:
         """Numbers that were learnt."""
-        networks = [self.model] if self.scorer is None else [self.model, self.scorer]
-        return sum(p.numel() for network in networks for p in network.parameters())
+        return self.networks.parameters_count
 
     def fit(self, healthy: Several[PreparedImage], trainer: Trainer) -> None:
         """Learn nothing here: the weights were trained before, on other data."""
@@ -62,11 +44,5 @@ class OwnMethod:
 
     def score(self, prepared: PreparedImage) -> FloatArray:
         """Return the anomaly map, (160, 192, 160) float32 in [0, 1]."""
-        empty = prepared.brain_mask & False
-        scan = ValidationScan(prepared.sequence, prepared.image, prepared.brain_mask, empty)
         with limit_threads(self.threads):
-            rebuilt = rebuild_scan(self.model, scan, [(self.choice.route, self.choice.reuse)])[0]
-            refine = self.scorer and partial(
-                lesion_logit, self.scorer, self.model.context, calibration=self.calibration
-            )
-            return score_scan(scan, rebuilt, self.config, self.healthy, refine)
+            return score_prepared(self.networks, prepared, self.method).anomaly_map

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from anatomaly.engine import run_networks
-from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import as_tensor, running
+from anatomaly.volume import PreparedImage
 from anatomaly.weights import load_model
 
 
@@ -33,7 +33,7 @@ def first_features(model: PseudoHealthyModel, prepared: PreparedImage) -> Tensor
     stem = model.anatomy_extractor.unet.stem
     handle = stem.register_forward_hook(lambda module, inputs, output: kept.append(output))
     try:
-        model.extract(_as_tensor(prepared))
+        model.extract(as_tensor(prepared.image))
     finally:
         handle.remove()
     return kept[0][0].float().permute(3, 0, 1, 2).contiguous()
@@ -42,11 +42,7 @@ def first_features(model: PseudoHealthyModel, prepared: PreparedImage) -> Tensor
 @torch.no_grad()
 def anatomical_image(model: PseudoHealthyModel, prepared: PreparedImage) -> np.ndarray:
     """Return the tissue map as one T1-like image, (160, 192, 160) in [0, .72], 0 outside."""
-    mask = torch.ones(1, 1, *prepared.image.shape)
-    found = run_networks(model, _as_tensor(prepared), mask, ["tissue_map"], combine=False)[0]
-    image: np.ndarray = found.anatomical_image[0, 0].float().numpy() * prepared.brain_mask
+    with running():
+        anatomy = model.extract(as_tensor(prepared.image))
+    image: np.ndarray = anatomy.anatomical_image[0, 0].float().numpy() * prepared.brain_mask
     return image
-
-
-def _as_tensor(prepared: PreparedImage) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(prepared.image, dtype=np.float32))[None, None]

@@ -12,7 +12,6 @@ from anatomaly.config import PreprocessConfig
 from anatomaly.errors import AnatomalyError, EvaluationError
 from anatomaly.evaluation.benchmark.config import DatasetPlan
 from anatomaly.evaluation.benchmark.healthy_people import healthy_cases
-from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Parts, Truth
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.catalogue import find_cases
@@ -23,7 +22,7 @@ from anatomaly.preprocess.reorient import Reorientation
 from anatomaly.preprocess.resample import empty_grid
 from anatomaly.scan.read import read_scan
 from anatomaly.types import SEQUENCES, Sequence
-from anatomaly.volume import Volume
+from anatomaly.volume import PreparedImage, Volume
 from anatomaly.whole_file import whole_file
 
 
@@ -129,9 +128,9 @@ def _write_prepared(path: Path, prepared: Prepared) -> None:
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
-            sequence=prepared.sequence,
-            image=prepared.image.data.astype(np.float32),
-            brain_mask=prepared.brain_mask.data > 0,
+            sequence=prepared.image.sequence,
+            image=prepared.image.image.astype(np.float32),
+            brain_mask=prepared.image.brain_mask,
             own_brain=brain_mask_native(trace).data > 0,
             grid_shape=trace.brain_mask_ras.shape,
             grid_affine=trace.brain_mask_ras.affine,

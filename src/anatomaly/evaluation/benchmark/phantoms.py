@@ -17,14 +17,13 @@ import numpy as np
 from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.benchmark.config import DatasetPlan
 from anatomaly.evaluation.benchmark.healthy_people import draw_people
-from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.evaluation.benchmark.planting import HealthyPerson, plant_lesions
 from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Parts, Truth
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.types import SEQUENCES, BoolArray, Sequence
-from anatomaly.volume import Volume
+from anatomaly.volume import PreparedImage, Volume
 from anatomaly.whole_file import whole_file
 
 PARTS = ("train", "validation", "lesions", "healthy")

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from anatomaly.errors import EvaluationError
-from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.types import BoolArray, FloatArray, Sequence
-from anatomaly.volume import Volume
+from anatomaly.volume import PreparedImage, Volume
 
 
 class OpenedScan(NamedTuple):

@@ -15,8 +15,8 @@ from torch.utils.data import Dataset
 
 from anatomaly.anomaly.postprocess import drop_rim
 from anatomaly.errors import EvaluationError
-from anatomaly.evaluation.benchmark.method import PreparedImage
 from anatomaly.types import BoolArray
+from anatomaly.volume import PreparedImage
 
 FACTOR = 2
 """Voxels of 1 mm that make up one of a slice, along each axis."""

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from anatomaly.evaluation.benchmark.method import PreparedImage, Trainer
+from anatomaly.evaluation.benchmark.method import Trainer
 from anatomaly.evaluation.benchmark.slices import Slices, SliceSamples, cut_slices, join_slices
 from anatomaly.types import FloatArray
+from anatomaly.volume import PreparedImage
 
 SCORED_AT_ONCE = 20
 """Slices that go through a network together when a scan is scored."""

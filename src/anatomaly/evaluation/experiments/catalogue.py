@@ -46,19 +46,21 @@ EXPERIMENTS: dict[str, Experiment] = {
     "disentanglement": Experiment(
         "Is the tissue map of one person the same whatever the sequence, and one-hot?",
         3,
-        lambda detector, seed, count, data: disentanglement.run(detector.model, seed, count, data),
+        lambda detector, seed, count, data: disentanglement.run(
+            detector.networks.model, seed, count, data
+        ),
         disentanglement.draw,
     ),
     "edges": Experiment(
         "Do edges alone rebuild the anatomy, and is there a leak of intensities?",
         2,
-        lambda detector, seed, count, _: edges.run(detector.model, seed, count),
+        lambda detector, seed, count, _: edges.run(detector.networks.model, seed, count),
         edges.draw,
     ),
     "modality": Experiment(
         "Is the modality code of a rebuilt image the one that was put in?",
         2,
-        lambda detector, seed, count, _: modality.run(detector.model, seed, count),
+        lambda detector, seed, count, _: modality.run(detector.networks.model, seed, count),
         modality.draw,
     ),
     "deformation": Experiment(
@@ -70,13 +72,13 @@ EXPERIMENTS: dict[str, Experiment] = {
     "thresholds": Experiment(
         "What do the constants .29, .48 and .72 mean, and do they need fitting?",
         2,
-        lambda detector, seed, count, _: thresholds.run(detector.model, seed, count),
+        lambda detector, seed, count, _: thresholds.run(detector.networks.model, seed, count),
         thresholds.draw,
     ),
     "new-sequence": Experiment(
         "Do frozen networks take a sequence that training never named?",
         2,
-        lambda detector, seed, count, _: new_sequence.run(detector.model, seed, count),
+        lambda detector, seed, count, _: new_sequence.run(detector.networks.model, seed, count),
         new_sequence.draw,
     ),
 }

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from anatomaly.anomaly.score import anomaly_map, raw_score
-from anatomaly.config import AnomalyConfig
 from anatomaly.evaluation.experiments.deformed_brains import (
     AROUND_MM,
     DEFORMATIONS,
@@ -28,14 +26,20 @@ from anatomaly.evaluation.experiments.deformed_brains import (
     wall_distance,
 )
 from anatomaly.evaluation.experiments.drawn_brains import DrawnBrain, draw_brain, means_of, render
-from anatomaly.evaluation.experiments.networks import as_tensor, class_indices, extract, restore
 from anatomaly.evaluation.experiments.panels import Panel, axial_panel, draw_panels
-from anatomaly.evaluation.experiments.tissue_agreement import decode_tissue, learn_reading
+from anatomaly.evaluation.experiments.tissue_agreement import (
+    class_indices,
+    decode_tissue,
+    learn_reading,
+)
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.geometry import TEMPLATE_AFFINE
+from anatomaly.method import PAPER
+from anatomaly.networks import as_tensor
 from anatomaly.pipeline import Detector
-from anatomaly.types import FloatArray
-from anatomaly.volume import Volume
+from anatomaly.score import extract_anatomy, restore_code, score_prepared
+from anatomaly.types import FloatArray, SingleRoute
+from anatomaly.volume import PreparedImage, Volume
 
 SCANNER_UNITS = 1000.0
 LEAST_ML = 3.0
@@ -130,7 +134,7 @@ def run(detector: Detector, seed: int, count: int) -> Deformation:
         seed: of the first brain.
         count: brains.
     """
-    reading = learn_reading(detector.model)
+    reading = learn_reading(detector.networks.model)
     shapes, scores, panels = list[ShapeKept](), list[ShapeScored](), list[Panel]()
     for number in range(seed, seed + count):
         before = _look(detector, reading, draw_brain(number), number)
@@ -154,22 +158,21 @@ def draw(result: Deformation, path: Path) -> None:
 def _look(detector: Detector, reading: Tensor, brain: DrawnBrain, seed: int) -> _Seen:
     """Rebuild a brain by both routes, and score it by the method and as the weights are used."""
     image, mask = render(brain, means_of("T1w"), seed), brain.brain_mask
-    seen = extract(detector.model, as_tensor(image))
-    from_edges = restore(detector.model, seen, as_tensor(mask), "edges", combine=True)
-    from_map = restore(detector.model, seen, as_tensor(mask), "tissue_map", combine=False)
-    config = AnomalyConfig(score="hybrid", polarity="both")
-    raw = raw_score(as_tensor(image), from_edges.pseudo_healthy, "T1w", config)
+    model = detector.networks.model
+    anatomy = extract_anatomy(model, as_tensor(image))
+    codes = {route: restore_code(model, anatomy, route) for route in get_args(SingleRoute)}
+    by_paper = score_prepared(detector.networks, PreparedImage(image, mask, "T1w"), PAPER)
     shipped = detector.detect(Volume(image * np.float32(SCANNER_UNITS), TEMPLATE_AFFINE.copy()))
     return _Seen(
         brain,
         image,
         {
             TRUTH: brain.tissue_map,
-            EXTRACTED: class_indices(seen.tissue_map, mask),
-            FROM_EDGES: decode_tissue(from_edges.anatomical_code, reading, mask),
-            FROM_MAP: decode_tissue(from_map.anatomical_code, reading, mask),
+            EXTRACTED: class_indices(anatomy.tissue_map, mask),
+            FROM_EDGES: decode_tissue(codes["edges"], reading, mask),
+            FROM_MAP: decode_tissue(codes["tissue_map"], reading, mask),
         },
-        {METHOD: anomaly_map(raw, mask, config), SHIPPED: shipped.anomaly_map.data},
+        {METHOD: by_paper.anomaly_map, SHIPPED: shipped.anomaly_map.data},
         shipped.threshold,
     )
 

@@ -17,14 +17,15 @@ from torch import Tensor
 
 from anatomaly.errors import ScanError
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
-from anatomaly.evaluation.experiments.networks import as_tensor, class_indices, extract
 from anatomaly.evaluation.experiments.panels import Panel, axial_panel, draw_panels
-from anatomaly.evaluation.experiments.tissue_agreement import TissueDice, tissue_dice
+from anatomaly.evaluation.experiments.tissue_agreement import TissueDice, class_indices, tissue_dice
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import as_tensor
 from anatomaly.preprocess.normalise import normalise_intensity
 from anatomaly.preprocess.resample import resample_to_template
 from anatomaly.preprocess.template import load_template
 from anatomaly.scan.read import read_scan
+from anatomaly.score import extract_anatomy
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray
 
 PAIR_FOLDER = "templates"
@@ -99,7 +100,9 @@ def run(
     found: dict[tuple[str, str], list[TissueDice]] = {}
     wrong, panels = 0, dict[str, list[tuple[Panel, ...]]]()
     for anatomy in _anatomies(seed, count, data):
-        one_hot = {n: extract(model, as_tensor(i)).tissue_map for n, i in anatomy.images.items()}
+        one_hot = {
+            n: extract_anatomy(model, as_tensor(i)).tissue_map for n, i in anatomy.images.items()
+        }
         wrong += sum(count_not_one_hot(tissue_map) for tissue_map in one_hot.values())
         maps = {n: class_indices(t, anatomy.brain_mask) for n, t in one_hot.items()}
         panels.setdefault(anatomy.name, _show(anatomy, maps))

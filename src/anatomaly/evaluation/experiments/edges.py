@@ -17,14 +17,16 @@ import torch
 from torch import Tensor
 
 from anatomaly.evaluation.experiments.drawn_brains import DrawnBrain, draw_brain, means_of, render
-from anatomaly.evaluation.experiments.networks import as_tensor, class_indices, extract, restore
 from anatomaly.evaluation.experiments.panels import Panel, axial_panel, draw_panels
 from anatomaly.evaluation.experiments.tissue_agreement import (
+    class_indices,
     decode_tissue,
     learn_reading,
     tissue_dice,
 )
-from anatomaly.model.pseudo_healthy import Extracted, PseudoHealthyModel, Rebuilt
+from anatomaly.model.pseudo_healthy import Anatomy, PseudoHealthyModel
+from anatomaly.networks import as_tensor
+from anatomaly.score import extract_anatomy, restore_code
 from anatomaly.types import SEQUENCES, BoolArray, Sequence, SingleRoute
 
 
@@ -116,25 +118,23 @@ def replace_intensities(image: Tensor, mask: BoolArray, seed: int) -> Tensor:
 
 
 def measure_leak(
-    model: PseudoHealthyModel, seen: Extracted, other: Extracted, mask: Tensor, route: SingleRoute
-) -> tuple[Rebuilt, float]:
+    model: PseudoHealthyModel, anatomy: Anatomy, other: Anatomy, route: SingleRoute
+) -> tuple[Tensor, float]:
     """Rebuild with the edges of one image and all else from it, then all else from another.
 
     Args:
         model: in evaluation mode.
-        seen: of the scan.
+        anatomy: of the scan.
         other: of the scan with its intensities replaced.
-        mask: (1, 1, I, J, K).
         route: that is measured.
 
     Returns:
-        What the scan gives, and the largest change of its anatomical code, in [0, 1].
+        The anatomical code of the scan, (1, 8, I, J, K), and its largest change, in [0, 1].
     """
-    own = restore(model, seen, mask, route, combine=False)
-    same_edges = other._replace(edges=seen.edges, context=seen.context)
-    foreign = restore(model, same_edges, mask, route, combine=False)
-    change = (own.anatomical_code.float() - foreign.anatomical_code.float()).abs().max()
-    return own, float(change)
+    own = restore_code(model, anatomy, route)
+    same_edges = other._replace(edges=anatomy.edges, context=anatomy.context)
+    foreign = restore_code(model, same_edges, route)
+    return own, float((own.float() - foreign.float()).abs().max())
 
 
 def _measure(
@@ -145,13 +145,13 @@ def _measure(
     scan: tuple[int, Sequence],
 ) -> tuple[Restoration, list[Panel]]:
     """Measure one scan; `scan` names it by seed and sequence."""
-    inside, mask, truth = brain.brain_mask, as_tensor(brain.brain_mask), brain.tissue_map
-    seen = extract(model, image)
-    other = extract(model, replace_intensities(image, inside, scan[0]))
-    restored, leak = measure_leak(model, seen, other, mask, "edges")
-    encoded, control = measure_leak(model, seen, other, mask, "tissue_map")
-    own = class_indices(seen.tissue_map, inside)
-    tissue = decode_tissue(restored.anatomical_code, reading, inside)
+    inside, truth = brain.brain_mask, brain.tissue_map
+    anatomy = extract_anatomy(model, image)
+    other = extract_anatomy(model, replace_intensities(image, inside, scan[0]))
+    restored, leak = measure_leak(model, anatomy, other, "edges")
+    encoded, control = measure_leak(model, anatomy, other, "tissue_map")
+    own = class_indices(anatomy.tissue_map, inside)
+    tissue = decode_tissue(restored, reading, inside)
     against_truth = tissue_dice(tissue, truth)
     row = Restoration(
         brain=scan[0],
@@ -161,13 +161,13 @@ def _measure(
         restored_csf=against_truth.csf,
         restored_grey=against_truth.grey,
         restored_white=against_truth.white,
-        encoded_map=tissue_dice(decode_tissue(encoded.anatomical_code, reading, inside), own).mean,
+        encoded_map=tissue_dice(decode_tissue(encoded, reading, inside), own).mean,
         leak=leak,
         leak_without_edges=control,
     )
     return row, [
         axial_panel(f"{scan[1]} scan", image[0, 0].numpy(), "image"),
-        axial_panel("edges", seen.edges[0, 0].float().numpy(), "image"),
+        axial_panel("edges", anatomy.edges[0, 0].float().numpy(), "image"),
         axial_panel("tissue from edges alone", tissue, "tissue"),
         axial_panel("truth", truth, "tissue"),
     ]

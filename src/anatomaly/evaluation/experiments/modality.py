@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
-from anatomaly.evaluation.experiments.networks import as_tensor, extract, restore, running
 from anatomaly.evaluation.experiments.panels import COLOURS, new_figure, save
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import as_tensor
+from anatomaly.score import decode_image, extract_anatomy, extract_modality, restore_code
 from anatomaly.types import SEQUENCES
 
 if TYPE_CHECKING:
@@ -89,9 +90,10 @@ def run(model: PseudoHealthyModel, seed: int, count: int) -> ModalityShift:
         mask = as_tensor(brain.brain_mask)
         for index, sequence in enumerate(SEQUENCES):
             image = render(brain, means_of(sequence, rng), 10 * number + index)
-            seen = extract(model, as_tensor(image))
-            code = restore(model, seen, mask, "edges", combine=False).anatomical_code
-            scans.append((code.to(torch.bfloat16), seen.modality_code.float(), mask))
+            x = as_tensor(image)
+            anatomy = extract_anatomy(model, x)
+            code = restore_code(model, anatomy, "edges").to(torch.bfloat16)
+            scans.append((code, extract_modality(model, x, anatomy).float(), mask))
             sequences.append(sequence)
     before = torch.cat([modality for _, modality, _ in scans])
     put_in = {
@@ -179,10 +181,9 @@ def nearest_sequence(codes: Codes, before: Codes, names: NDArray[np.str_]) -> ND
 
 def _code_after(model: PseudoHealthyModel, code: Tensor, modality: Tensor, mask: Tensor) -> Codes:
     """Combine anatomical and modality code to an image, and extract the latter from it, (16,)."""
-    with running():
-        image = model.representation_combiner(code.float(), modality).float() * mask
-    found: Codes = extract(model, image).modality_code[0].double().numpy()
-    return found
+    image = decode_image(model, code.float(), modality, mask)
+    again: Codes = extract_modality(model, image, extract_anatomy(model, image))[0].double().numpy()
+    return again
 
 
 def _draw_map(axes: Axes, result: ModalityShift) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from anatomaly.engine import put_contrast_back
 from anatomaly.evaluation.experiments.drawn_brains import (
     DrawnBrain,
     Means,
@@ -23,14 +22,22 @@ from anatomaly.evaluation.experiments.drawn_brains import (
     means_of,
     render,
 )
-from anatomaly.evaluation.experiments.networks import as_tensor, class_indices, extract, restore
 from anatomaly.evaluation.experiments.panels import Panel, axial_panel, draw_panels
 from anatomaly.evaluation.experiments.tissue_agreement import (
+    class_indices,
     decode_tissue,
     learn_reading,
     tissue_dice,
 )
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import as_tensor
+from anatomaly.score import (
+    decode_image,
+    extract_anatomy,
+    extract_modality,
+    put_contrast_back,
+    restore_code,
+)
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray
 
 NEW: dict[str, Means] = {
@@ -116,12 +123,12 @@ def _measure(
         as_tensor(image),
         as_tensor(brain.brain_mask),
     )
-    seen = extract(model, x)
-    rebuilt = restore(model, seen, mask, "edges", combine=True)
-    own = class_indices(seen.tissue_map, inside)
-    tissue = decode_tissue(rebuilt.anatomical_code, reading, inside)
-    learned = rebuilt.pseudo_healthy[0, 0].float().numpy()
-    fitted = put_contrast_back(x, rebuilt, mask, "fitted")[0, 0].float().numpy()
+    anatomy = extract_anatomy(model, x)
+    code = restore_code(model, anatomy, "edges")
+    own = class_indices(anatomy.tissue_map, inside)
+    tissue = decode_tissue(code, reading, inside)
+    learned = decode_image(model, code, extract_modality(model, x, anatomy), mask)[0, 0].numpy()
+    fitted = put_contrast_back(x, code, None, mask, "fitted")[0, 0].numpy()
     dice = tissue_dice(own, truth)
     figures = (
         dice.csf,

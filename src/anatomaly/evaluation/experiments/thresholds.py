@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomaly.evaluation.experiments.drawn_brains import DrawnBrain, draw_brain, means_of, render
-from anatomaly.evaluation.experiments.networks import as_tensor, class_indices, extract
 from anatomaly.evaluation.experiments.panels import draw_bars, new_figure, save
-from anatomaly.evaluation.experiments.tissue_agreement import TissueDice, tissue_dice
+from anatomaly.evaluation.experiments.tissue_agreement import TissueDice, class_indices, tissue_dice
 from anatomaly.model.one_hot import CUTS, LEVELS, one_hot_cuts, one_hot_levels
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import as_tensor
+from anatomaly.score import extract_anatomy
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray
 
 LEVELS_READING, CUTS_READING, FITTED = "centres (a)", "cuts (b)", "fitted centres"
@@ -74,7 +75,7 @@ def run(model: PseudoHealthyModel, seed: int, count: int) -> Thresholds:
         brain, rng = draw_brain(number), np.random.default_rng([number, 29])
         for index, sequence in enumerate(SEQUENCES):
             image = render(brain, means_of(sequence, rng), 10 * number + index)
-            anatomical_image = extract(model, as_tensor(image)).anatomical_image
+            anatomical_image = extract_anatomy(model, as_tensor(image)).anatomical_image
             sources: dict[str, FloatArray] = {sequence: anatomical_image[0, 0].float().numpy()}
             if sequence == "T1w":
                 sources["T1w scan itself"] = image

@@ -10,13 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
-from anatomaly.evaluation.experiments.networks import (
-    as_tensor,
-    extract,
-    restore,
-)
 from anatomaly.evaluation.metrics import dice
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import as_tensor
+from anatomaly.score import extract_anatomy, restore_code
 from anatomaly.types import BoolArray
 
 READING_SEED = 10_007
@@ -38,6 +35,12 @@ class TissueDice:
     def mean(self) -> float:
         """Mean of the three."""
         return (self.csf + self.grey + self.white) / 3
+
+
+def class_indices(tissue_map: Tensor, brain_mask: BoolArray) -> NDArray[np.uint8]:
+    """Turn a one-hot tissue map (1, 4, I, J, K) into classes (I, J, K), 0 outside the brain."""
+    classes = tissue_map[0].argmax(0).to(torch.uint8).numpy()
+    return np.where(brain_mask, classes, 0).astype(np.uint8)
 
 
 def tissue_dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> TissueDice:
@@ -87,6 +90,7 @@ def decode_tissue(code: Tensor, reading: Tensor, brain_mask: BoolArray) -> NDArr
 def learn_reading(model: PseudoHealthyModel) -> Tensor:
     """Find out how the code of these weights is read, (C, 3), from the encoder on one brain."""
     brain = draw_brain(READING_SEED)
-    seen = extract(model, as_tensor(render(brain, means_of("T1w"), READING_SEED)))
-    rebuilt = restore(model, seen, as_tensor(brain.brain_mask), "tissue_map", combine=False)
-    return fit_reading(rebuilt.anatomical_code, seen.tissue_map, brain.brain_mask)
+    image = as_tensor(render(brain, means_of("T1w"), READING_SEED))
+    anatomy = extract_anatomy(model, image)
+    code = restore_code(model, anatomy, "tissue_map")
+    return fit_reading(code, anatomy.tissue_map, brain.brain_mask)

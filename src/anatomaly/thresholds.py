@@ -1,0 +1,70 @@
+"""The threshold that keeps what is found in healthy brains within a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML
+from anatomaly.healthy_volume import HALF, MOST
+from anatomaly.types import FloatArray
+
+
+def healthy_threshold(
+    anomaly_maps: Sequence[FloatArray],
+    voxel_ml: float,
+    *,
+    half_ml: float = USUAL_HEALTHY_ML,
+    most_ml: float = MOST_HEALTHY_ML,
+) -> float:
+    """Return the lowest threshold that keeps false positives in healthy brains within a budget.
+
+    Args:
+        anomaly_maps: one map (any shape) for each healthy brain, 0 outside the scored brain.
+        voxel_ml: volume of a voxel.
+        half_ml: false positives allowed in half of the brains, mL.
+        most_ml: false positives allowed in 95 % of them.
+    """
+    return join_thresholds(
+        [value_at_volume(m, half_ml / voxel_ml) for m in anomaly_maps],
+        [value_at_volume(m, most_ml / voxel_ml) for m in anomaly_maps],
+    )
+
+
+def join_thresholds(at_half: Sequence[float], at_most: Sequence[float]) -> float:
+    """Return the threshold of healthy brains from what each of them asks for.
+
+    Args:
+        at_half: of each brain, the score above which lies the volume allowed in half of them.
+        at_most: the same for the volume allowed in 95 %.
+    """
+    return float(max(np.quantile(at_half, HALF), np.quantile(at_most, MOST)))
+
+
+def value_at_volume(anomaly_map: FloatArray, voxels: float) -> float:
+    """Return the score that this many voxels exceed, 0 where fewer are above 0."""
+    values = np.sort(anomaly_map[anomaly_map > 0].ravel())
+    position = len(values) - 1 - int(voxels)
+    return float(values[position]) if position >= 0 else 0.0
+
+
+def choose_threshold(
+    anomaly_maps: Sequence[FloatArray], volume_at: Callable[[FloatArray, float], float]
+) -> float:
+    """Return the lowest threshold that keeps healthy brains within the budget, to .0005.
+
+    Args:
+        anomaly_maps: of healthy brains, in [0, 1].
+        volume_at: mL of the mask that a map has at a threshold; falls with it.
+    """
+    low, high = 0.0, 1.0
+    while high - low > 5e-4:
+        middle = (low + high) / 2
+        volumes = [volume_at(anomaly_map, middle) for anomaly_map in anomaly_maps]
+        half, most = np.quantile(volumes, (HALF, MOST))
+        if half <= USUAL_HEALTHY_ML and most <= MOST_HEALTHY_ML:
+            high = middle
+        else:
+            low = middle
+    return round(high, 4)
