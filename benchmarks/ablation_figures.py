@@ -13,16 +13,16 @@ from environment import data_folder
 from torch import Tensor, nn
 
 from anatomaly.anomaly.score import anomaly_map, raw_score
-from anatomaly.config import AnomalyConfig
 from anatomaly.evaluation.ablation import copied_share, show_lesion, tissue_share
-from anatomaly.evaluation.experiments.networks import class_indices
 from anatomaly.evaluation.experiments.tissue_agreement import (
+    class_indices,
     decode_tissue,
     learn_reading,
     tissue_dice,
 )
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.method import usual_method
 from anatomaly.model.anatomy_extractor import Anatomy, tissue_means
 from anatomaly.model.intensity_agreement import fit_intensities
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
@@ -89,10 +89,10 @@ def find_anatomy(model: PseudoHealthyModel, image: Tensor) -> tuple[Anatomy, Ten
 
 def residual_precision(drawn: Drawn, member: int, pseudo_healthy: Tensor) -> float:
     """AP of the residual of one scan."""
-    config = AnomalyConfig(score="residual")
+    method = usual_method("residual")
     image = as_tensor(drawn.images[member])
-    raw = raw_score(image, pseudo_healthy, drawn.sequences[member], config)
-    score = anomaly_map(raw, drawn.brain_mask, config)
+    raw = raw_score(image, pseudo_healthy, drawn.sequences[member], method)
+    score = anomaly_map(raw, drawn.brain_mask, method)
     return average_precision(score, drawn.lesion, drawn.brain_mask)
 
 

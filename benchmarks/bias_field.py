@@ -62,15 +62,16 @@ WAYS: dict[str, Way] = {
 
 def measure(scan: ValidationScan, log_field: FloatArray, way: Way) -> tuple[float, float, float]:
     """Correct one scan; spread outside and mean inside the lesion, AP; NaN where there is none."""
-    brain, lesion = scan.brain_mask, scan.lesion & scan.brain_mask
-    lit = ((scan.image + 0.1 * brain) * np.exp(log_field)).astype(np.float32)
+    image, brain = scan.prepared.image, scan.prepared.brain_mask
+    lesion = scan.lesion & brain
+    lit = ((image + 0.1 * brain) * np.exp(log_field)).astype(np.float32)
     volume, mask = (Volume(data, TEMPLATE_AFFINE.copy()) for data in (lit, brain))
     error = np.log(way(volume, mask, np.eye(4))[1].field.data) - log_field
     healthy = brain & ~lesion
     error -= np.median(error[healthy])
     inside = abs(float(error[lesion].mean())) if lesion.sum() > LARGE_VOXELS else np.nan
-    flat = (scan.image * np.exp(-error)).astype(np.float32)
-    ap = average_precision(flat, lesion, brain) if scan.sequence == "FLAIR" else np.nan
+    flat = (image * np.exp(-error)).astype(np.float32)
+    ap = average_precision(flat, lesion, brain) if scan.prepared.sequence == "FLAIR" else np.nan
     return float(error[healthy].std()), inside, ap
 
 
@@ -132,7 +133,7 @@ def main() -> None:
         found = defaultdict(list)
         scans = drawn_scans(arguments.run / "cache", sequence, {"lesion": arguments.count})
         for scan, log_field in zip(scans["lesion"], fields, strict=False):
-            centred = log_field - log_field[scan.brain_mask].mean()
+            centred = log_field - log_field[scan.prepared.brain_mask].mean()
             for name, way in WAYS.items():
                 found[name].append(measure(scan, centred, way))
         for name, rows in found.items():

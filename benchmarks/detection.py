@@ -15,6 +15,7 @@ import csv
 import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,16 +24,16 @@ from typing import Any
 import numpy as np
 from environment import RESULTS, data_folder, describe_run, describe_weights
 
-from anatomaly.config import AnomalyConfig, DetectConfig
+from anatomaly.config import DetectConfig
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.cases import Case, list_cases
 from anatomaly.evaluation.comparison import paired_difference
 from anatomaly.evaluation.labels import read_label
 from anatomaly.evaluation.metrics import average_precision, bootstrap_interval, dice, oracle_dice
+from anatomaly.method import PAPER, PAPER_NO_EDGES, Method, settle
 from anatomaly.pipeline import Detector
 from anatomaly.preprocess.chain import prepare
 from anatomaly.scan.read import read_scan
-from anatomaly.types import Route
 
 SEED = 20261124
 COLUMNS = (
@@ -42,10 +43,13 @@ COLUMNS = (
 METHODS = ("ap_threshold", "ap_paper", "ap_no_edges", "ap")
 
 
-def paper(weights: str, route: Route) -> Detector:
-    """Return the paper's score with a route; the threshold plays no part in AP."""
-    anomaly = AnomalyConfig(score="hybrid", polarity="both", threshold=0.5)
-    return Detector(DetectConfig(weights=weights, route=route, reuse="learned", anomaly=anomaly))
+def detector_of(weights: str, method: Method) -> Detector:
+    """Return a detector that scores by a method; the threshold plays no part in AP."""
+    anomaly = replace(settle(DetectConfig(), method, "oriented").anomaly, threshold=0.5)
+    anomaly = replace(anomaly, polarity=method.polarity)
+    return Detector(
+        DetectConfig(weights=weights, route=method.route, reuse=method.reuse, anomaly=anomaly)
+    )
 
 
 @cache
@@ -53,8 +57,8 @@ def load_detectors(weights: str) -> dict[str, Detector]:
     """Load the three ways to score, once a process."""
     return {
         "ap": Detector(DetectConfig(weights=weights)),
-        "ap_paper": paper(weights, "edges"),
-        "ap_no_edges": paper(weights, "tissue_map"),
+        "ap_paper": detector_of(weights, PAPER),
+        "ap_no_edges": detector_of(weights, PAPER_NO_EDGES),
     }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from environment import RESULTS, data_folder, describe_run, describe_weights, healthy_heads
 
 from anatomaly.anomaly.score import anomaly_mask
-from anatomaly.config import AnomalyConfig, DetectConfig
+from anatomaly.config import DetectConfig
 from anatomaly.errors import AnatomalyError
 from anatomaly.evaluation.healthy import false_positives
 from anatomaly.pipeline import Detector
@@ -47,7 +47,7 @@ def main() -> None:
     half = len(maps) // 2
     volumes = [anomaly_map for anomaly_map, _ in maps.values()]
     budget = _budget(volumes[:half])
-    default, rule = detector.threshold_for("T1w"), AnomalyConfig(score="refined")
+    default, rule = detector.threshold_for("T1w"), detector.methods["T1w"]
     rows = ["| person | mL | mL, card | pieces, card | highest score |", "|---|" + "---:|" * 4]
     found, at_default = [], []
     for person, (anomaly_map, brain) in maps.items():

@@ -29,13 +29,12 @@ from scipy.special import expit
 from validation import add_scan_options, drawn_scans
 
 from anatomaly.anomaly.score import anomaly_map, anomaly_mask
-from anatomaly.config import GROW_SHARE, AnomalyConfig
 from anatomaly.evaluation.metrics import average_precision, dice, oracle_dice
 from anatomaly.evaluation.metrics_lesionwise import lesion_figures, match_lesions
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.healthy_volume import measure_healthy_volume
 from anatomaly.method import REFINED
-from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.score import Networks, load_networks, prepared_logit
 from anatomaly.thresholds import choose_threshold
 from anatomaly.training.probability import (
     fit_probability,
@@ -43,20 +42,13 @@ from anatomaly.training.probability import (
     reliability,
     sample_voxels,
 )
-from anatomaly.training.validation import (
-    VALIDATION_SEED,
-    Refine,
-    ValidationScan,
-    load_refine,
-    rebuild_scan,
-)
+from anatomaly.training.validation import VALIDATION_SEED, ValidationScan
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray, Sequence
 from anatomaly.volume import Volume
-from anatomaly.weights import find_weights, load_model
+from anatomaly.weights import find_weights
 from anatomaly.weights_card import WeightsCard, update_card
 
 SHARES = (1.0, 0.7, 0.5)
-CONFIG = AnomalyConfig(score="refined")
 
 
 class Scored(NamedTuple):
@@ -68,29 +60,22 @@ class Scored(NamedTuple):
 
 
 def score_scans(
-    scans: Iterator[ValidationScan],
-    refine: Refine,
-    model: PseudoHealthyModel,
-    cache: Path,
-    kind: str,
+    scans: Iterator[ValidationScan], networks: Networks, cache: Path, kind: str
 ) -> list[tuple[ValidationScan, FloatArray]]:
     """Score every scan; logits are kept in the cache of the run, which a killed one goes on with.
 
     Args:
         scans: of one sequence.
-        refine: without calibration.
-        model: that rebuilds them.
+        networks: with the scorer.
         cache: for these weights.
         kind: names the files.
     """
     cache.mkdir(parents=True, exist_ok=True)
     found = []
     for number, scan in enumerate(scans):
-        path = cache / f"{scan.sequence}_{kind}_{number:02d}.npy"
+        path = cache / f"{scan.prepared.sequence}_{kind}_{number:02d}.npy"
         if not path.is_file():
-            with torch.inference_mode():
-                rebuilt = rebuild_scan(model, scan, [REFINED])[0]
-                total = refine(rebuilt, scan.sequence).total()[0, 0].cpu().numpy()
+            total = prepared_logit(networks, scan.prepared).total()[0, 0].cpu().numpy()
             np.save(path, total.astype(np.float16))
             print(path.stem, flush=True)
         found.append((scan, np.load(path).astype(np.float32)))
@@ -99,9 +84,9 @@ def score_scans(
 
 def to_map(scan: ValidationScan, logit: FloatArray, calibration: tuple[float, float]) -> Scored:
     """Return the anomaly map of a calibrated logit."""
-    brain = scan.brain_mask
+    brain = scan.prepared.brain_mask
     probability = expit(calibration[0] * logit + calibration[1]) * brain
-    whole = anomaly_map(torch.from_numpy(probability)[None, None], brain, CONFIG)
+    whole = anomaly_map(torch.from_numpy(probability)[None, None], brain, REFINED)
     box = ndimage.find_objects(brain.astype(np.uint8))[0]
     return Scored(whole[box], scan.lesion[box], brain[box])
 
@@ -110,7 +95,7 @@ def cut(scored_map: FloatArray, threshold: float, share: float) -> BoolArray:
     """Return the mask as `detect` cuts it, with another growth."""
     volume = Volume(scored_map, TEMPLATE_AFFINE)
     inside = volume.with_data(scored_map > 0)
-    mask = anomaly_mask(volume, inside, threshold, replace(CONFIG, grow_share=share))
+    mask = anomaly_mask(volume, inside, threshold, replace(REFINED, grow_share=share))
     return np.asarray(mask.data > 0)
 
 
@@ -135,16 +120,15 @@ def measure_share(lesions: list[Scored], healthy: list[FloatArray], share: float
 
 
 def measure(
-    sequence: Sequence, model: PseudoHealthyModel, card: WeightsCard, arguments: argparse.Namespace
+    sequence: Sequence, networks: Networks, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Measure one sequence."""
-    refine = load_refine(model, card, arguments.weights)
-    run = arguments.run / "cache"
+    card, run = networks.card, arguments.run / "cache"
     drawn = drawn_scans(run, sequence, {"lesion": arguments.count, "healthy": arguments.healthy})
     logits = run / f"logits-{card.sha256[:8]}-{card.scorer_sha256[:8]}"
-    scored = {k: score_scans(s, refine, model, logits, k) for k, s in drawn.items()}
+    scored = {k: score_scans(s, networks, logits, k) for k, s in drawn.items()}
     voxels = join_samples(
-        sample_voxels(logit, scan.lesion, scan.brain_mask)
+        sample_voxels(logit, scan.lesion, scan.prepared.brain_mask)
         for kind in scored.values()
         for scan, logit in kind
     )
@@ -163,7 +147,7 @@ def measure(
         "oracle": [round(oracle_dice(*s), 4) for s in lesions],
         "shares": {str(share): measure_share(lesions, healthy, share) for share in SHARES},
         "healthy_ml": measure_healthy_volume(
-            healthy, partial(volume_at, share=GROW_SHARE["refined"])
+            healthy, partial(volume_at, share=REFINED.grow_share)
         ).to_json(),
     }
 
@@ -177,14 +161,15 @@ def main() -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     record = arguments.output / "masks.json"
     found = json.loads(record.read_text()) if record.is_file() else {}
-    model, card = load_model(arguments.weights)
-    found |= {s: measure(s, model, card, arguments) for s in SEQUENCES if s in arguments.sequence}
+    networks = load_networks(arguments.weights, [REFINED])
+    card = networks.card
+    found |= {s: measure(s, networks, arguments) for s in SEQUENCES if s in arguments.sequence}
     found = {s: found[s] for s in SEQUENCES if s in found}
     record.write_text(json.dumps(found, indent=1) + "\n")
     (arguments.output / "masks.md").write_text(as_markdown(found, card, arguments))
     draw_reliability(found, arguments.output / "reliability.png")
     if arguments.write_card:
-        own = str(GROW_SHARE["refined"])
+        own = str(REFINED.grow_share)
         update_card(
             find_weights(arguments.weights),
             {
@@ -206,7 +191,7 @@ def as_markdown(found: dict[str, Any], card: WeightsCard, arguments: argparse.Na
         "sequence. The threshold is the lowest that keeps healthy scans within 1 mL (half of them)",
         "and 5 mL (95 %); findings grow down to a share of it. Dice is the mean over scans; the",
         "oracle takes the best threshold of each scan; F1, sensitivity and false pieces count",
-        f"lesions of all scans together. `detect` uses the share {GROW_SHARE['refined']}.",
+        f"lesions of all scans together. `detect` uses the share {REFINED.grow_share}.",
         "",
         "| sequence | AP | oracle Dice | grown to | threshold | Dice | of the oracle | F1 | "
         "sensitivity | false pieces |",

@@ -45,7 +45,7 @@ def measure(case: Case, detector: Detector) -> Row:
     scan = read_scan(case.scan)
     prepared = prepare(scan, detector.config.preprocess, case.sequence)
     half = detector.detect_prepared(scan, prepared)
-    with mock.patch("anatomaly.engine.half_precision", return_value=None):
+    with mock.patch("anatomaly.networks.half_precision", return_value=None):
         full = detector.detect_prepared(scan, prepared)
     truth = read_label(case)
     brain = (full.brain_mask.data > 0) & ~truth.open

@@ -15,75 +15,63 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import astuple
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from anatomaly.engine import assemble
 from environment import RESULTS, ROOT, describe_run, describe_weights
 from numpy.typing import NDArray
-from torch import Tensor
 from validation import validation_people, validation_shapes
 
-from anatomaly.config import AnomalyConfig
 from anatomaly.evaluation.experiments.tissue_agreement import tissue_dice
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.geometry import TEMPLATE_SHAPE
-from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.networks import keep_freed_memory
+from anatomaly.method import PAPER, PAPER_NO_EDGES
+from anatomaly.networks import as_tensor, keep_freed_memory, running
+from anatomaly.score import Networks, extract_anatomy, load_networks, score_prepared
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
-from anatomaly.training.validation import ValidationScan, score_scan
-from anatomaly.types import EDGE_KINDS, SEQUENCES, SingleRoute
-from anatomaly.weights import load_model
+from anatomaly.training.validation import ValidationScan
+from anatomaly.types import EDGE_KINDS, SEQUENCES
+from anatomaly.volume import PreparedImage
 from anatomaly.weights_card import WeightsCard
 
 SEED = 990_701
 LESION_SHARE, SMALLEST_LESION = 0.5, 100
-PAPER = AnomalyConfig(score="hybrid", polarity="both")
 NO_EDGES = "no edges"
 Row = dict[str, Any]
 Classes = NDArray[np.uint8]
 
 
-def keep_answer(answers: list[Tensor], _: object, __: object, answer: Tensor) -> None:
-    """Be a hook that keeps what a network answers."""
-    answers.append(answer)
-
-
 @torch.inference_mode()
-def measure(model: PseudoHealthyModel, scan: ValidationScan, truth: Classes) -> Row:
+def measure(networks: Networks, scan: ValidationScan, truth: Classes) -> Row:
     """Measure one image: all kinds of edges, and none.
 
     Args:
-        model: with restorers of some kinds.
+        networks: with restorers of some kinds.
         scan: with its lesion.
         truth: (160, 192, 160), tissue of the healthy anatomy, 0 to 3.
     """
-    image = torch.from_numpy(scan.image)[None, None]
-    mask = torch.from_numpy(scan.brain_mask).float()[None, None]
-    row: Row = {"sequence": scan.sequence}
+    model, prepared = networks.model, scan.prepared
+    row: Row = {"sequence": prepared.sequence}
     kinds = [kind for kind in EDGE_KINDS if kind in model.anatomy_restorers]
-    outside = scan.brain_mask & ~scan.lesion
-    seen = model.extract(image)
-    tissue = seen.tissue_map[0].argmax(0).numpy()
+    outside = prepared.brain_mask & ~scan.lesion
+    anatomy = extract_anatomy(model, as_tensor(prepared.image))
+    tissue = anatomy.tissue_map[0].argmax(0).numpy()
     for way in (*kinds, NO_EDGES):
-        route: SingleRoute = "tissue_map" if way == NO_EDGES else "edges"
-        answers: list[Tensor] = [seen.tissue_map]
+        method, restored = PAPER_NO_EDGES, tissue
         if way != NO_EDGES:
             model.use_edges(way)  # type: ignore[arg-type]
-            seen = seen._replace(edges=model.find_edges(seen.tissue_map))
-        hook = model.anatomy_restorer.register_forward_hook(partial(keep_answer, answers))
-        found = model.restore(seen, mask, route)
-        hook.remove()
-        restored = answers[-1][0].argmax(0).numpy()
-        scored = score_scan(scan, assemble(image, mask, [found], "learned"), PAPER)
+            edges = model.find_edges(anatomy.tissue_map)
+            with running():
+                shares = model.anatomy_restorer(edges, anatomy.context)
+            method, restored = PAPER, shares[0].argmax(0).numpy()
+        scored = score_prepared(networks, prepared, method).anomaly_map
         row[way] = {
             "agreement": astuple(tissue_dice(restored * outside, tissue * outside)),
             "truth": astuple(tissue_dice(restored * outside, truth * outside)),
             "inside": float((restored == truth)[scan.lesion].mean()),
-            "ap": average_precision(scored, scan.lesion, scan.brain_mask),
+            "ap": average_precision(scored, scan.lesion, prepared.brain_mask),
         }
     return row
 
@@ -105,7 +93,8 @@ def scans(cache: Path, count: int) -> Iterator[tuple[ValidationScan, Classes]]:
         for member in (0, 1):
             sequence = SEQUENCES[int(pair["sequence"][member])]
             drawn += 1
-            yield ValidationScan(sequence, pair["image"][member, 0].numpy(), brain, lesion), truth
+            image = PreparedImage(pair["image"][member, 0].numpy(), brain, sequence)
+            yield ValidationScan(image, lesion), truth
 
 
 def main() -> None:
@@ -117,13 +106,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
     keep_freed_memory()
-    model, card = load_model(arguments.weights)
+    networks = load_networks(arguments.weights, [PAPER])
     rows = []
     for scan, truth in scans(arguments.run / "cache", arguments.count):
-        rows.append(measure(model, scan, truth))
-        print(len(rows), scan.sequence, flush=True)
+        rows.append(measure(networks, scan, truth))
+        print(len(rows), scan.prepared.sequence, flush=True)
     (arguments.output / "restored.json").write_text(json.dumps(rows, indent=1) + "\n")
-    (arguments.output / "restored.md").write_text(as_markdown(rows, card))
+    (arguments.output / "restored.md").write_text(as_markdown(rows, networks.card))
 
 
 def as_markdown(rows: list[Row], card: WeightsCard) -> str:

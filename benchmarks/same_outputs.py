@@ -1,10 +1,11 @@
 """Whether two versions of the code give the same outputs: five scans, two methods each.
 
-    python benchmarks/same_outputs.py before.json      # in the one checkout: writes the digests
-    python benchmarks/same_outputs.py before.json      # in the other: compares, exits 1 where one differs
+    python benchmarks/same_outputs.py before.json
 
-For a change that only moves code. The scans are phantoms (T1w, T2w, FLAIR, one without skull, one of
-coarse voxels), so no data are needed; each is scored as the weights say and by the paper's own way.
+Run in the one checkout it writes the digests, run in the other it compares, and exits with 1 where
+one differs: for a change that only moves code. The scans are phantoms (T1w, T2w, FLAIR, one without
+skull, one of coarse voxels), so no data are needed; each is scored as the weights say and by the
+paper's own way.
 Compared are anomaly map, mask, pseudo-healthy image, tissue map, the lesion table and what the page
 shows. Both runs must be on one machine: another processor rounds in another way.
 """
@@ -43,10 +44,10 @@ VOLUMES = ("anomaly_map", "anomaly_mask", "pseudo_healthy", "tissue_map", "brain
 
 
 def digest(folder: Path) -> dict[str, str]:
-    """Return a digest of every output of a result folder; what names time or versions is left out."""
+    """Return a digest of every output of a result; what names time or versions is left out."""
     parts: dict[str, bytes] = {}
     for name in VOLUMES:
-        parts[name] = np.asarray(nib.load(folder / f"{name}.nii.gz").dataobj).tobytes()
+        parts[name] = np.asarray(nib.nifti1.load(folder / f"{name}.nii.gz").dataobj).tobytes()
     parts["lesions"] = (folder / "lesions.tsv").read_bytes()
     page = (folder / "report.html").read_text(encoding="utf-8")
     shown = ("base64", 'id="layer-', 'id="page-data"')

@@ -22,25 +22,18 @@ from numpy.typing import NDArray
 
 from anatomaly.anomaly.fusion import FUSED_THRESHOLD, fuse_scores, relative_score
 from anatomaly.anomaly.postprocess import threshold_map
-from anatomaly.config import GROW_SHARE, MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
+from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
-from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.method import REFINED
 from anatomaly.preprocess.normalise import HIGH_VALUE
+from anatomaly.score import Networks, load_networks, score_prepared
 from anatomaly.thresholds import join_thresholds, value_at_volume
 from anatomaly.training.cohort import IMAGE_UNIT, Subject, load_cohort
 from anatomaly.training.synthesis import contrast as c
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthetic import prepare_cohort
-from anatomaly.training.validation import (
-    Refine,
-    ValidationScan,
-    load_refine,
-    rebuild_scan,
-    score_scan,
-)
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray
-from anatomaly.volume import Volume
-from anatomaly.weights import choice_for, load_model
+from anatomaly.volume import PreparedImage, Volume
 from anatomaly.weights_card import WeightsCard
 
 SEED = 960_001
@@ -57,7 +50,7 @@ class SessionGenerator(PairGenerator):
         return [c.draw_contrast(rng, sequence) for sequence in SEQUENCES[1:]]
 
 
-def draw_session(person: Subject, number: int) -> list[ValidationScan]:
+def draw_session(person: Subject, number: int) -> list[PreparedImage]:
     """Take the real scan of a healthy person and draw two; the same number, the same voxels."""
     config = GeneratorConfig(
         patch=TEMPLATE_SHAPE, seed=SEED, lesions=False, deform=False, real_share=1.0
@@ -69,9 +62,8 @@ def draw_session(person: Subject, number: int) -> list[ValidationScan]:
     if _overlap(brain, person.labels[::-1]) > _overlap(brain, person.labels):
         real = real[::-1]  # half of the people are drawn mirrored
     images = [real * brain, *(drawn["image"][index, 0].numpy() for index in range(2))]
-    nothing = np.zeros_like(brain)
     return [
-        ValidationScan(sequence, np.ascontiguousarray(image), brain, nothing)
+        PreparedImage(np.ascontiguousarray(image), brain, sequence)
         for sequence, image in zip(SEQUENCES, images, strict=True)
     ]
 
@@ -81,16 +73,13 @@ def _overlap(brain: BoolArray, labels: NDArray[np.uint8]) -> int:
     return int(np.count_nonzero(brain & (np.asarray(labels) > 0)))
 
 
-def score_session(
-    scans: list[ValidationScan], model: PseudoHealthyModel, card: WeightsCard, refine: Refine
-) -> dict[str, FloatArray]:
+def score_session(scans: list[PreparedImage], networks: Networks) -> dict[str, FloatArray]:
     """Return the relative score of each sequence, and of the session; .5 is where masks begin."""
     scores: dict[str, FloatArray] = {}
     for scan in scans:
-        choice = choice_for(card, scan.sequence)
-        (rebuilt,) = rebuild_scan(model, scan, [(choice.route, choice.reuse)])
-        score = score_scan(scan, rebuilt, AnomalyConfig(score=choice.score), refine=refine)
-        scores[scan.sequence] = relative_score(score, card.thresholds[scan.sequence])
+        method = networks.card.method_for(scan.sequence)
+        score = score_prepared(networks, scan, method).anomaly_map
+        scores[scan.sequence] = relative_score(score, networks.card.thresholds[scan.sequence])
     return scores | {"session": fuse_scores(list(scores.values()))}
 
 
@@ -101,7 +90,7 @@ def describe(person: str, scores: dict[str, FloatArray], brain: FloatArray) -> R
     row: Row = {"person": person}
     for name, score in scores.items():
         mask = threshold_map(
-            Volume(score, TEMPLATE_AFFINE), inside, FUSED_THRESHOLD, least, GROW_SHARE["refined"]
+            Volume(score, TEMPLATE_AFFINE), inside, FUSED_THRESHOLD, least, REFINED.grow_share
         )
         row[name] = round(float(mask.data.sum()) * VOXEL_ML, 3)
         row[f"{name} at half"] = value_at_volume(score, USUAL_HEALTHY_ML / VOXEL_ML)
@@ -118,15 +107,15 @@ def main() -> None:
     told = parser.parse_args()
     prepare_cohort(data_folder() / "ixi_t1_2mm" / "validation", told.run / "people", print)
     people = load_cohort(told.run / "people")[: told.count]
-    model, card = load_model(told.weights)
-    refine = load_refine(model, card, told.weights)
+    networks = load_networks(told.weights)
+    card = networks.card
     kept = told.run / "sessions.json"
     content = json.loads(kept.read_text()) if kept.is_file() else {}
     rows: dict[str, Row] = content.get(card.scorer_sha256, {})
     for number, person in enumerate(people):
         if person.name not in rows:
             scans = draw_session(person, number)
-            scores = score_session(scans, model, card, refine)
+            scores = score_session(scans, networks)
             rows[person.name] = describe(person.name, scores, scans[0].brain_mask)
             print(rows[person.name], flush=True)
             kept.write_text(json.dumps(content | {card.scorer_sha256: rows}, indent=1) + "\n")

@@ -13,140 +13,53 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from anatomaly.engine import GAP_SLOPE
 from environment import RESULTS, ROOT, data_folder, describe_run, healthy_heads
 
-from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
-from anatomaly.config import AnomalyConfig
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision, dice
-from anatomaly.method import REFINED
-from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.score import LesionLogit, RebuiltScan
+from anatomaly.score import Networks, load_networks, score_methods
 from anatomaly.thresholds import healthy_threshold
+from anatomaly.training.choose import CANDIDATES, PAPER_NAME, is_possible
 from anatomaly.training.cohort import Subject, load_cohort, prepare_scans
 from anatomaly.training.synthesis.lesion_shapes import LesionShape, load_shapes
 from anatomaly.training.validation import (
     HEALTHY,
     VALIDATION_SEED,
-    Refine,
     ValidationScan,
     cached_validation,
     draw_validation,
-    load_refine,
-    rebuild_scan,
-    score_scan,
 )
-from anatomaly.types import SEQUENCES, FloatArray, Reuse, Route, ScoreName, Sequence
-from anatomaly.weights import load_model
-from anatomaly.weights_card import WeightsCard
+from anatomaly.types import SEQUENCES, FloatArray, Sequence
+from anatomaly.weights import find_weights
+from anatomaly.weights_card import WeightsCard, read_card
 
 PEOPLE = 20
-FILES = {"lesion": "lesion-7", "healthy": "own", "person": "own-training"}
+FILES = {"lesion": "lesion-7", "healthy": "own"}
 """Names of the cached files: under others lie scans that earlier versions drew in another way."""
 BASELINE = "intensity threshold"
 MOST_VOXELS = 6000
 """Of a healthy map only its highest values matter for the threshold: 6 mL."""
 
 
-class Candidate(NamedTuple):
-    """One way to rebuild and score."""
-
-    route: Route
-    reuse: Reuse
-    config: AnomalyConfig
-    slope: float = GAP_SLOPE
-
-
-def _candidate(route: Route, reuse: Reuse, score: ScoreName, **more: Any) -> Candidate:
-    return Candidate(route, reuse, AnomalyConfig(score=score, **more))
-
-
-PAPER = "paper: edges, learned, hybrid, both signs"
-CANDIDATES: dict[str, Candidate] = {
-    PAPER: _candidate("edges", "learned", "hybrid", polarity="both"),
-    "… one sign": _candidate("edges", "learned", "hybrid"),
-    "… SSIM window σ 1 mm": _candidate(
-        "edges", "learned", "hybrid", polarity="both", ssim_sigma_mm=1.0
-    ),
-    "… SSIM window σ 2.5 mm": _candidate(
-        "edges", "learned", "hybrid", polarity="both", ssim_sigma_mm=2.5
-    ),
-    "… 1 − SSIM alone": _candidate("edges", "learned", "structure", polarity="both"),
-    "… residual alone, both signs": _candidate("edges", "learned", "residual", polarity="both"),
-    "… one sign, residual alone": _candidate("edges", "learned", "residual"),
-    "… contrast refined by a fit": _candidate("edges", "refined", "residual"),
-    "… contrast fitted": _candidate("edges", "fitted", "residual"),
-    "without edges, hybrid": _candidate("tissue_map", "learned", "hybrid"),
-    "without edges, residual": _candidate("tissue_map", "learned", "residual"),
-    "without edges, fitted, residual": _candidate("tissue_map", "fitted", "residual"),
-    "both routes, fitted, hybrid": _candidate("both", "fitted", "hybrid"),
-    "both routes, fitted, residual": _candidate("both", "fitted", "residual"),
-    "both routes, fitted, normalised": _candidate("both", "fitted", "normalised"),
-    "refined": _candidate(*REFINED, "refined"),
-    "refined, rim 3 mm": _candidate(*REFINED, "refined", erosion_mm=3.0),
-    "refined, σ 1 mm": _candidate(*REFINED, "refined", smooth_sigma_mm=1.0),
-} | {
-    f"refined, residual weighs {slope:g}": _candidate(*REFINED, "refined")._replace(slope=slope)
-    for slope in (0.0, 20.0)
-}
-"""Rows of the table: the paper's choice, one change after the other, and the refined score."""
-
 CUTS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """Thresholds of the refined score whose Dice is measured."""
 
-MAY_BE_DEFAULT = (PAPER, "both routes", "refined")
+MAY_BE_DEFAULT = (PAPER_NAME, "both routes", "refined")
 """Rows whose threshold is measured."""
 
-NORMALISED = "both routes, fitted, normalised"
 
-
-class Networks(NamedTuple):
-    """What scores a scan; `refine` is None where the weights bring no refined score."""
-
-    model: PseudoHealthyModel
-    refine: Refine | None
-    rows: tuple[str, ...]
-    healthy: FloatArray | None = None
-
-
-def score_all(
-    networks: Networks, scan: ValidationScan, quick: bool = False
+def score_rows(
+    networks: Networks, scan: ValidationScan, rows: tuple[str, ...]
 ) -> Iterator[tuple[str, FloatArray]]:
-    """Yield the map of every wanted candidate; `quick` leaves out those that are no default."""
-    rows = {n: CANDIDATES[n] for n in networks.rows if not quick or n.startswith(MAY_BE_DEFAULT)}
-    ways = sorted({(c.route, c.reuse) for c in rows.values()})
-    rebuilt = dict(zip(ways, rebuild_scan(networks.model, scan, ways), strict=True))
-    logit: dict[Sequence, LesionLogit] = {}
-
-    def refine_once(found: RebuiltScan, sequence: Sequence) -> LesionLogit:
-        if sequence not in logit:
-            assert networks.refine is not None
-            logit[sequence] = networks.refine(found, sequence)
-        return logit[sequence]
-
-    for name, (route, reuse, config, slope) in rows.items():
-        found = rebuilt[route, reuse]
-        yield name, score_scan(scan, found, config, networks.healthy, refine_once, slope)
-
-
-def healthy_residual(model: PseudoHealthyModel, people: Iterable[ValidationScan]) -> FloatArray:
-    """Return what healthy training people score at each place, for the normalised score."""
-    route, reuse, *_ = CANDIDATES[NORMALISED]
-    plain = AnomalyConfig(score="residual", erosion_mm=0)
-    return measure_healthy_residual(
-        [
-            pool_cells(
-                score_scan(p, rebuild_scan(model, p, [(route, reuse)])[0], plain), p.brain_mask
-            )
-            for p in people
-        ]
-    )
+    """Yield the map of every row."""
+    scored = score_methods(networks, scan.prepared, [CANDIDATES[row] for row in rows])
+    for row, one in zip(rows, scored, strict=True):
+        yield row, one.anomaly_map
 
 
 class Found(NamedTuple):
@@ -161,28 +74,27 @@ class Found(NamedTuple):
     dice: dict[str, list[list[float]]]
 
 
-def measure_sequence(networks: Networks, scans: dict[str, Iterator[ValidationScan]]) -> Found:
-    """Measure one sequence.
-
-    `scans` holds `person` (healthy, for the maps), `lesion` and `healthy` (for the thresholds).
-    """
-    if NORMALISED in networks.rows:
-        networks = networks._replace(healthy=healthy_residual(networks.model, scans["person"]))
+def measure_sequence(
+    networks: Networks, rows: tuple[str, ...], scans: dict[str, Iterator[ValidationScan]]
+) -> Found:
+    """Measure one sequence; `scans` holds `lesion` and `healthy` (for the thresholds)."""
     precision: dict[str, list[float]] = defaultdict(list)
     overlap: dict[str, list[list[float]]] = {}
     kinds = []
     for scan in scans["lesion"]:
         kinds.append(scan.kind)
-        baseline = intensity_score(scan.image, scan.brain_mask, scan.sequence)
-        for name, score in ((BASELINE, baseline), *score_all(networks, scan)):
-            precision[name].append(average_precision(score, scan.lesion, scan.brain_mask))
+        image, brain = scan.prepared, scan.prepared.brain_mask
+        baseline = intensity_score(image.image, brain, image.sequence)
+        for name, score in ((BASELINE, baseline), *score_rows(networks, scan, rows)):
+            precision[name].append(average_precision(score, scan.lesion, brain))
             if name.startswith("refined"):
                 shares = [dice(score > cut, scan.lesion) for cut in CUTS]
                 overlap.setdefault(name, []).append(shares)
         print(scan.kind, {n: round(v[-1], 2) for n, v in precision.items()}, flush=True)
     quiet: dict[str, list[FloatArray]] = defaultdict(list)
+    quick = tuple(row for row in rows if row.startswith(MAY_BE_DEFAULT))
     for scan in scans["healthy"]:
-        for name, score in score_all(networks, scan, quick=True):
+        for name, score in score_rows(networks, scan, quick):
             quiet[name].append(np.sort(score, axis=None)[-MOST_VOXELS:])
     thresholds = {name: healthy_threshold(maps, 0.001) for name, maps in quiet.items()}
     return Found(precision, kinds, thresholds, overlap)
@@ -210,18 +122,13 @@ def drawn_scans(
     Args:
         cache: of a run; its people are prepared where they are missing.
         sequence: of all scans.
-        counts: how many of the kinds `person`, `lesion` and `healthy`.
+        counts: how many of the kinds `lesion` and `healthy`.
     """
     people, shapes = validation_people(cache), validation_shapes(cache)
     draws = {
         "lesion": draw_validation(people, shapes, sequence, counts.get("lesion", 0)),
         "healthy": draw_validation(people, [], sequence, counts.get("healthy", 0), kinds=HEALTHY),
     }
-    if "person" in counts:
-        training = load_cohort(cache / "train") + load_cohort(cache / "labels")
-        draws["person"] = draw_validation(
-            training, [], sequence, counts["person"], kinds=HEALTHY, seed=970_001
-        )
     folder = cache / f"drawn-{VALIDATION_SEED}"
     return {
         kind: cached_validation(folder, draws[kind], sequence, count, FILES.get(kind, kind))
@@ -245,22 +152,21 @@ def main() -> None:
     add_scan_options(parser)
     parser.add_argument("--rows", nargs="+", default=[""], help="only rows that begin so")
     arguments = parser.parse_args()
-    counts = {"person": 4, "lesion": arguments.count, "healthy": arguments.healthy}
-    model, card = load_model(arguments.weights)
-    refine = load_refine(model, card, arguments.weights) if card.scorer_sha256 else None
+    counts = {"lesion": arguments.count, "healthy": arguments.healthy}
+    card = read_card(find_weights(arguments.weights))
     rows = tuple(
         name
-        for name, candidate in CANDIDATES.items()
-        if name.startswith(tuple(arguments.rows))
-        and (refine or candidate.config.score != "refined")
+        for name, method in CANDIDATES.items()
+        if name.startswith(tuple(arguments.rows)) and is_possible(method, card)
     )
+    networks = load_networks(arguments.weights, [CANDIDATES[row] for row in rows])
     record = arguments.output / "validation.json"
     if any(len(found.kinds) != arguments.count for found in read_found(record).values()):
         raise SystemExit(f"{record}: measured on another number of scans; remove it")
     for sequence in (name for name in SEQUENCES if name in arguments.sequence):
         print(sequence)
         scans = drawn_scans(arguments.run / "cache", sequence, counts)
-        found = measure_sequence(Networks(model, refine, rows), scans)
+        found = measure_sequence(networks, rows, scans)
         merge(record, sequence, found)
     text = as_markdown(read_found(record), card, counts)
     (arguments.output / "validation.md").write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ from anatomaly.anomaly.ssim import ssim_map
 from anatomaly.errors import ConfigError, WeightsError
 from anatomaly.method import PAPER, PAPER_NO_EDGES, REFINED, usual_method
 from anatomaly.model.lesion_scorer import LesionScorer
-from anatomaly.model.pseudo_healthy import Anatomy, PseudoHealthyModel
+from anatomaly.model.pseudo_healthy import PatientAnatomy, PseudoHealthyModel
 from anatomaly.networks import as_tensor
 from anatomaly.score import (
     Networks,
@@ -58,7 +58,7 @@ class FakeModel(torch.nn.Module):
         tissue[:, :, 0] = torch.tensor([0.0, 1, 0, 0]).view(1, 4, 1, 1)
         edges = torch.zeros(1, 1, *image.shape[2:])
         edges[..., 1] = 1
-        return Anatomy(torch.zeros(1), image, tissue, edges)
+        return PatientAnatomy(torch.zeros(1), image, tissue, edges)
 
     def restore(self, anatomy, route):
         self.calls.append(route)

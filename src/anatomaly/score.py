@@ -24,7 +24,7 @@ from anatomaly.method import LESION_SIGN, REFINED, Method
 from anatomaly.model.anatomy_edges import edge_mask
 from anatomaly.model.intensity_agreement import fit_intensities
 from anatomaly.model.lesion_scorer import LesionScorer, brain_of, stack_evidence
-from anatomaly.model.pseudo_healthy import Anatomy, PseudoHealthyModel
+from anatomaly.model.pseudo_healthy import PatientAnatomy, PseudoHealthyModel
 from anatomaly.networks import as_tensor, running
 from anatomaly.types import SEQUENCES, BoolArray, EdgeOption, FloatArray, Reuse, Route, SingleRoute
 from anatomaly.types import Sequence as SequenceName
@@ -222,19 +222,19 @@ def rebuild(
     return scans
 
 
-def extract_anatomy(model: PseudoHealthyModel, image: Tensor) -> Anatomy:
+def extract_anatomy(model: PseudoHealthyModel, image: Tensor) -> PatientAnatomy:
     """See the tissue map of an image (1, 1, I, J, K) in [0, 1], and its edges."""
     with running(image.device):
         return model.extract(image)
 
 
-def restore_code(model: PseudoHealthyModel, anatomy: Anatomy, route: SingleRoute) -> Tensor:
+def restore_code(model: PseudoHealthyModel, anatomy: PatientAnatomy, route: SingleRoute) -> Tensor:
     """Return the code of the healthy anatomy, (1, 8, I, J, K)."""
     with running(anatomy.tissue_map.device):
         return model.restore(anatomy, route)
 
 
-def extract_modality(model: PseudoHealthyModel, image: Tensor, anatomy: Anatomy) -> Tensor:
+def extract_modality(model: PseudoHealthyModel, image: Tensor, anatomy: PatientAnatomy) -> Tensor:
     """Return the code of the scan's contrast, (1, 16)."""
     with running(image.device):
         code: Tensor = model.modality_extractor(image, anatomy.tissue_map)
@@ -249,7 +249,7 @@ def decode_image(
         return model.combine(anatomical_code, modality_code, mask)
 
 
-def _describe_anatomy(anatomy: Anatomy, mask: Tensor) -> tuple[NDArray[np.uint8], BoolArray]:
+def _describe_anatomy(anatomy: PatientAnatomy, mask: Tensor) -> tuple[NDArray[np.uint8], BoolArray]:
     """Return tissue map and edges as `RebuiltScan` holds them."""
     tissue = anatomy.tissue_map[0].argmax(0) * (mask[0, 0] > 0)
     edges: BoolArray = (edge_mask(anatomy.edges)[0, 0] > 0).cpu().numpy()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from anatomaly.model.pseudo_healthy import Anatomy
+from anatomaly.model.pseudo_healthy import PatientAnatomy
 from anatomaly.score import put_contrast_back
 from anatomaly.training import evidence
 from anatomaly.training.evidence import (
@@ -28,7 +28,7 @@ class FakeModel:
         tissue = torch.zeros(1, 4, *GRID)
         tissue[:, 2, :, :, :16] = 1
         tissue[:, 3, :, :, 16:] = 1
-        return Anatomy(torch.zeros(1), image, tissue, 0 * image)
+        return PatientAnatomy(torch.zeros(1), image, tissue, 0 * image)
 
     def restore(self, anatomy, route):
         code = torch.zeros(1, 8, *GRID)

@@ -19,7 +19,7 @@ from anatomaly.model.template_context import TemplateContext
 from anatomaly.types import EdgeKind, SingleRoute
 
 
-class Anatomy(NamedTuple):
+class PatientAnatomy(NamedTuple):
     """What the extractor sees in an image.
 
     Attributes:
@@ -103,14 +103,14 @@ class PseudoHealthyModel(nn.Module):
         pseudo_healthy = self.combine(anatomical_code, modality_code, brain_mask)
         return Rebuilt(*anatomy[1:], anatomical_code, modality_code, pseudo_healthy)
 
-    def extract(self, image: Tensor) -> Anatomy:
+    def extract(self, image: Tensor) -> PatientAnatomy:
         """See the anatomy of an image; image as in `forward`."""
         context = self.context(size=TEMPLATE_SHAPE)
         means = tissue_means(image, context)
         anatomical_image, tissue_map, _ = self.anatomy_extractor(image, context, means)
-        return Anatomy(context, anatomical_image, tissue_map, self.find_edges(tissue_map))
+        return PatientAnatomy(context, anatomical_image, tissue_map, self.find_edges(tissue_map))
 
-    def restore(self, anatomy: Anatomy, route: SingleRoute) -> Tensor:
+    def restore(self, anatomy: PatientAnatomy, route: SingleRoute) -> Tensor:
         """Return the code of the healthy anatomy, (B, 8, I, J, K).
 
         Args:

@@ -16,7 +16,7 @@ from anatomaly.evaluation.experiments import (
     tissue_agreement,
 )
 from anatomaly.evaluation.experiments.drawn_brains import DrawnBrain
-from anatomaly.model.pseudo_healthy import Anatomy
+from anatomaly.model.pseudo_healthy import PatientAnatomy
 
 SHAPE = (16, 24, 16)
 MODULES = (
@@ -66,7 +66,7 @@ class FakeModel:
             tissue = one_hot(classes.numpy().astype(np.uint8)).float()
         levels = torch.tensor([0, 0.29, 0.48, 0.72]).view(1, 4, 1, 1, 1)
         edges_ = (tissue[:, 2:3] > 0).float()
-        return Anatomy(image, (tissue * levels).sum(1, keepdim=True), tissue, edges_)
+        return PatientAnatomy(image, (tissue * levels).sum(1, keepdim=True), tissue, edges_)
 
     def restore(self, anatomy, route):
         code = self.tissue if route == "edges" else anatomy.tissue_map

@@ -24,7 +24,7 @@ from anatomaly.evaluation.experiments.tissue_agreement import (
     learn_reading,
     tissue_dice,
 )
-from anatomaly.model.pseudo_healthy import Anatomy, PseudoHealthyModel
+from anatomaly.model.pseudo_healthy import PatientAnatomy, PseudoHealthyModel
 from anatomaly.networks import as_tensor
 from anatomaly.score import extract_anatomy, restore_code
 from anatomaly.types import SEQUENCES, BoolArray, Sequence, SingleRoute
@@ -118,7 +118,7 @@ def replace_intensities(image: Tensor, mask: BoolArray, seed: int) -> Tensor:
 
 
 def measure_leak(
-    model: PseudoHealthyModel, anatomy: Anatomy, other: Anatomy, route: SingleRoute
+    model: PseudoHealthyModel, anatomy: PatientAnatomy, other: PatientAnatomy, route: SingleRoute
 ) -> tuple[Tensor, float]:
     """Rebuild with the edges of one image and all else from it, then all else from another.
 
