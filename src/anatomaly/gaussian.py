@@ -57,11 +57,10 @@ def _blur_axis(image: Tensor, weights: list[float], axis: int, borders: Borders)
 def _pad_axis(image: Tensor, radius: int, axis: int, borders: Borders) -> Tensor:
     """Add `radius` voxels at both ends of an axis."""
     n = image.shape[axis]
-    if borders == "replicate":  # the last axis so takes a third of the time of `index_select`
+    if borders == "replicate":
         size = list(image.shape)
         size[axis] = radius
         ends = [image.narrow(axis, at, 1).expand(size) for at in (0, n - 1)]
-        return torch.cat([ends[0], image, ends[1]], axis)
-    places = torch.arange(-radius, n + radius, device=image.device).abs()
-    places = (n - 1) - ((n - 1) - places).abs()
-    return image.index_select(axis, places.clamp(0, n - 1))
+    else:
+        ends = [image.narrow(axis, at, radius).flip(axis) for at in (1, n - 1 - radius)]
+    return torch.cat([ends[0], image, ends[1]], axis)

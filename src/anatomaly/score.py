@@ -24,6 +24,7 @@ from anatomaly.method import LESION_SIGN, REFINED, Method
 from anatomaly.model.anatomy_edges import edge_mask
 from anatomaly.model.intensity_agreement import fit_intensities
 from anatomaly.model.lesion_scorer import LesionScorer, brain_of, stack_evidence
+from anatomaly.model.one_hot import largest_channel
 from anatomaly.model.pseudo_healthy import PatientAnatomy, PseudoHealthyModel
 from anatomaly.networks import as_tensor, running
 from anatomaly.types import SEQUENCES, BoolArray, EdgeOption, FloatArray, Reuse, Route, SingleRoute
@@ -251,9 +252,9 @@ def decode_image(
 
 def _describe_anatomy(anatomy: PatientAnatomy, mask: Tensor) -> tuple[NDArray[np.uint8], BoolArray]:
     """Return tissue map and edges as `RebuiltScan` holds them."""
-    tissue = anatomy.tissue_map[0].argmax(0) * (mask[0, 0] > 0)
+    tissue = largest_channel(anatomy.tissue_map)[0] * (mask[0, 0] > 0)
     edges: BoolArray = (edge_mask(anatomy.edges)[0, 0] > 0).cpu().numpy()
-    return tissue.to(torch.uint8).cpu().numpy(), edges
+    return tissue.cpu().numpy(), edges
 
 
 @torch.inference_mode()

@@ -98,7 +98,7 @@ class AnatomyExtractor(nn.Module):
         difference = image - means.view(-1, 3, 1, 1, 1)
         context = context.expand(len(image), -1, -1, -1, -1)
         coarse: Tensor = self.unet(image, torch.cat([context, F.avg_pool3d(difference, 2)], dim=1))
-        correction: Tensor = self.refinement(torch.cat([coarse, image, difference], dim=1))
+        correction: Tensor = self.refinement(coarse, image, difference)
         return coarse + correction
 
     @staticmethod

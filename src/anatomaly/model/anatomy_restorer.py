@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from anatomaly.model.anatomy_edges import EDGE_CHANNELS, edge_mask
 from anatomaly.model.one_hot import LEVELS
 from anatomaly.model.template_context import TemplateContext
-from anatomaly.model.unet import Refinement, UNet3d
+from anatomaly.model.unet import PointwiseConv3d, Refinement, UNet3d
 from anatomaly.types import EdgeKind
 
 SPREAD_STEPS = 20
@@ -99,7 +99,7 @@ class AnatomyRestorer(nn.Module):
             nn.Conv3d(FINE_CHANNELS, FINE_CHANNELS, 3, padding=1),
             nn.LeakyReLU(0.1, inplace=True),
         )
-        self.reduce = nn.Conv3d(FINE_CHANNELS, 4, 1)
+        self.reduce = PointwiseConv3d(FINE_CHANNELS, 4)
         self.unet = UNet3d(4, len(LEVELS), channels, context=TemplateContext.channels)
         self.refinement = Refinement(len(LEVELS) + FINE_CHANNELS, len(LEVELS))
 
@@ -114,5 +114,5 @@ class AnatomyRestorer(nn.Module):
         seen = torch.cat([edges, spread], dim=1)
         fine: Tensor = self.fine(seen.contiguous(memory_format=torch.channels_last_3d))
         coarse: Tensor = self.unet(self.reduce(fine), context)
-        correction: Tensor = self.refinement(torch.cat([coarse, fine], dim=1))
+        correction: Tensor = self.refinement(coarse, fine)
         return coarse + correction

@@ -117,7 +117,7 @@ class LesionScorer(nn.Module):
         known = known.view(len(sequence), -1, 1, 1, 1).expand(-1, -1, *context.shape[2:])
         place = context.expand(len(evidence), -1, -1, -1, -1)
         coarse: Tensor = self.unet(evidence, torch.cat([place, known], dim=1))
-        correction: Tensor = self.refinement(torch.cat([coarse, evidence], dim=1))
+        correction: Tensor = self.refinement(coarse, evidence)
         slope, offset = HEAD_START
         gap = evidence[:, :1].float() - evidence[:, 1:2].float()
         return (coarse + correction).float() + slope * gap + offset

