@@ -158,6 +158,8 @@ class Refinement(nn.Sequential):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Read the parts side by side, channels_in in all; laid out with channels last first."""
-        parts = tuple(part.contiguous(memory_format=torch.channels_last_3d) for part in parts)
-        correction: Tensor = super().forward(torch.cat(parts, dim=1))
-        return correction
+        last = torch.channels_last_3d
+        x = torch.cat([part.contiguous(memory_format=last) for part in parts], dim=1)
+        for layer in self:
+            x = layer(x)
+        return x
