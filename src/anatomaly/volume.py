@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from anatomaly.errors import GeometryError
-from anatomaly.geometry import check_affine, spacing_mm, voxel_volume_mm3
+from anatomaly.geometry import apply_affine, check_affine, spacing_mm, voxel_volume_mm3
 from anatomaly.types import Affine, FloatArray, Sequence
 
 
@@ -52,6 +52,11 @@ class Volume:
         """Volume of one voxel in mm³."""
         return voxel_volume_mm3(self.affine)
 
+    @property
+    def places_mm(self) -> FloatArray:
+        """Where the voxels of a mask lie, shape (N, 3), RAS+ mm."""
+        return apply_affine(self.affine, np.argwhere(self.data).astype(np.float64))
+
     def with_data(self, data: np.ndarray[Any, Any]) -> Volume:
         """Return another array of the same shape on the same grid.
 
@@ -89,3 +94,10 @@ class Scan:
     metadata: dict[str, Any] = field(default_factory=dict)
     series_uid: str | None = None
     hint_is_timed: bool = False
+
+
+def outer_faces(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the values of the six outer faces of an array, shape (N,); edges count twice."""
+    return np.concatenate(
+        [np.take(data, end, axis).ravel() for axis in range(3) for end in (0, -1)]
+    )

@@ -12,9 +12,9 @@ from itertools import product
 
 import numpy as np
 
-from anatomaly.preprocess.usual_range import UsualRange, background_value, outer_faces
+from anatomaly.preprocess.usual_range import UsualRange, background_value
 from anatomaly.types import BoolArray, FloatArray
-from anatomaly.volume import Volume
+from anatomaly.volume import Volume, outer_faces
 
 MOST_ABOVE = 4.0
 """Widths of the usual range above it that no voxel reaches: 2.97 at most in 166 real scans."""

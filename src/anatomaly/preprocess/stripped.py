@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from anatomaly.preprocess.usual_range import background_value, outer_faces
+from anatomaly.preprocess.usual_range import background_value
 from anatomaly.types import BoolArray
-from anatomaly.volume import Volume
+from anatomaly.volume import Volume, outer_faces
 
 TOLERANCE = 1e-3
 """Share of the intensity range within which a voxel counts as background."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from anatomaly.types import FloatArray
+from anatomaly.volume import outer_faces
 
 PERCENTILES = (0.5, 99.5)
 
@@ -67,13 +68,6 @@ def background_value(data: FloatArray) -> float:
     """Return the most frequent value of the six outer faces."""
     values, counts = np.unique(outer_faces(data), return_counts=True)
     return float(values[counts.argmax()])
-
-
-def outer_faces(data: FloatArray) -> FloatArray:
-    """Return the values of the six outer faces, shape (N,); edges count twice."""
-    return np.concatenate(
-        [np.take(data, end, axis).ravel() for axis in range(3) for end in (0, -1)]
-    )
 
 
 def _block_medians(data: FloatArray) -> FloatArray:

@@ -13,9 +13,16 @@ from nibabel.spatialimages import HeaderDataError
 
 from anatomaly.endings import without_ending
 from anatomaly.errors import GeometryError, ScanError
-from anatomaly.scan.nifti_header import ParsedHeader, quiet, usable_offset, width_warnings
-from anatomaly.scan.pair import voxels_of
-from anatomaly.scan.stored_image import check_voxel_type
+from anatomaly.scan.beside import voxels_of
+from anatomaly.scan.nifti_header import (
+    ParsedHeader,
+    header_sizes,
+    quiet,
+    refuse_impossible_sizes,
+    usable_offset,
+    width_warnings,
+)
+from anatomaly.scan.stored_image import check_voxel_type, header_on_grid
 from anatomaly.types import FloatArray
 
 _HEADER_BYTES = 348
@@ -33,16 +40,11 @@ def parse_analyze_header(path: Path, block: bytes) -> ParsedHeader | None:
         ScanError: a damaged header, or voxels that are no grey values.
         GeometryError: no voxel sizes.
     """
-    sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")}
-    if len(block) < _HEADER_BYTES or _HEADER_BYTES not in sizes:
+    if len(block) < _HEADER_BYTES or _HEADER_BYTES not in header_sizes(block):
         return None
     header = nib.Spm2AnalyzeHeader(block[:_HEADER_BYTES], check=False)
     said, bits = float(header["vox_offset"]), int(header["bitpix"])
-    if not 1 <= int(header["dim"][0]) <= 7 or (header["dim"][1:4] < 0).any():
-        raise ScanError(
-            f"{path}: the header names an impossible size {header['dim'].tolist()}; "
-            "convert the scan again"
-        )
+    refuse_impossible_sizes(path, header)
     sides = header["pixdim"][1:4]
     if not (np.isfinite(sides) & (sides != 0)).all():
         raise GeometryError(
@@ -62,7 +64,7 @@ def parse_analyze_header(path: Path, block: bytes) -> ParsedHeader | None:
     affine, warnings = _affine(path, header)
     slope, intercept = header.get_slope_inter()
     return ParsedHeader(
-        header=_as_nifti(affine, shape),
+        header=header_on_grid(shape, affine, code="aligned"),
         shape=shape,
         dtype=dtype,
         file_type="Analyze",
@@ -109,13 +111,3 @@ def _spm_affine(path: Path, matrix: Path) -> FloatArray:
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         raise ValueError("not a 4 x 4 matrix of finite numbers")
     return affine
-
-
-def _as_nifti(affine: FloatArray, shape: tuple[int, ...]) -> nib.Nifti1Header:
-    """Return a NIfTI header on the same grid, for the results."""
-    header = nib.Nifti1Header()
-    header.set_data_shape(shape)
-    header.set_xyzt_units("mm", "sec")
-    header.set_sform(affine, code="aligned")
-    header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
-    return header

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 from nibabel.freesurfer.mghformat import MGHHeader
 
 from anatomaly.errors import ScanError
-from anatomaly.scan.stored_image import StoredImage, checked_shape, shape_warnings
+from anatomaly.scan.stored_image import (
+    StoredImage,
+    checked_shape,
+    header_on_grid,
+    shape_warnings,
+)
 from anatomaly.scan.stream import Stream, check_promise, read_exactly
 
 _HEADER_BYTES = 284
@@ -38,14 +42,9 @@ def read_freesurfer(path: Path, stream: Stream) -> StoredImage:
     mgh = MGHHeader(block, check=False)
     known = block[28:30] != b"\0\0"  # the flag goodRASFlag, which nibabel sets to 1
     raw = read_exactly(stream.file, int(np.prod(size, dtype=np.int64)) * dtype.itemsize)
-    header = nib.Nifti1Header()
-    header.set_data_shape(size)
-    header.set_xyzt_units("mm", "sec")
     warnings = shape_warnings(shape)
     with np.errstate(all="ignore"):
-        affine = mgh.get_affine()
-        header.set_sform(affine, code="scanner")
-        header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
+        header = header_on_grid(size, mgh.get_affine())
     if not known:
         warnings += (
             "the FreeSurfer file says that its position is unknown; a default orientation is "

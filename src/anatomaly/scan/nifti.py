@@ -14,9 +14,9 @@ import numpy as np
 from anatomaly.endings import FREESURFER_ENDINGS, HEADER_ENDINGS, VOXELS_ENDINGS, has_ending
 from anatomaly.errors import ScanError
 from anatomaly.scan.analyze import parse_analyze_header
+from anatomaly.scan.beside import header_of, voxels_of
 from anatomaly.scan.freesurfer import read_freesurfer
 from anatomaly.scan.nifti_header import ParsedHeader, parse_nifti_header
-from anatomaly.scan.pair import header_of, voxels_of
 from anatomaly.scan.stored_image import StoredImage, checked_shape, shape_warnings
 from anatomaly.scan.stream import Stream, check_promise, open_stream, read_exactly, read_up_to
 from anatomaly.scan.wraparound import undo_wraparound

@@ -13,24 +13,24 @@ import numpy as np
 
 from anatomaly.endings import SCAN_ENDINGS, has_ending, without_ending
 from anatomaly.errors import ScanError
+from anatomaly.scan.beside import files_of, modality_warnings, read_sidecar
 from anatomaly.scan.dicom import converted_series
 from anatomaly.scan.fetched import refuse_unfetched
 from anatomaly.scan.grid import find_grid
 from anatomaly.scan.instances import is_dicom_file
 from anatomaly.scan.intensities import to_intensities
 from anatomaly.scan.nifti import read_nifti
-from anatomaly.scan.pair import files_of
 from anatomaly.scan.sequence_hint import (
     contrast_agent_from_fields,
     contrast_warning,
     sequence_from_name,
     sequence_from_timing,
 )
-from anatomaly.scan.sidecar import modality_warnings, read_sidecar
 from anatomaly.scan.stored_image import (
     StoredImage,
     check_voxel_type,
     checked_shape,
+    header_on_grid,
     shape_warnings,
 )
 from anatomaly.scan.stream import other_packer
@@ -188,11 +188,7 @@ def _join(
 def _stored_volume(volume: Volume, name: str) -> StoredImage:
     """Give a bare volume a header of its own."""
     check_voxel_type(name, volume.data.dtype)
-    header = nib.Nifti1Header()
-    header.set_data_shape(checked_shape(name, volume.shape))
-    header.set_xyzt_units("mm", "sec")
-    header["pixdim"][1:4] = volume.spacing_mm
-    header.set_sform(volume.affine, code="scanner")
+    header = header_on_grid(checked_shape(name, volume.shape), volume.affine)
     return undo_wraparound(StoredImage(header, volume.data, file_type="memory"))
 
 

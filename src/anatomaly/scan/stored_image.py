@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 
 from anatomaly.errors import ScanError
+from anatomaly.types import FloatArray
 
 MAX_VOXELS = 500_000_000
 """Largest image that is read (2 GB as float32); a head at 0.4 mm has a third of it."""
@@ -38,6 +39,24 @@ class StoredImage:
     def with_warnings(self, *warnings: str) -> StoredImage:
         """Return the image with more warnings."""
         return replace(self, warnings=(*self.warnings, *warnings))
+
+
+def header_on_grid(
+    shape: tuple[int, ...], affine: FloatArray, code: str = "scanner"
+) -> nib.Nifti1Header:
+    """Return a NIfTI header for results on the grid of a scan that came with none.
+
+    Args:
+        shape: (I, J, K).
+        affine: (4, 4), voxel indices to RAS+ mm.
+        code: of the sform.
+    """
+    header = nib.Nifti1Header()
+    header.set_data_shape(shape)
+    header.set_xyzt_units("mm", "sec")
+    header.set_sform(affine, code=code)
+    header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
+    return header
 
 
 def checked_shape(path: Path | str, shape: tuple[int, ...]) -> tuple[int, int, int]:
