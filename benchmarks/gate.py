@@ -32,6 +32,7 @@ from scipy import ndimage
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import AnatomalyError
+from anatomaly.geometry import rotations
 from anatomaly.preprocess import register
 from anatomaly.preprocess.bias_field import correct_bias_field
 from anatomaly.preprocess.brain_extraction import extract_brain
@@ -45,7 +46,6 @@ from anatomaly.preprocess.coverage import find_coverage
 from anatomaly.preprocess.quality import Fit, judge_fit
 from anatomaly.preprocess.register import Registration, cut_out_brain, register_to_template
 from anatomaly.preprocess.reorient import reorient
-from anatomaly.preprocess.rotations import rotations
 from anatomaly.scan.read import read_scan
 from anatomaly.volume import Volume
 

@@ -114,11 +114,6 @@ def template_tissue_native(grid: Volume, scanner_to_template: Affine) -> Volume:
         whichever is the most probable.
     """
     template = load_template()
-    priors = (
-        template.cerebrospinal_fluid,
-        template.grey_matter.data,
-        template.white_matter.data,
-    )
-    tissue = np.where(template.brain_mask.data, np.argmax(priors, axis=0) + 1, 0)
+    tissue = np.where(template.brain_mask.data, np.argmax(template.tissues, axis=0) + 1, 0)
     laid = template.brain_mask.with_data(tissue.astype(np.uint8))
     return undo_resample(laid, grid, scanner_to_template, order=0)

@@ -5,7 +5,7 @@ Source: Tustison et al., N4ITK, IEEE TMI 29(6):1310-1320 (2010), doi:10.1109/TMI
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -79,9 +79,18 @@ def correct_bias_field(
     if field.shape != volume.shape or not np.isfinite(field).all() or (field <= 0).any():
         raise PreparationError("the bias field is not positive everywhere; try --no-bias-field")
     field = field / np.exp(np.log(field[mask]).mean(dtype=np.float64))
-    field = np.clip(field, *FIELD_RANGE).astype(np.float32)
+    return divide_out(volume, BiasField(volume.with_data(field), offset, room_mm))
+
+
+def divide_out(volume: Volume, record: BiasField) -> tuple[Volume, BiasField]:
+    """Clip a field to `FIELD_RANGE` and divide it out.
+
+    Returns:
+        float32, `(volume - offset) / field + offset`; and the record with the clipped field.
+    """
+    field, offset = np.clip(record.field.data, *FIELD_RANGE).astype(np.float32), record.offset
     corrected = (volume.data.astype(np.float32) - np.float32(offset)) / field + np.float32(offset)
-    return volume.with_data(corrected), BiasField(volume.with_data(field), offset, room_mm)
+    return volume.with_data(corrected), replace(record, field=volume.with_data(field))
 
 
 def undo_bias_field(volume: Volume, record: BiasField) -> Volume:

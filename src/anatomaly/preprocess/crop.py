@@ -22,7 +22,7 @@ MOST_SPREAD = 0.01
 Padding (one value, or faint noise) is; air as a scanner records it is not (.04 and more in the raw
 heads at hand), so a scan that nobody padded is not cut."""
 
-Box = tuple[slice, slice, slice]
+Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,6 @@ class Crop:
             [part.start, size - part.stop] for part, size in zip(self.box, self.shape, strict=True)
         ]
 
-    @property
-    def is_whole(self) -> bool:
-        """True where nothing was cut."""
-        return not np.any(self.removed)
-
 
 def crop_to_content(
     volume: Volume,
@@ -68,11 +63,15 @@ def crop_to_content(
         The part that holds something, at the same place in scanner mm; and the record. A volume
         without content stays whole.
     """
-    seen = volume.data if but is None else np.where(but, np.nan, volume.data)
-    box = _content_box(seen, MOST_SPREAD * usual.width)
+    data = volume.data if but is None else np.where(but, np.nan, volume.data)
+    box = _content_box(data, MOST_SPREAD * usual.width)
     if also is not None and also.any():
-        box = _union(box, ndimage.find_objects(also.astype(np.uint8))[0])
-    return _cut(volume, box), Crop(box, volume.shape)
+        marked = ndimage.find_objects(also.astype(np.uint8))[0]
+        pairs = zip(box, marked, strict=True)
+        box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in pairs)
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [part.start for part in box]
+    return Volume(np.ascontiguousarray(volume.data[box]), affine), Crop(box, volume.shape)
 
 
 def undo_crop(volume: Volume, record: Crop, grid: Volume, fill: float = 0.0) -> Volume:
@@ -89,49 +88,26 @@ def undo_crop(volume: Volume, record: Crop, grid: Volume, fill: float = 0.0) -> 
     return Volume(data, grid.affine.copy())
 
 
-def _cut(volume: Volume, box: Box) -> Volume:
-    """Return the part of a volume inside a box."""
-    affine = volume.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ [part.start for part in box]
-    return Volume(np.ascontiguousarray(volume.data[box]), affine)
-
-
 def _content_box(data: FloatArray, most_spread: float) -> Box:
     """Peel empty planes off all six sides until none is left; everything where all are empty."""
-    start, stop = [0, 0, 0], list(data.shape)
-    moved = True
-    while moved:
-        moved = False
+    whole = box = tuple(slice(0, size) for size in data.shape)
+    before: Box = ()
+    while box != before:
+        before = box
         for axis in range(3):
-            part = data[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-            first, last = _filled(part, axis, most_spread)
-            if first > last:
-                return slice(0, data.shape[0]), slice(0, data.shape[1]), slice(0, data.shape[2])
-            moved |= first > 0 or last < part.shape[axis] - 1
-            start[axis], stop[axis] = start[axis] + first, start[axis] + last + 1
-    return slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])
+            planes, start = np.moveaxis(data[box], axis, 0), box[axis].start
+            first = _first_filled(planes, most_spread)
+            if first is None:
+                return whole
+            last = len(planes) - 1 - (_first_filled(planes[::-1], most_spread) or 0)
+            box = (*box[:axis], slice(start + first, start + last + 1), *box[axis + 1 :])
+    return box
 
 
-def _filled(data: FloatArray, axis: int, most_spread: float) -> tuple[int, int]:
-    """Return the first and the last plane along an axis that is not empty; (0, -1) if all are."""
-    planes = np.moveaxis(data, axis, 0)
-    first, last = 0, len(planes) - 1
-    while first <= last and _spread(planes[first]) <= most_spread:
-        first += 1
-    while last >= first and _spread(planes[last]) <= most_spread:
-        last -= 1
-    return (first, last) if first <= last else (0, -1)
-
-
-def _spread(plane: FloatArray) -> float:
-    """Return how far the values of a plane lie apart; NaN (a repaired voxel) is left out."""
-    known = plane[~np.isnan(plane)]
-    return float(np.ptp(known)) if known.size else 0.0
-
-
-def _union(one: Box, other: Box) -> Box:
-    """Return the smallest box that holds both."""
-    first, second, third = (
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
-    return first, second, third
+def _first_filled(planes: FloatArray, most_spread: float) -> int | None:
+    """Return the number of the first plane whose values differ; NaN (repaired) is left out."""
+    for number, plane in enumerate(planes):
+        known = plane[~np.isnan(plane)]
+        if known.size and float(np.ptp(known)) > most_spread:
+            return number
+    return None

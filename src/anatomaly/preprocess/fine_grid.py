@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from anatomaly.preprocess.bias_field import BiasField
-from anatomaly.preprocess.resample import resample
+from anatomaly.preprocess.resample import resample, resample_mask
 from anatomaly.volume import Volume
 
 MOST_VOXELS = 64_000_000
@@ -49,8 +49,7 @@ def refine(
     """
     if mask.shape == grid.shape:
         return mask, bias_field
-    weight = resample(mask.with_data(mask.data.astype(np.float32)), grid).data
-    fine_mask = Volume(weight > 0.5, grid.affine.copy())
+    fine_mask = Volume(resample_mask(mask, grid), grid.affine.copy())
     if bias_field is None:
         return fine_mask, None
     return fine_mask, replace(bias_field, field=resample(bias_field.field, grid))

@@ -11,14 +11,16 @@ Source: ours; measured in benchmarks/results/bias_field.md.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import ndimage
 
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.preprocess.bias_field import (
-    FIELD_RANGE,
     BiasField,
     correct_bias_field,
+    divide_out,
     undo_bias_field,
 )
 from anatomaly.preprocess.resample import empty_grid, resample, undo_resample
@@ -53,15 +55,13 @@ def mirror_bias_field(
     """
     scan = undo_bias_field(corrected, record)
     coarse = correct_bias_field(scan, brain_mask, COARSE_LEVELS, record.room_mm)[1]
-    fine_part = np.log(record.field.data) - np.log(coarse.field.data)
-    fine_part -= fine_part[brain_mask.data].mean()
-    laid = resample(scan.with_data(fine_part), _mirror_grid(), scanner_to_template)
+    difference = np.log(record.field.data) - np.log(coarse.field.data)
+    difference -= difference[brain_mask.data].mean()
+    laid = resample(scan.with_data(difference), _mirror_grid(), scanner_to_template)
     agreed = ndimage.gaussian_filter(agreement(laid.data, laid.data[::-1]), SMOOTH_MM / STEP)
-    kept = undo_resample(laid.with_data(agreed), scan, scanner_to_template)
-    field = np.clip(coarse.field.data * np.exp(kept.data), *FIELD_RANGE).astype(np.float32)
-    offset = np.float32(record.offset)
-    data = (scan.data - offset) / field + offset
-    return scan.with_data(data), BiasField(scan.with_data(field), record.offset, record.room_mm)
+    fine_part = undo_resample(laid.with_data(agreed), scan, scanner_to_template)
+    field = coarse.field.data * np.exp(fine_part.data)
+    return divide_out(scan, replace(record, field=scan.with_data(field)))
 
 
 def agreement(one: FloatArray, other: FloatArray) -> FloatArray:

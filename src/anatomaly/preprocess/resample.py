@@ -46,13 +46,27 @@ def resample(volume: Volume, grid: Volume, world: Affine | None = None, order: i
     start = np.array([part.start for part in box], dtype=float)
     if order > 0:
         data = _smooth_for(data, to_input)
-    stepped = {"matrix": to_input[:3, :3], "offset": to_input[:3, 3] - start}
+    to_input[:3, 3] -= start
     source = data.astype(np.uint8) if data.dtype == np.bool_ else data
     out = ndimage.affine_transform(
-        source, **stepped, output_shape=grid.shape, order=order, mode="nearest"
+        source, to_input[:3, :3], to_input[:3, 3], grid.shape, order=order, mode="nearest"
     )
-    out[~_covered(stepped, data.shape, grid.shape)] = 0
+    out[~field_of_view(to_input, data.shape, grid.shape, slack=1e-4)] = 0
     return Volume(out.astype(data.dtype, copy=False), grid.affine.copy())
+
+
+def resample_mask(mask: Volume, grid: Volume, world: Affine | None = None) -> BoolArray:
+    """Resample a mask linearly onto the grid of another volume; inside is what holds over half.
+
+    Args:
+        mask: bool, or float32 from 0 to 1.
+        grid: only its shape and affine are used.
+        world: (4, 4) mm of `mask` to mm of `grid`; None where both share one space.
+
+    Returns:
+        (I, J, K) bool.
+    """
+    return np.asarray(resample(mask, grid, world).data > 0.5)
 
 
 def template_grid() -> Volume:
@@ -120,18 +134,25 @@ def _box_of_input(
     return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
 
 
-def _covered(
-    stepped: dict[str, FloatArray], in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+def field_of_view(
+    to_input: Affine, in_shape: tuple[int, ...], out_shape: tuple[int, ...], slack: float = 0.0
 ) -> BoolArray:
-    """Return which output voxels lie inside the input's field of view, half voxels included."""
+    """Return which output voxels lie inside the input's field of view, half voxels included.
+
+    Args:
+        to_input: (4, 4), voxel indices of the output to those of the input.
+        in_shape: (I, J, K).
+        out_shape: (I, J, K).
+        slack: how far beyond still counts, input voxels.
+    """
     inside = np.ones(out_shape, dtype=bool)
     axes = [np.arange(size, dtype=np.float32) for size in out_shape]
-    for row, offset, size in zip(stepped["matrix"], stepped["offset"], in_shape, strict=True):
+    for row, size in zip(to_input[:3], in_shape, strict=True):
         along_i = (row[0] * axes[0])[:, None, None]
         along_j = (row[1] * axes[1])[None, :, None]
-        along_k = (row[2] * axes[2] + offset)[None, None, :]
+        along_k = (row[2] * axes[2] + row[3])[None, None, :]
         for start in range(0, out_shape[0], _SLAB):  # the places of all voxels at once are large
             slab = slice(start, start + _SLAB)
             place = along_i[slab] + along_j + along_k
-            inside[slab] &= (place >= -0.5 - 1e-4) & (place <= size - 0.5 + 1e-4)
+            inside[slab] &= (place >= -0.5 - slack) & (place <= size - 0.5 + slack)
     return inside

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from anatomaly.preprocess.template import load_template
+from anatomaly.preprocess.template import LEAST_PRIOR, load_template
 from anatomaly.types import BoolArray, FloatArray, Sequence, SequenceOption
 from anatomaly.volume import Volume
 
@@ -23,9 +23,6 @@ UNSURE = 0.7
 _SURELY = 0.06
 """That far from `GREY_TO_WHITE` no ordinary scan of the other sequence is."""
 
-LEAST_PRIOR = 0.8
-"""Where a tissue's prior is above, most people have this tissue."""
-
 
 def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
     """Tell T1w, T2w and FLAIR apart by their tissues.
@@ -42,9 +39,7 @@ def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
     """
     template = load_template()
     inside = brain_mask.data & template.brain_mask.data
-    fluid = _median_where(image, inside, template.cerebrospinal_fluid)
-    grey = _median_where(image, inside, template.grey_matter.data)
-    white = _median_where(image, inside, template.white_matter.data)
+    fluid, grey, white = (_median_where(image, inside, prior) for prior in template.tissues)
     brightest = max(grey, white)
     above = (fluid - brightest) / max(fluid, brightest, 1e-6)
     if above > 0:
@@ -94,7 +89,11 @@ def choose_sequence(
     guess, confidence = guess_sequence(image, brain_mask)
     said = told if told != "auto" else hint
     if said is None:
-        return guess, confidence, _doubt_weak(guess, confidence)
+        weak = (
+            f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
+            "tell it with --sequence"
+        )
+        return guess, confidence, weak if confidence < LEAST_CONFIDENCE else None
     image_decides = told == "auto" and trust_image and confidence >= SURE
     used = guess if image_decides else said
     if said == guess or confidence < LEAST_CONFIDENCE:
@@ -106,16 +105,6 @@ def choose_sequence(
         f"{used} was used{remedy}"
     )
     return used, confidence, doubt
-
-
-def _doubt_weak(guess: Sequence, confidence: float) -> str | None:
-    """Return a warning where nothing was said and the image does not tell clearly."""
-    if confidence >= LEAST_CONFIDENCE:
-        return None
-    return (
-        f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
-        "tell it with --sequence"
-    )
 
 
 def _confidence(distance: float, sure: float) -> float:

@@ -11,6 +11,9 @@ from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, voxel_to_voxel
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
+LEAST_PRIOR = 0.8
+"""Where a tissue's prior is above, most people have this tissue."""
+
 
 @dataclass(frozen=True)
 class Template:
@@ -33,6 +36,11 @@ class Template:
         """What grey and white matter leave of the brain mask, (I, J, K) in [0, 1]."""
         rest = 1.0 - self.grey_matter.data - self.white_matter.data
         return np.where(self.brain_mask.data, np.clip(rest, 0.0, 1.0), 0.0).astype(np.float32)
+
+    @property
+    def tissues(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Priors of CSF, grey and white matter, each (I, J, K) in [0, 1]."""
+        return self.cerebrospinal_fluid, self.grey_matter.data, self.white_matter.data
 
 
 @lru_cache(maxsize=1)

@@ -15,16 +15,15 @@ from anatomaly.scan.frame_pixels import UndecodableError, Verdict, compare_pixel
 from anatomaly.scan.frames import (
     Frame,
     StackedGrid,
-    lies_as,
     magnitudes_of_echo,
     parallel_groups,
     placed_frames,
     places_count,
-    stacked_grid,
+    turned_as_frames,
 )
 from anatomaly.scan.instances import Instance
 from anatomaly.scan.rebuilt_volume import RebuiltVolume, rebuild_volume, write_rebuilt
-from anatomaly.scan.series import NO_SIDECAR, Series
+from anatomaly.scan.series import Series
 
 _UNEVEN = "has missing or unevenly spaced slices; they were interpolated, results near the gap are "
 
@@ -111,14 +110,10 @@ def _frames_of_volume(
 
     Of images that lie several at one place, dcm2niix may write a volume without depth: no grid.
     """
-    groups = parallel_groups(frames)
     try:
-        affine = check_affine(image.affine)
+        return turned_as_frames(frames, check_affine(image.affine), image.shape[:3])
     except GeometryError:
-        return groups[0], None
-    turned = [(group, stacked_grid(affine, image.shape[:3], group[0])) for group in groups]
-    fitting = (pair for pair in turned if lies_as(pair[0][0], pair[1]))
-    return next(fitting, turned[0])
+        return parallel_groups(frames)[0], None
 
 
 def _echo_ms(series: Series) -> float | None:
@@ -178,8 +173,3 @@ def _warnings(series: Series, rebuilt: RebuiltVolume, was_wrong: bool) -> tuple[
             f"{series.label} {_UNEVEN}doubtful ({rebuilt.interpolated_count} slices made up)"
         )
     return tuple(warnings)
-
-
-def unusable(series: Series) -> Series:
-    """Return a series that dcm2niix wrote with a wrong geometry: to be rebuilt, or refused."""
-    return replace(series, unusable_as_converted=NO_SIDECAR)

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ import nibabel as nib
 import numpy as np
 
 from anatomaly.errors import ScanError
-from anatomaly.scan.checked_series import unusable
 from anatomaly.scan.frame_pixels import UndecodableError
 from anatomaly.scan.frames import Frame, parallel_groups, placed_frames, places_count
-from anatomaly.scan.instances import Instance, text_of
+from anatomaly.scan.instances import TIMES, Instance, fields_of_series, text_of
 from anatomaly.scan.rebuilt_volume import rebuild_volume, write_rebuilt
 from anatomaly.scan.series import (
     MIN_EXTENT_MM,
+    NO_SIDECAR,
     ODD_TYPE,
     TOO_FEW,
     TOO_SMALL,
@@ -28,7 +29,6 @@ from anatomaly.scan.series import (
     exam_protocols,
     series_of_file,
 )
-from anatomaly.scan.series_fields import TIMES, fields_of_series
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_. -]{1,100}")
 _UID = re.compile(r"^series_[^_]*_([0-9.]+)")
@@ -72,8 +72,13 @@ def found_series(target: Path, instances: Sequence[Instance]) -> list[Series]:
     sidecars = {path: sidecar_of(path) for path in kept}
     fields = {path: _fields(path, sidecars[path], instances) for path in kept}
     of_exams = exam_protocols(fields.values())
-    made = ((path, series_of_file(path, fields[path], of_exams)) for path in kept)
-    return [series if sidecars[path] else unusable(series) for path, series in made]
+    return [
+        replace(
+            series_of_file(path, fields[path], of_exams),
+            unusable_as_converted="" if sidecars[path] else NO_SIDECAR,
+        )
+        for path in kept
+    ]
 
 
 def _is_whole(path: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from anatomaly.scan.frames import Frame, StackedGrid, lies_as
-from anatomaly.scan.instances import UNREADABLE
+from anatomaly.scan.instances import UNREADABLE, quiet
 
 MIN_CORRELATION = 0.999_999
 """A conversion scales and shifts, so slice and image correlate with 1 up to rounding; neighbouring
@@ -61,8 +60,7 @@ def frame_pixels(frames: Sequence[Frame]) -> Iterator[tuple[Frame, Pixels]]:
         alone = wanted[0].image.get("NumberOfFrames") in (None, "", 1)
         indices = None if alone else [frame.index for frame in wanted]
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quiet():
                 unpacked = list(iter_pixels(_pixel_source(wanted[0]), indices=indices))
         except UNREADABLE as error:
             raise UndecodableError(" ".join(str(error).split()).split(":")[0]) from error

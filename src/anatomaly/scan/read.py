@@ -137,17 +137,22 @@ def sha256_of(files: Iterable[Path]) -> str:
 
 def _read_dicom(path: Path) -> Scan:
     """Convert a DICOM folder, or a file's series, and read the best structural series."""
-    with converted_series(path) as series:
+    with converted_series(path) as converted:
+        series = converted.series
         doubts = modality_warnings(series.modality, f"{path}: {series.label}")
-        metadata = {"file": path.name, "sha256": sha256_of(series.source_files), **series.summary}
+        metadata = {
+            "file": path.name,
+            "sha256": sha256_of(converted.source_files),
+            "dicom_series": series.facts,
+            "dicom_series_found": list(converted.labels),
+        }
         what = f"{path} ({series.label})"
         stored = read_nifti(series.path)
         scan = _join(stored, scan_name(path), path, what, series.sequence, metadata)
-        timing = sequence_from_timing(series.summary.get("dicom_series", {}))
+    timing = sequence_from_timing(series.facts)
     return replace(
         scan,
-        source=path,
-        warnings=(*series.warnings, *doubts, *scan.warnings),
+        warnings=(*converted.warnings, *doubts, *scan.warnings),
         series_uid=series.uid,
         hint_is_timed=timing is not None and timing == scan.sequence_hint,
     )

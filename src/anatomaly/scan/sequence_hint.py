@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from anatomaly.types import Sequence
@@ -139,22 +140,17 @@ def sequence_from_name(name: str) -> Sequence | None:
     return named[0]
 
 
-def contrast_agent_from_name(text: str) -> bool:
-    """Return whether a file name or a series description speaks of contrast agent.
+def contrast_agent_said(text: str) -> bool | None:
+    """Return whether a text says with contrast agent (True), without (False), or neither (None).
 
     Negations count ("W/O CONTRAST", "sans gado", "PRE"), and what names both (`W/WO CONTRAST`)
     says nothing.
 
-    >>> [contrast_agent_from_name(t) for t in ("t1c", "T1 +C", "sub-01_ce-gad_T1w", "AX T1 POST")]
+    >>> [contrast_agent_said(t) for t in ("t1c", "T1 +C", "sub-01_ce-gad_T1w", "AX T1 POST")]
     [True, True, True, True]
-    >>> [contrast_agent_from_name(t) for t in ("T1 W/O CONTRAST", "ohne KM", "t1n", "pre/post")]
-    [False, False, False, False]
+    >>> [contrast_agent_said(t) for t in ("T1 W/O CONTRAST", "ohne KM", "t1n", "pre/post")]
+    [False, False, None, None]
     """
-    return bool(contrast_agent_said(text))
-
-
-def contrast_agent_said(text: str) -> bool | None:
-    """Return whether a text says with contrast agent (True), without (False), or neither (None)."""
     plain = _BOTH.sub(" ", text.lower())
     rest = _WITHOUT.sub(" ", plain)
     if _ENHANCED.search(rest):
@@ -175,12 +171,10 @@ def contrast_agent_from_fields(texts: Iterable[str], fields: Mapping[str, Any]) 
     >>> [contrast_agent_from_fields([text], agent) for text in ("T1", "T1 PRE")]
     [True, False]
     """
-    said = next((s for text in texts if (s := contrast_agent_said(text)) is not None), None)
-    if said is not None:
-        return said
     tags = (fields.get(name) for name in ("ContrastBolusAgent", "ContrastBolusIngredient"))
-    told = next((s for tag in tags if (s := _agent_given(str(tag or ""))) is not None), None)
-    return bool(told)
+    by_words = (contrast_agent_said(text) for text in texts)
+    by_tags = (_agent_given(str(tag or "")) for tag in tags)
+    return next((said for said in chain(by_words, by_tags) if said is not None), False)
 
 
 def _agent_given(tag: str) -> bool | None:
@@ -217,9 +211,8 @@ def sequence_from_timing(fields: Mapping[str, Any]) -> Sequence | None:
     >>> sequence_from_timing({"RepetitionTime": 4.0, "EchoTime": 0.1})
     'T2w'
     """
-    repetition = _seconds(fields, "RepetitionTime")
-    echo = _seconds(fields, "EchoTime")
-    inversion = _seconds(fields, "InversionTime")
+    times = ("RepetitionTime", "EchoTime", "InversionTime")
+    repetition, echo, inversion = (_seconds(fields, name) for name in times)
     if echo is None or repetition is None:
         return None
     gradient_echo = "GR" in str(fields.get("ScanningSequence", "")).upper()
