@@ -44,6 +44,11 @@ class CoarseHead:
         """Length in the scan of one template mm, the mean over all directions."""
         return float(np.abs(np.linalg.det(self.scanner_to_template[:3, :3])) ** (-1 / 3))
 
+    @property
+    def voxel_ml(self) -> float:
+        """Volume in the scan of one voxel of the grid."""
+        return (SPACING_MM * self.native_mm) ** 3 / 1000.0
+
 
 class TissueRegions(NamedTuple):
     """Where the template's tissues are on the coarse grid, all bool, and template mm.

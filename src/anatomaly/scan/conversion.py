@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -101,13 +101,12 @@ def sidecar_of(path: Path) -> dict[str, Any]:
         for file in path.parent.glob("*.json")
         if path.stem.startswith(file.stem) and not re.match(r"[0-9.]", path.stem[len(file.stem) :])
     ]
-    if not beside:
-        return {}
-    longest = max(beside, key=lambda file: len(file.stem))
-    with contextlib.suppress(OSError, ValueError):
+    longest = max(beside, key=lambda file: len(file.stem), default=path.with_suffix(".json"))
+    try:
         fields = json.loads(longest.read_text("utf-8", errors="replace"))
-        return fields if isinstance(fields, dict) else {}
-    return {}
+    except (OSError, ValueError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _fields(path: Path, sidecar: dict[str, Any], instances: Sequence[Instance]) -> dict[str, Any]:
@@ -133,15 +132,15 @@ def rebuild_unconverted(
     Returns:
         These series, and which others could not be read, with the reason.
     """
-    pieces: dict[str, list[Series]] = {}
+    pieces, by_uid = defaultdict[str, list[Series]](list), defaultdict[str, list[Instance]](list)
     for series in found:
-        pieces.setdefault(series.uid or "", []).append(series)
-    by_uid: dict[str, list[Instance]] = {}
+        pieces[series.uid or ""].append(series)
     for instance in instances:
         is_mr = text_of(instance.header, "Modality").upper() in ("MR", "")
-        converted = pieces.get(instance.series_uid, [])
-        if is_mr and instance.series_uid and all(map(_is_piece, converted)):
-            by_uid.setdefault(instance.series_uid, []).append(instance)
+        reasons = [series.reason_against for series in pieces.get(instance.series_uid, [])]
+        are_pieces = all(why.startswith((ODD_TYPE, TOO_SMALL, TOO_FEW)) for why in reasons)
+        if is_mr and instance.series_uid and are_pieces:
+            by_uid[instance.series_uid].append(instance)
     made, unread = [], []
     for number, (uid, owns) in enumerate(by_uid.items()):
         frames = _largest_stack(owns, uid in pieces)
@@ -160,11 +159,6 @@ def rebuild_unconverted(
         if uid not in pieces or not series.reason_against:
             made.append(series)
     return made, unread
-
-
-def _is_piece(series: Series) -> bool:
-    """Return whether a conversion is refused for what the series may hold more of."""
-    return series.reason_against.startswith((ODD_TYPE, TOO_SMALL, TOO_FEW))
 
 
 def _largest_stack(instances: Sequence[Instance], is_tried: bool) -> list[Frame]:

@@ -83,10 +83,8 @@ def _pixel_source(frame: Frame) -> Any:
         return Path(path)
     whole = dcmread(path, force=True)
     if not syntax:
-        is_implicit = whole.original_encoding[0]
-        whole.file_meta.TransferSyntaxUID = (
-            ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
-        )
+        kinds = ExplicitVRLittleEndian, ImplicitVRLittleEndian
+        whole.file_meta.TransferSyntaxUID = kinds[bool(whole.original_encoding[0])]
     return whole
 
 
@@ -109,11 +107,8 @@ def compare_pixels(data: Pixels, grid: StackedGrid, frames: Sequence[Frame]) -> 
     limit_mm = min(_MAX_AWAY * step_mm, _MAX_AWAY_MM)
     slices = grid.turn(data)
     open_slices = set(range(len(slices)))
-    placed = []
-    for frame in alike:
-        k = grid.slice_of(frame)
-        if k in open_slices and grid.away_mm(frame, k) <= limit_mm:
-            placed.append(frame)
+    nearest = ((frame, grid.slice_of(frame)) for frame in alike)
+    placed = [f for f, k in nearest if k in open_slices and grid.away_mm(f, k) <= limit_mm]
     try:
         for frame, pixels in frame_pixels(placed):
             k = grid.slice_of(frame)

@@ -6,6 +6,7 @@ Positions follow DICOM PS3.3 C.7.6.2.1.1 (Image Plane) and C.7.6.16.2 (functiona
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -147,10 +148,8 @@ def placed_frames(images: Iterable[Dataset]) -> list[Frame]:
     """Return the frames that say where they lie; images that do not are passed over."""
     frames: list[Frame] = []
     for image in images:
-        try:
+        with suppress(*UNREADABLE):
             frames += frames_of(image)
-        except UNREADABLE:
-            continue
     return frames
 
 
@@ -162,11 +161,8 @@ def _frame(image: Dataset, index: int, parts: tuple[Any, ...], echo: Any, kind: 
     place = np.array(position.ImagePositionPatient, dtype=np.float64).reshape(3)
     if not (np.isfinite(axes).all() and np.isfinite(place).all()):
         raise ValueError("position or orientation is not finite")
-    types = {
-        text.upper()
-        for name in ("ImageType", "FrameType", "ComplexImageComponent")
-        for text in texts_of(kind, name)
-    }
+    names = ("ImageType", "FrameType", "ComplexImageComponent")
+    types = {text.upper() for name in names for text in texts_of(kind, name)}
     return Frame(
         image=image,
         index=index,

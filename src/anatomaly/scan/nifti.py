@@ -13,10 +13,9 @@ import numpy as np
 
 from anatomaly.endings import FREESURFER_ENDINGS, HEADER_ENDINGS, VOXELS_ENDINGS, has_ending
 from anatomaly.errors import ScanError
-from anatomaly.scan.analyze import parse_analyze_header
 from anatomaly.scan.beside import header_of, voxels_of
-from anatomaly.scan.freesurfer import read_freesurfer
 from anatomaly.scan.nifti_header import ParsedHeader, parse_nifti_header
+from anatomaly.scan.other_formats import parse_analyze_header, read_freesurfer
 from anatomaly.scan.stored_image import StoredImage, checked_shape, shape_warnings
 from anatomaly.scan.stream import Stream, check_promise, open_stream, read_exactly, read_up_to
 from anatomaly.scan.wraparound import undo_wraparound
@@ -24,6 +23,9 @@ from anatomaly.scan.wraparound import undo_wraparound
 _HEADER_BYTES = 540
 _FLAG_BYTES = 4
 _EXTENSION = b"\1\0\0\0"
+
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def read_nifti(path: Path) -> StoredImage:
@@ -110,9 +112,7 @@ def _read_voxels(path: Path, stream: Stream, parsed: ParsedHeader) -> StoredImag
     )
 
 
-def _read_placed(
-    path: Path, stream: Stream, parsed: ParsedHeader
-) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int]:
+def _read_placed(path: Path, stream: Stream, parsed: ParsedHeader) -> tuple[Bytes, int]:
     """Return the bytes of the voxels of a single file that says where they are."""
     begin = parsed.offset or 0
     promised = check_promise(path, parsed.shape, parsed.dtype.itemsize, begin, stream.capacity)
@@ -121,9 +121,7 @@ def _read_placed(
     return read_exactly(stream.file, promised), begin
 
 
-def _read_misplaced(
-    path: Path, stream: Stream, parsed: ParsedHeader
-) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int]:
+def _read_misplaced(path: Path, stream: Stream, parsed: ParsedHeader) -> tuple[Bytes, int]:
     """Return the bytes of the voxels where the offset may be wrong, and where they begin.
 
     A single file has four bytes (is there an extension?) between header and voxels; some writers

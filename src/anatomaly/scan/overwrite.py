@@ -35,7 +35,11 @@ def write_replaced(path: Path, scan: Scan, values: Volume, region: BoolArray) ->
     """
     source = scan.source
     check_target(path, source)
-    _make_folder(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = f"cannot make {path.parent} ({error.strerror}); choose another"
+        raise OutputError(said) from error
     if source is None or not source.is_file() or is_dicom_file(source):
         merged = np.where(region, values.data, scan.volume.data)
         return write_volume(path, scan.volume.with_data(merged), scan, np.float32)
@@ -76,14 +80,6 @@ def _as_stored(
         limits = np.iinfo(dtype)
         raw = np.clip(np.rint(raw), limits.min, limits.max)
     return raw.astype(dtype)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder of the output."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {folder} ({error.strerror}); choose another") from error
 
 
 def _write_whole(image: Any, path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gzip
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -65,7 +66,7 @@ def write_volume(path: Path, volume: Volume, scan: Scan, dtype: DTypeLike) -> Pa
     target = np.dtype(dtype)
     data = _as_type(volume.data, target, path)
     header = result_header(volume, scan, target)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+    temporary = _hidden_beside(path, _PARTIAL)
     try:
         with temporary.open("xb") as raw:
             if path.name.endswith(".gz"):
@@ -141,7 +142,7 @@ def output_folder(path: str | Path) -> Iterator[Path]:
         with alone_in(path.parent):
             _recover(path)
             _refuse_foreign(path)
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+            temporary = _hidden_beside(path, _PARTIAL)
             temporary.mkdir()
             lock = hold_lock(temporary)
         yield temporary
@@ -166,11 +167,8 @@ def _as_type(data: np.ndarray[Any, Any], dtype: np.dtype[Any], path: Path) -> np
     """Return the data in the file's type; refuse a value that would change."""
     with np.errstate(all="ignore"):
         cast = data.astype(dtype)
-    if dtype.kind in "iu":
-        faithful = np.array_equal(cast, data)
-    else:
-        faithful = bool((np.isfinite(cast) == np.isfinite(data)).all())
-    if not faithful:
+    same = cast == data if dtype.kind in "iu" else np.isfinite(cast) == np.isfinite(data)
+    if not same.all():
         raise ValueError(f"{path.name}: values do not fit {dtype} without change")
     return cast
 
@@ -210,7 +208,7 @@ def _publish(temporary: Path, path: Path) -> None:
     if not path.exists():
         temporary.rename(path)
         return
-    old = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_OLD}")
+    old = _hidden_beside(path, _OLD)
     path.rename(old)
     try:
         temporary.rename(path)
@@ -241,18 +239,16 @@ def _recover(path: Path) -> None:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+def _hidden_beside(path: Path, ending: str) -> Path:
+    """Return a hidden name beside the path that nobody has."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{ending}")
+
+
 def _leftovers(path: Path, ending: str) -> list[Path]:
     """Return our hidden folders beside the path, newest first."""
-    start = f".{path.name}."
-    found = [
-        entry
-        for entry in path.parent.iterdir()
-        if entry.name.startswith(start)
-        and entry.name.endswith(ending)
-        and len(entry.name) == len(start) + 8 + len(ending)
-        and entry.is_dir()
-    ]
-    return sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)
+    hidden = re.compile(rf"\.{re.escape(path.name)}\..{{8}}{re.escape(ending)}", re.DOTALL)
+    folders = [p for p in path.parent.iterdir() if hidden.fullmatch(p.name) and p.is_dir()]
+    return sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)
 
 
 def _concerns(error: OSError, folder: Path) -> bool:
