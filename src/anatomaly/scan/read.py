@@ -32,9 +32,9 @@ from anatomaly.scan.stored_image import (
     checked_shape,
     header_on_grid,
     shape_warnings,
+    undo_wraparound,
 )
 from anatomaly.scan.stream import other_packer
-from anatomaly.scan.wraparound import undo_wraparound
 from anatomaly.types import Sequence
 from anatomaly.volume import Scan, Volume
 
