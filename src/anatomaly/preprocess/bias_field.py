@@ -14,7 +14,7 @@ from anatomaly.preprocess.crop import MOST_SPREAD
 from anatomaly.preprocess.niimath import read_nifti, run_niimath, write_nifti
 from anatomaly.preprocess.usual_range import background_value, find_usual_range
 from anatomaly.temporary import temporary_folder
-from anatomaly.types import BoolArray, FloatArray
+from anatomaly.types import FloatArray
 from anatomaly.volume import Volume
 
 SHRINK = 4
@@ -71,7 +71,8 @@ def correct_bias_field(
     mask = volume.data > volume.data.min() if brain_mask is None else brain_mask.data
     if not mask.any():
         raise PreparationError("no voxel to estimate a bias field in; is the scan empty?")
-    offset = _no_signal(volume, mask)
+    is_shifted = float(np.percentile(volume.data[mask], 2.0)) < 0.0  # a few are interpolation's
+    offset = float(volume.data.min()) if is_shifted else 0.0
     signal = np.maximum(volume.data.astype(np.float32) - np.float32(offset), 0.0)
     scale = float(np.percentile(signal[mask], 99.0)) or 1.0
     shown = volume.with_data(signal * np.float32(1000.0 / scale))
@@ -128,13 +129,3 @@ def _run_n4(signal: Volume, mask: Volume, levels: int, room_mm: float) -> FloatA
         field = read_nifti(folder / "field.nii")
     inner = tuple(slice(a, n - b) for (a, b), n in zip(widths, field.shape, strict=True))
     return field[inner]
-
-
-def _no_signal(volume: Volume, mask: BoolArray) -> float:
-    """Return 0 for a magnitude image, the darkest intensity for one shifted below 0.
-
-    The few negative voxels that interpolation leaves at edges do not make a scan 'shifted'.
-    """
-    if float(np.percentile(volume.data[mask], 2.0)) >= 0.0:
-        return 0.0
-    return float(volume.data.min())

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import GeometryError, PreparationError
-from anatomaly.geometry import affine_in_mm, apply_affine
+from anatomaly.geometry import affine_about, affine_in_mm, apply_affine
 from anatomaly.preprocess.quality import mask_dice
 from anatomaly.preprocess.register import align_head
 from anatomaly.preprocess.resample import empty_grid, resample, resample_mask, undo_resample
@@ -210,10 +210,9 @@ def _upright_grid(volume: Volume) -> Volume:
     places = apply_affine(volume.affine, corners)
     low, high = places.min(axis=0), places.max(axis=0)
     spacing = np.maximum(WORKING_SPACING_MM, (high - low) / MOST_VOXELS_PER_AXIS)
-    first, second, third = (int(n) for n in np.maximum(1, np.ceil((high - low) / spacing)))
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = low + spacing / 2 + NUDGE_MM
-    return empty_grid((first, second, third), affine)
+    shape = np.maximum(1, np.ceil((high - low) / spacing)).astype(int)
+    origin = low + spacing / 2 + NUDGE_MM
+    return empty_grid(shape, affine_about(np.diag(spacing), np.zeros(3), origin))
 
 
 @lru_cache(maxsize=1)

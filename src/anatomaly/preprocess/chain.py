@@ -180,6 +180,11 @@ class _Brain:
     registration: Registration
 
     @property
+    def affine(self) -> Affine:
+        """From scanner mm to template mm, (4, 4)."""
+        return self.registration.scanner_to_template
+
+    @property
     def mask_is_ours(self) -> bool:
         """True where the mask was neither given nor came with the scan."""
         return self.extraction.method in MADE_BY_US
@@ -235,7 +240,7 @@ def _find_turned_brain(volume: Volume, first: _Brain, config: PreprocessConfig, 
     """Extract the brain again with the head put upright, twice if need be; keep the best."""
     best = current = first
     for _ in range(MOST_TURNS):
-        turn = nearest_rotation(current.registration.scanner_to_template)
+        turn = nearest_rotation(current.affine)
         try:
             current = _find_brain(volume, config, log, upright=affine_about(turn, np.zeros(3)))
         except PreparationError:
@@ -256,7 +261,7 @@ def _trim_brain(brain: _Brain, log: Log) -> _Brain:
         return brain
     registration = brain.registration
     with log.step("trimming") as record:
-        mask = trim_to_template(brain.mask, registration.scanner_to_template)
+        mask = trim_to_template(brain.mask, brain.affine)
         share = 1.0 - float(mask.data.sum()) / float(brain.mask.data.sum())
         record["trimmed_share"] = round(share, 4)
         if share > MUCH_TRIMMED:
@@ -268,14 +273,12 @@ def _trim_brain(brain: _Brain, log: Log) -> _Brain:
 
 def _judge(brain: _Brain, log: Log) -> None:
     """Refuse what cannot be used, and warn of what is doubtful."""
-    registration, fit = brain.registration, brain.registration.fit
+    fit, coverage = brain.registration.fit, brain.registration.coverage
     log.refuse(refusal_of(fit))
     log.refuse(doubts_about_volume(brain.extraction.volume_ml, fit.missing))
     sides = {}
     if fit.missing > USUAL_MISSING:
-        sides = registration.coverage.missing_sides(
-            load_template().brain_mask, registration.scanner_to_template
-        )
+        sides = coverage.missing_sides(load_template().brain_mask, brain.affine)
     log.warn(doubts_about_coverage(fit.missing, sides), doubts_about(fit))
 
 
@@ -284,19 +287,17 @@ def _mirror_bias_field(brain: _Brain, log: Log) -> _Brain:
     if brain.bias_field is None:
         return brain
     with log.step("bias field of both hemispheres"):
-        affine = brain.registration.scanner_to_template
         corrected, bias_field = mirror_bias_field(
-            brain.corrected, brain.bias_field, brain.mask, affine
+            brain.corrected, brain.bias_field, brain.mask, brain.affine
         )
     return replace(brain, corrected=corrected, bias_field=bias_field)
 
 
 def _bring_to_template(brain: _Brain, log: Log) -> tuple[Volume, Volume, Normalisation]:
     """Resample image and mask onto the working grid, and normalise the image inside the mask."""
-    affine = brain.registration.scanner_to_template
     with log.step("resampling"):
-        resampled = resample_to_template(brain.corrected, affine)
-        mask = resampled.with_data(resample_mask(brain.mask, template_grid(), affine))
+        resampled = resample_to_template(brain.corrected, brain.affine)
+        mask = resampled.with_data(resample_mask(brain.mask, template_grid(), brain.affine))
     with log.step("normalisation") as record:
         image, normalisation = normalise_intensity(resampled, mask)
         record |= {"low": normalisation.low, "high": normalisation.high}
@@ -306,8 +307,7 @@ def _bring_to_template(brain: _Brain, log: Log) -> tuple[Volume, Volume, Normali
 def _look_at_head(volume: Volume, brain: _Brain, mask_template: Volume, log: Log) -> Appearance:
     """Measure what tells an adult's structural scan from others, see `unusual.py`."""
     with log.step("appearance") as record:
-        affine = brain.registration.scanner_to_template
-        head = place_coarse_head(brain.corrected, mask_template, affine)
+        head = place_coarse_head(brain.corrected, mask_template, brain.affine)
         bare = brain.extraction.already_stripped or is_bare(volume, brain.mask)
         appearance = measure_appearance(
             head, min(volume.spacing_mm), bare=bare, missing=brain.registration.fit.missing

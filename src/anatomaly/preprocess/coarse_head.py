@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from anatomaly.geometry import affine_about
 from anatomaly.preprocess.resample import empty_grid, field_of_view, resample, resample_mask
 from anatomaly.preprocess.template import LEAST_PRIOR, load_template
 from anatomaly.types import Affine, BoolArray, FloatArray
@@ -68,9 +69,8 @@ class TissueRegions(NamedTuple):
 
 def coarse_grid() -> Volume:
     """Return an empty volume (no memory) on the coarse grid."""
-    affine = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
-    affine[:3, 3] = ORIGIN_MM
-    return empty_grid(SHAPE, affine)
+    origin = np.array(ORIGIN_MM)
+    return empty_grid(SHAPE, affine_about(SPACING_MM * np.eye(3), np.zeros(3), origin))
 
 
 def place_coarse_head(

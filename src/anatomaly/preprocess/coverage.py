@@ -86,7 +86,9 @@ class Coverage:
         for normal, offset in zip(self.normals, self.offsets_mm, strict=True):
             share = float((places @ normal > offset).mean())
             if share >= 0.005:
-                side = _side_of(scanner_to_template[:3, :3] @ normal)
+                direction = scanner_to_template[:3, :3] @ normal
+                axis = int(np.abs(direction).argmax())
+                side = SIDES[axis][int(direction[axis] > 0)]
                 missing[side] = max(missing.get(side, 0.0), share)
         return missing
 
@@ -114,12 +116,6 @@ def find_coverage(grid: Volume, brain_mask: Volume) -> Coverage:
         np.append(offsets[reached], [offset for _, offset in faces]),
         np.repeat([False, True], [reached.sum(), len(faces)]),
     )
-
-
-def _side_of(direction: FloatArray) -> str:
-    """Name the side of the head that a direction in template space points to."""
-    axis = int(np.abs(direction).argmax())
-    return SIDES[axis][int(direction[axis] > 0)]
 
 
 def _array_faces(grid: Volume) -> tuple[FloatArray, FloatArray]:

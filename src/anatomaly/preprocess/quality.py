@@ -95,9 +95,12 @@ def judge_fit(
         coverage: of the scan; what it does not cover is not compared.
         spacing_mm: of the grid on which tissues are compared.
     """
-    dice, outline_margin, shift_mm, missing = _judge_outline(
-        brain_mask, scanner_to_template, coverage
-    )
+    grid, outlines = _load_outlines()
+    covered = coverage.on_template(grid, scanner_to_template)
+    laid = resample_mask(brain_mask, grid, scanner_to_template) & covered
+    dice, *turned = (mask_dice(laid, outline & covered) for outline in outlines)
+    missing = 1.0 - float((outlines[0] & covered).sum()) / float(outlines[0].sum())
+    shift_mm = _best_shift(laid, outlines[0], covered) * OUTLINE_SPACING_MM
     reference = _load_reference(spacing_mm)
     image, mask = _lay_inside(volume, brain_mask, reference.grid, scanner_to_template)
     inside = mask & reference.mask
@@ -107,7 +110,7 @@ def judge_fit(
     margin = correlation / max(wrong, _LEAST_MARGIN_BASE)
     scales = np.linalg.svd(scanner_to_template[:3, :3], compute_uv=False)
     stretch = float(scales[0] / scales[-1])
-    return Fit(dice, outline_margin, shift_mm, correlation, margin, missing, stretch)
+    return Fit(dice, dice - max(turned), shift_mm, correlation, margin, missing, stretch)
 
 
 def _lay_inside(
@@ -176,19 +179,6 @@ def _detail(image: FloatArray, inside: BoolArray, weight: FloatArray, sigma: flo
     return np.asarray(image[inside] - blurred[inside] / weight[inside], dtype=np.float64)
 
 
-def _judge_outline(
-    brain_mask: Volume, scanner_to_template: Affine, coverage: Coverage
-) -> tuple[float, float, float, float]:
-    """Return overlap, outline margin, shift in mm and missing share; see `Fit`."""
-    grid, outlines = _load_outlines()
-    mask = resample_mask(brain_mask, grid, scanner_to_template)
-    covered = coverage.on_template(grid, scanner_to_template)
-    in_place, *turned = (mask_dice(mask & covered, outline & covered) for outline in outlines)
-    missing = 1.0 - float((outlines[0] & covered).sum()) / float(outlines[0].sum())
-    shift = _best_shift(mask & covered, outlines[0], covered)
-    return in_place, in_place - max(turned), shift * OUTLINE_SPACING_MM, missing
-
-
 def _best_shift(mask: BoolArray, outline: BoolArray, covered: BoolArray) -> float:
     """Return how many voxels the template's outline moves, uphill in overlap, to fit a mask."""
     shift = np.zeros(3, dtype=int)
@@ -242,7 +232,6 @@ def _load_reference(spacing_mm: float) -> _Reference:
 def _coarse_grid(spacing_mm: float, room: int = 0) -> Volume:
     """Return an empty grid over the template, with so many voxels of room on each side."""
     whole = load_template().brain_mask
-    first, second, third = (int(n / spacing_mm) + 2 * room for n in whole.shape)
     affine = whole.affine @ np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
     affine[:3, 3] += (spacing_mm - 1.0) / 2.0 - spacing_mm * room
-    return empty_grid((first, second, third), affine)
+    return empty_grid([int(n / spacing_mm) + 2 * room for n in whole.shape], affine)

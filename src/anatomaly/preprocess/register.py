@@ -185,10 +185,8 @@ def _brain_grid(brain_mask: Volume) -> Volume:
     """Return an isotropic grid along RAS+ around the brain, with a margin of 10 mm."""
     places = brain_mask.places_mm
     low, high = places.min(axis=0) - 10.0, places.max(axis=0) + 10.0
-    first, second, third = (int(n) for n in np.ceil((high - low) / MOVING_SPACING_MM) + 1)
-    affine = np.diag([MOVING_SPACING_MM] * 3 + [1.0])
-    affine[:3, 3] = low
-    return empty_grid((first, second, third), affine)
+    shape = (np.ceil((high - low) / MOVING_SPACING_MM) + 1).astype(int)
+    return empty_grid(shape, affine_about(MOVING_SPACING_MM * np.eye(3), np.zeros(3), low))
 
 
 def _rank_rotations(moving: Volume, mask: Volume, coverage: Coverage) -> list[Affine]:

@@ -65,7 +65,10 @@ def register_rigid(
         affine = run_allineate(small, target, start, folder)
     points = small_mask.places_mm
     rigid = nearest_rigid(affine, points[:: max(1, len(points) // MOST_POINTS)])
-    return RigidRegistration(rigid, _overlap(moving, small_mask, target_mask, rigid))
+    laid = resample_mask(small_mask, target_mask, rigid)
+    everywhere = moving.with_data(np.ones(moving.shape, np.uint8))
+    in_view = resample(everywhere, target_mask, rigid, order=0).data > 0
+    return RigidRegistration(rigid, mask_dice(laid, target_mask.data & in_view))
 
 
 def nearest_rigid(affine: Affine, points: FloatArray) -> Affine:
@@ -88,10 +91,3 @@ def nearest_rigid(affine: Affine, points: FloatArray) -> Affine:
     centre, image_centre = points.mean(axis=0), images.mean(axis=0)
     turn = nearest_rotation((images - image_centre).T @ (points - centre))
     return affine_about(turn, centre, image_centre)
-
-
-def _overlap(moving: Volume, mask: Volume, target_mask: Volume, rigid: Affine) -> float:
-    """Return the Dice of the masks inside the field of view of the moving scan."""
-    laid = resample_mask(mask, target_mask, rigid)
-    view = resample(moving.with_data(np.ones(moving.shape, np.uint8)), target_mask, rigid, order=0)
-    return mask_dice(laid, target_mask.data & (view.data > 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 
@@ -74,9 +76,9 @@ def template_grid() -> Volume:
     return empty_grid(TEMPLATE_SHAPE, TEMPLATE_AFFINE)
 
 
-def empty_grid(shape: tuple[int, int, int], affine: Affine) -> Volume:
+def empty_grid(shape: Sequence[int], affine: Affine) -> Volume:
     """Return a volume of zeros that takes no memory: a grid to resample onto."""
-    return Volume(np.broadcast_to(np.zeros((), dtype=np.uint8), shape), affine.copy())
+    return Volume(np.broadcast_to(np.uint8(0), tuple(shape)), affine.copy())
 
 
 def resample_to_template(volume: Volume, scanner_to_template: Affine, order: int = 1) -> Volume:

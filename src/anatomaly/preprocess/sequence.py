@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anatomaly.preprocess.template import LEAST_PRIOR, load_template
-from anatomaly.types import BoolArray, FloatArray, Sequence, SequenceOption
+from anatomaly.types import FloatArray, Sequence, SequenceOption
 from anatomaly.volume import Volume
 
 GREY_TO_WHITE = 0.16
@@ -39,24 +39,24 @@ def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
     """
     template = load_template()
     inside = brain_mask.data & template.brain_mask.data
-    fluid, grey, white = (_median_where(image, inside, prior) for prior in template.tissues)
+    values = [image.data[inside & (prior > LEAST_PRIOR)] for prior in template.tissues]
+    fluid, grey, white = (float(np.median(v)) if v.size else 0.0 for v in values)
     brightest = max(grey, white)
     above = (fluid - brightest) / max(fluid, brightest, 1e-6)
     if above > 0:
         return "T2w", _confidence(above, 0.2)
     contrast = (white - grey) / max(white - fluid, 1e-6)
     certain = min(_confidence(-above, 0.1), _confidence(contrast - GREY_TO_WHITE, 0.08))
-    if _white_matter_disagrees(image, inside, grey, fluid):
+    if _white_matter_disagrees(values[2], grey, fluid):
         certain = min(certain, UNSURE)
     return ("T1w" if contrast > GREY_TO_WHITE else "FLAIR"), certain
 
 
-def _white_matter_disagrees(image: Volume, inside: BoolArray, grey: float, fluid: float) -> bool:
+def _white_matter_disagrees(values: FloatArray, grey: float, fluid: float) -> bool:
     """Tell whether a quarter of white matter looks as in T1w and another as in FLAIR.
 
     Confluent lesions turn half of the white matter bright in FLAIR and dark in T1w.
     """
-    values = image.data[inside & (load_template().white_matter.data > LEAST_PRIOR)]
     if not values.size:
         return True
     low, high = (float(v) for v in np.percentile(values, (25.0, 75.0)))
@@ -110,9 +110,3 @@ def choose_sequence(
 def _confidence(distance: float, sure: float) -> float:
     """Return 0 on the border and 1 from the distance at which there is no doubt."""
     return float(min(1.0, abs(distance) / sure))
-
-
-def _median_where(image: Volume, inside: BoolArray, prior: FloatArray) -> float:
-    """Return the median intensity where a tissue's prior is above 0.8."""
-    values = image.data[inside & (prior > LEAST_PRIOR)]
-    return float(np.median(values)) if values.size else 0.0

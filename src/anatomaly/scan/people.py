@@ -68,16 +68,17 @@ def check_one_visit(folder: Path, instances: Sequence[Instance]) -> tuple[str, .
     Raises:
         ScanError: several people or visits; it names what each visit holds and how to choose.
     """
-    people = _people({_person_of(instance) for instance in instances})
-    if len(people) > 1:
+    count = len(_people({_person_of(instance) for instance in instances}))
+    if count > 1:
         raise ScanError(
-            f"{folder}: DICOM files of {len(people)} patients; name the folder of one of them, or "
+            f"{folder}: DICOM files of {count} patients; name the folder of one of them, or "
             "one file of the series to take (number, name, birth date or sex differ)"
         )
     studies = _studies([instance for instance in instances if _may_be_structural(instance)])
     if len(studies) < 2 and len(_dates_of(studies)) < 2:
         return ()
-    if not all(_is_named(study) for study in studies):
+    people_of = [{_person_of(instance) for instance in study} for study in studies]
+    if not all(any(one.number or one.name for one in people) for people in people_of):
         raise ScanError(
             f"{folder}: {len(studies)} studies without the patient's number and name, so nobody "
             f"can tell whether they are of one person ({_told(folder, studies)}); name the folder "
@@ -163,11 +164,6 @@ def _studies(instances: Sequence[Instance]) -> list[list[Instance]]:
             group_of = {key: home if g == other else g for key, g in group_of.items()}
         group_of.update(dict.fromkeys(keys, home))
     return list(groups.values())
-
-
-def _is_named(study: Sequence[Instance]) -> bool:
-    """Return whether number or name of a study's patient are known."""
-    return any(_person_of(instance)[:2] != ("", "") for instance in study)
 
 
 def _date_of(instance: Instance) -> str:

@@ -144,7 +144,8 @@ def series_of_file(
     extent_mm = [n * z for n, z in zip((*shape, 1, 1)[:3], zooms, strict=False)]
     against = _kind_against(fields, image_type) or _pulses_against(path, fields)
     against = against or _size_against(shape, extent_mm)
-    doubt = _words_against(description or of_series)
+    text = (description or of_series).lower()
+    doubt = next((why for why, words in _WORDS_AGAINST.items() if re.search(words, text)), "")
     is_timed = timing is not None or (named is not None and "EchoTime" not in fields)
     is_whole = min(extent_mm) >= _WHOLE_HEAD_MM and min(shape[:3]) >= _WHOLE_HEAD_SLICES
     if doubt and (against or not is_timed or not is_whole):
@@ -231,12 +232,6 @@ def _rank(series: Series) -> tuple[float, ...]:
         -float(np.prod(series.shape[:3], dtype=np.float64)),
         float(number) if isinstance(number, (int, float)) else np.inf,
     )
-
-
-def _words_against(text: str) -> str:
-    """Return what else than a structural image a description speaks of; empty if nothing."""
-    reasons = (reason for reason, words in _WORDS_AGAINST.items() if re.search(words, text.lower()))
-    return next(reasons, "")
 
 
 def _kind_against(fields: Mapping[str, Any], image_type: set[str]) -> str:

@@ -138,7 +138,9 @@ def output_folder(path: str | Path) -> Iterator[Path]:
     lock: int | None = None
     try:
         path = path.resolve()
-        _make_parents(path, parents)
+        for parent in reversed([p for p in path.parents if not p.exists()]):
+            parent.mkdir(exist_ok=True)
+            parents.append(parent)
         with alone_in(path.parent):
             _recover(path)
             _refuse_foreign(path)
@@ -180,14 +182,6 @@ def _stream(
     file.write(header.binaryblock + b"\0\0\0\0")
     for k in range(data.shape[2]):
         file.write(data[:, :, k].tobytes(order="F"))
-
-
-def _make_parents(path: Path, made: list[Path]) -> None:
-    """Make missing parent folders, outermost first, and note which."""
-    missing = [parent for parent in path.parents if not parent.exists()]
-    for parent in reversed(missing):
-        parent.mkdir(exist_ok=True)
-        made.append(parent)
 
 
 def _refuse_foreign(path: Path) -> None:
