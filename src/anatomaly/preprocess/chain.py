@@ -10,7 +10,12 @@ from anatomaly.config import PreprocessConfig
 from anatomaly.errors import PreparationError
 from anatomaly.geometry import affine_about
 from anatomaly.preprocess.appearance import Appearance, is_bare, measure_appearance
-from anatomaly.preprocess.bias_field import BiasField, correct_bias_field, room_around
+from anatomaly.preprocess.bias_field import (
+    BiasField,
+    correct_bias_field,
+    mirror_bias_field,
+    room_around,
+)
 from anatomaly.preprocess.brain_extraction import (
     BrainExtraction,
     describe,
@@ -30,7 +35,6 @@ from anatomaly.preprocess.checks import (
 from anatomaly.preprocess.coarse_head import place_coarse_head
 from anatomaly.preprocess.crop import Crop, crop_to_content, undo_crop
 from anatomaly.preprocess.fine_grid import coarsen, refine
-from anatomaly.preprocess.mirrored_field import mirror_bias_field
 from anatomaly.preprocess.normalise import Normalisation, normalise_intensity
 from anatomaly.preprocess.outliers import repair_outliers
 from anatomaly.preprocess.register import Registration, nearest_rotation, register_to_template

@@ -30,10 +30,10 @@ _KINDS: dict[bytes, tuple[Any, int]] = {
     b"ni2": (nib.Nifti2Header, 540),
 }
 
-quiet = logging.getLogger("anatomaly.nifti_header")
+_quiet = logging.getLogger("anatomaly.nifti_header")
 """Where nibabel's own remarks about a header go: nowhere."""
-quiet.addHandler(logging.NullHandler())
-quiet.propagate = False
+_quiet.addHandler(logging.NullHandler())
+_quiet.propagate = False
 
 
 @dataclass(frozen=True)
@@ -79,30 +79,23 @@ def parse_nifti_header(path: Path, block: bytes) -> ParsedHeader | None:
     kind, length = _KINDS.get(magic, (None, 0))
     if kind is None or len(block) < length:
         return None
-    try:
-        header: nib.Nifti1Header = kind(block[:length], check=False)
-        warnings = _mend_sizes(path, header)
-        if int(header["sform_code"]) == 0 and not (np.abs(header["pixdim"][1:4]) > 0).all():
-            raise GeometryError(
-                f"{path}: the header names voxel sizes {header['pixdim'][1:4].tolist()} and no "
-                "sform; it holds no usable position, convert the scan again from DICOM"
-            )
-        warnings += _mend_position(header)
-        slope, intercept, ignored = _scaling(header)
-        is_single = magic[1:2] == b"+"
-        said, bits = float(header["vox_offset"]), int(header["bitpix"])
-        offset = usable_offset(path, said, int(header.single_vox_offset) if is_single else 0)
-        if offset is not None and offset != said:
-            ignored += [f"the voxels begin at byte {said:g} by the header; taken for {offset}"]
-        header["magic"] = header.single_magic
-        header["vox_offset"] = header.single_vox_offset
-        header.check_fix(logger=quiet, error_level=40)
-        dtype = header.get_data_dtype()
-    except (HeaderDataError, KeyError) as error:
-        raise ScanError(
-            f"{path}: the NIfTI header is damaged ({error}); convert the scan again"
-        ) from error
-    check_voxel_type(path, dtype)
+    header: nib.Nifti1Header = kind(block[:length], check=False)
+    warnings = _mend_sizes(path, header)
+    if int(header["sform_code"]) == 0 and not (np.abs(header["pixdim"][1:4]) > 0).all():
+        raise GeometryError(
+            f"{path}: the header names voxel sizes {header['pixdim'][1:4].tolist()} and no "
+            "sform; it holds no usable position, convert the scan again from DICOM"
+        )
+    warnings += _mend_position(header)
+    slope, intercept, ignored = _scaling(header)
+    is_single = magic[1:2] == b"+"
+    said, bits = float(header["vox_offset"]), int(header["bitpix"])
+    offset = usable_offset(path, said, int(header.single_vox_offset) if is_single else 0)
+    if offset is not None and offset != said:
+        ignored += [f"the voxels begin at byte {said:g} by the header; taken for {offset}"]
+    header["magic"] = header.single_magic
+    header["vox_offset"] = header.single_vox_offset
+    dtype = checked_type(path, header, "NIfTI")
     return ParsedHeader(
         header=header,
         shape=tuple(int(n) for n in header.get_data_shape()),
@@ -116,6 +109,23 @@ def parse_nifti_header(path: Path, block: bytes) -> ParsedHeader | None:
         bits=bits,
         warnings=(*warnings, *ignored, *width_warnings(bits, dtype)),
     )
+
+
+def checked_type(path: Path, header: Any, kind: str) -> np.dtype[Any]:
+    """Let nibabel mend a header, and return the type of its voxels.
+
+    Raises:
+        ScanError: the header is damaged, or the voxels are no grey values.
+    """
+    try:
+        header.check_fix(logger=_quiet, error_level=40)
+        dtype: np.dtype[Any] = header.get_data_dtype()
+    except (HeaderDataError, KeyError) as error:
+        raise ScanError(
+            f"{path}: the {kind} header is damaged ({error}); convert the scan again"
+        ) from error
+    check_voxel_type(path, dtype)
+    return dtype
 
 
 def header_sizes(block: bytes) -> set[int]:

@@ -20,15 +20,14 @@ from anatomaly.errors import GeometryError, ScanError
 from anatomaly.scan.beside import voxels_of
 from anatomaly.scan.nifti_header import (
     ParsedHeader,
+    checked_type,
     header_sizes,
-    quiet,
     refuse_impossible_sizes,
     usable_offset,
     width_warnings,
 )
 from anatomaly.scan.stored_image import (
     StoredImage,
-    check_voxel_type,
     checked_shape,
     header_on_grid,
     shape_warnings,
@@ -98,15 +97,8 @@ def parse_analyze_header(path: Path, block: bytes) -> ParsedHeader | None:
             f"{path}: the header names voxel sizes {sides.tolist()}; convert the scan again "
             "from DICOM"
         )
-    try:
-        header["vox_offset"] = 0
-        header.check_fix(logger=quiet, error_level=40)
-        dtype = header.get_data_dtype()
-    except (HeaderDataError, KeyError) as error:
-        raise ScanError(
-            f"{path}: the Analyze header is damaged ({error}); convert the scan again"
-        ) from error
-    check_voxel_type(path, dtype)
+    header["vox_offset"] = 0
+    dtype = checked_type(path, header, "Analyze")
     shape = tuple(int(n) for n in header.get_data_shape())
     affine, warnings = _affine(path, header)
     slope, intercept = header.get_slope_inter()

@@ -35,7 +35,6 @@ from anatomaly.scan.stored_image import (
     undo_wraparound,
 )
 from anatomaly.scan.stream import other_packer
-from anatomaly.types import Sequence
 from anatomaly.volume import Scan, Volume
 
 
@@ -72,13 +71,10 @@ def read_scan(path: str | Path) -> Scan:
     sidecar, doubts = read_sidecar(path)
     doubts += modality_warnings(sidecar.get("Modality"), str(path))
     name = scan_name(path)
-    timing = sequence_from_timing(sidecar)
-    hint = sequence_from_name(name) or timing
     doubts += _contrast_warnings(name, sidecar)
     metadata = {"file": path.name, "sha256": sha256_of(files_of(path))}
     stored = read_nifti(path).with_warnings(*doubts)
-    scan = _join(stored, name, path, str(path), hint, metadata)
-    return replace(scan, hint_is_timed=timing is not None and timing == hint)
+    return _join(stored, name, path, str(path), metadata, sidecar)
 
 
 def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = "scan") -> Scan:
@@ -99,7 +95,7 @@ def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = 
     """
     stored = _stored_volume(image, name) if isinstance(image, Volume) else _stored(image, name)
     stored = stored.with_warnings(*_contrast_warnings(name, {}))
-    return _join(stored, name, None, name, sequence_from_name(name), {"file": None, "sha256": None})
+    return _join(stored, name, None, name, {"file": None, "sha256": None}, {})
 
 
 def _contrast_warnings(name: str, sidecar: dict[str, Any]) -> tuple[str, ...]:
@@ -148,13 +144,14 @@ def _read_dicom(path: Path) -> Scan:
         }
         what = f"{path} ({series.label})"
         stored = read_nifti(series.path)
-        scan = _join(stored, scan_name(path), path, what, series.sequence, metadata)
-    timing = sequence_from_timing(series.facts)
+        scan = _join(stored, scan_name(path), path, what, metadata, series.facts)
+    hint = series.sequence
     return replace(
         scan,
+        sequence_hint=hint,
+        hint_is_timed=hint is not None and hint == sequence_from_timing(series.facts),
         warnings=(*converted.warnings, *doubts, *scan.warnings),
         series_uid=series.uid,
-        hint_is_timed=timing is not None and timing == scan.sequence_hint,
     )
 
 
@@ -163,10 +160,12 @@ def _join(
     name: str,
     source: Path | None,
     what: str,
-    hint: Sequence | None,
     metadata: dict[str, Any],
+    fields: dict[str, Any],
 ) -> Scan:
-    """Judge grid and intensities and put the scan together."""
+    """Judge grid and intensities and put the scan together; the fields are of its sidecar."""
+    timing = sequence_from_timing(fields)
+    hint = sequence_from_name(name) or timing
     grid = find_grid(stored.header, what)
     intensities = to_intensities(stored.voxels, stored.slope, stored.intercept, what)
     volume = Volume(intensities.data, grid.affine)
@@ -185,6 +184,7 @@ def _join(
         source=source,
         header=grid.header,
         sequence_hint=hint,
+        hint_is_timed=timing is not None and hint == timing,
         warnings=(*stored.warnings, *grid.warnings, *intensities.warnings),
         metadata={**metadata, **facts},
     )
