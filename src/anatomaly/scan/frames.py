@@ -226,10 +226,9 @@ def of_one_stack(frames: Sequence[Frame], echo_ms: float | None) -> list[Frame]:
         frames: parallel and of one size; at least one.
         echo_ms: of the stack; None where it is unknown.
     """
-    kept = sorted(magnitudes_of_echo(frames, echo_ms), key=_order)
-    places = _places(kept)
+    in_order = sorted(magnitudes_of_echo(frames, echo_ms), key=_order)
     acquisitions: dict[float, dict[int, Frame]] = {}
-    for frame, place in zip(kept, places, strict=True):
+    for frame, place in zip(in_order, _places(in_order), strict=True):
         acquisitions.setdefault(_order(frame)[0], {}).setdefault(place, frame)
     stack: dict[int, Frame] = {}
     for of_one in sorted(acquisitions.values(), key=len, reverse=True):  # stable: the first wins

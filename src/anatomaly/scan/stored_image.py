@@ -189,14 +189,12 @@ def _is_wrapped(voxels: np.ndarray[Any, Any], period: float) -> bool:
     planes = np.asarray(voxels[:, :, ::stride], dtype=np.float32)
     if not np.array_equal(planes, np.rint(planes)):
         return False
-    faces = [planes[end].ravel() for end in (0, -1)] + [planes[:, end].ravel() for end in (0, -1)]
-    if float(np.median(np.concatenate(faces))) < 0:
+    faces = (planes[0], planes[-1], planes[:, 0], planes[:, -1])
+    if float(np.median(np.concatenate([face.ravel() for face in faces]))) < 0:
         return False
     stored = unsigned = 0.0
     pairs = 0
-    for axis in (0, 1):
-        one = np.moveaxis(planes, axis, 0)
-        first, second = one[:-1], one[1:]
+    for first, second in ((planes[:-1], planes[1:]), (planes[:, :-1], planes[:, 1:])):
         unlike = (first < 0) != (second < 0)
         steps = np.abs(first[unlike] - second[unlike])
         stored += float(steps.sum(dtype=np.float64))

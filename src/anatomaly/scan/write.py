@@ -22,6 +22,7 @@ from anatomaly.errors import OutputError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.leftovers import alone_in, hold_lock, is_stale
 from anatomaly.volume import Scan, Volume
+from anatomaly.whole_file import whole_file
 
 RESULT_MARKER = "run.json"
 """A folder that holds this file is one of our results and may be replaced."""
@@ -66,9 +67,8 @@ def write_volume(path: Path, volume: Volume, scan: Scan, dtype: DTypeLike) -> Pa
     target = np.dtype(dtype)
     data = _as_type(volume.data, target, path)
     header = result_header(volume, scan, target)
-    temporary = _hidden_beside(path, _PARTIAL)
     try:
-        with temporary.open("xb") as raw:
+        with whole_file(path, several=True) as temporary, temporary.open("xb") as raw:
             if path.name.endswith(".gz"):
                 with gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed:
                     _stream(packed, header, data)
@@ -76,12 +76,8 @@ def write_volume(path: Path, volume: Volume, scan: Scan, dtype: DTypeLike) -> Pa
                 _stream(raw, header, data)
             raw.flush()
             os.fsync(raw.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise _output_error(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 
