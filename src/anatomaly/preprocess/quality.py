@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -70,15 +69,6 @@ class Fit:
         return self.dice + self.outline_margin + self.correlation
 
 
-class _Reference(NamedTuple):
-    """The template on a coarse grid, and its tissues in place and turned the wrong way round."""
-
-    grid: Volume
-    mask: BoolArray
-    tissues: FloatArray
-    wrong: list[FloatArray]
-
-
 def judge_fit(
     volume: Volume,
     brain_mask: Volume,
@@ -101,12 +91,11 @@ def judge_fit(
     dice, *turned = (mask_dice(laid, outline & covered) for outline in outlines)
     missing = 1.0 - float((outlines[0] & covered).sum()) / float(outlines[0].sum())
     shift_mm = _best_shift(laid, outlines[0], covered) * OUTLINE_SPACING_MM
-    reference = _load_reference(spacing_mm)
-    image, mask = _lay_inside(volume, brain_mask, reference.grid, scanner_to_template)
-    inside = mask & reference.mask
-    sigma = LOCAL_MM / spacing_mm
-    correlation = local_agreement(image, inside, reference.tissues, sigma)
-    wrong = max(local_agreement(image, inside, tissues, sigma) for tissues in reference.wrong)
+    grid, template_mask, upright, turned_wrong = _load_tissues(spacing_mm)
+    image, mask = _lay_inside(volume, brain_mask, grid, scanner_to_template)
+    inside, sigma = mask & template_mask, LOCAL_MM / spacing_mm
+    correlation = local_agreement(image, inside, upright, sigma)
+    wrong = max(local_agreement(image, inside, tissues, sigma) for tissues in turned_wrong)
     margin = correlation / max(wrong, _LEAST_MARGIN_BASE)
     scales = np.linalg.svd(scanner_to_template[:3, :3], compute_uv=False)
     stretch = float(scales[0] / scales[-1])
@@ -213,8 +202,11 @@ def _load_outlines() -> tuple[Volume, tuple[BoolArray, ...]]:
 
 
 @lru_cache(maxsize=2)
-def _load_reference(spacing_mm: float) -> _Reference:
-    """Return the template on a grid of the given spacing."""
+def _load_tissues(spacing_mm: float) -> tuple[Volume, BoolArray, FloatArray, list[FloatArray]]:
+    """Return a coarse grid and on it the template's mask, its tissues (I, J, K, 4), turned ones.
+
+    The last are its tissues upside down, back to front and both.
+    """
     template, grid = load_template(), _coarse_grid(spacing_mm)
     fluid, grey, white = template.tissues
     maps = [template.brain_mask.with_data(one) for one in (grey, white, template.brain.data, fluid)]
@@ -226,7 +218,7 @@ def _load_reference(spacing_mm: float) -> _Reference:
     centre = grid.affine[:3, :3] @ np.argwhere(mask).mean(axis=0) + grid.affine[:3, 3]
     flips = [np.where(np.arange(3) == same, 1.0, -1.0) for same in range(3)]
     wrong = [lay(affine_about(np.diag(signs), centre)) for signs in flips]
-    return _Reference(grid, mask, lay(None), wrong)
+    return grid, mask, lay(None), wrong
 
 
 def _coarse_grid(spacing_mm: float, room: int = 0) -> Volume:

@@ -6,7 +6,6 @@ of a brain that the field of view cuts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -33,14 +32,6 @@ _MARGIN_MM = 18.0
 _PENALTY = 0.01
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """Covered places around a mask (N, 3) in scanner mm, and whether each is brain (N,)."""
-
-    places: FloatArray
-    is_brain: FloatArray
-
-
 def fit_outline(brain_mask: Volume, coverage: Coverage) -> Affine:
     """Find rotation, shift and three scales that lay a mask over the template's, where covered.
 
@@ -54,15 +45,16 @@ def fit_outline(brain_mask: Volume, coverage: Coverage) -> Affine:
     Returns:
         (4, 4), scanner mm to template mm.
     """
-    sample = _sample(brain_mask, coverage)
-    centre = sample.places[sample.is_brain > 0.5].mean(axis=0)
-    found = np.concatenate([np.zeros(3), np.zeros(3), _first_shift(sample, coverage, centre)])
+    places, is_brain = _sample(brain_mask, coverage)
+    brain = places[is_brain > 0.5]
+    centre = brain.mean(axis=0)
+    parameters = np.concatenate([np.zeros(6), _first_shift(brain - centre, coverage)])
     for blur in _BLURS_MM:
-        found = optimize.minimize(
-            _cost, found, (sample, centre, _soft_template(blur)), "Powell",
+        parameters = optimize.minimize(
+            _cost, parameters, (places, is_brain, centre, _soft_template(blur)), "Powell",
             options={"xtol": 0.01, "ftol": 1e-4, "maxiter": 12},
         ).x  # fmt: skip
-    return _affine(found, centre)
+    return _affine(parameters, centre)
 
 
 def _affine(parameters: FloatArray, centre: FloatArray) -> Affine:
@@ -78,21 +70,27 @@ def _affine(parameters: FloatArray, centre: FloatArray) -> Affine:
     return affine_about(linear, centre, _template_extent()[2] + 30.0 * parameters[6:9])
 
 
-def _cost(parameters: FloatArray, sample: _Sample, centre: FloatArray, template: Volume) -> float:
+def _cost(
+    parameters: FloatArray,
+    places: FloatArray,
+    is_brain: FloatArray,
+    centre: FloatArray,
+    template: Volume,
+) -> float:
     """Return 1 − soft Dice, plus what unusual scales and angles cost."""
     affine: Affine = np.linalg.inv(template.affine) @ _affine(parameters, centre)
     values = ndimage.map_coordinates(
-        template.data, apply_affine(affine, sample.places).T, order=1, mode="constant"
+        template.data, apply_affine(affine, places).T, order=1, mode="constant"
     )
-    both = float(np.minimum(values, sample.is_brain).sum())
-    dice = 2.0 * both / float(values.sum() + sample.is_brain.sum())
+    both = float(np.minimum(values, is_brain).sum())
+    dice = 2.0 * both / float(values.sum() + is_brain.sum())
     unusual = (parameters[3:6] / SCALE_SPREAD) ** 2
     turned = (parameters[:3] / ANGLE_SPREAD) ** 2
     return 1.0 - dice + _PENALTY * float(unusual.mean() + turned.mean())
 
 
-def _sample(brain_mask: Volume, coverage: Coverage) -> _Sample:
-    """Return covered places on a coarse grid around the mask, and the share of brain at each."""
+def _sample(brain_mask: Volume, coverage: Coverage) -> tuple[FloatArray, FloatArray]:
+    """Return covered places on a coarse grid around a mask, (N, 3) scanner mm, and brain shares."""
     brain = brain_mask.places_mm
     low, high = brain.min(axis=0) - _MARGIN_MM, brain.max(axis=0) + _MARGIN_MM
     axes = [np.arange(a, b, _GRID_SPACING_MM) for a, b in zip(low, high, strict=True)]
@@ -103,13 +101,13 @@ def _sample(brain_mask: Volume, coverage: Coverage) -> _Sample:
     to_voxels = np.asarray(np.linalg.inv(brain_mask.affine), dtype=np.float64)
     indices = apply_affine(to_voxels, places)
     share = ndimage.map_coordinates(soft, indices.T, order=1, mode="constant")
-    return _Sample(places, share)
+    return places, share
 
 
-def _first_shift(sample: _Sample, coverage: Coverage, centre: FloatArray) -> FloatArray:
+def _first_shift(brain: FloatArray, coverage: Coverage) -> FloatArray:
     """Return the shift / 30 mm that lays the ends of the mask that are whole on the template's."""
     target_low, target_high, target_centre = _template_extent()
-    source = USUAL_SCALE * (sample.places[sample.is_brain > 0.5] - centre)
+    source = USUAL_SCALE * brain
     low, high = source.min(axis=0), source.max(axis=0)
     shift = np.zeros(3)
     for axis in range(3):

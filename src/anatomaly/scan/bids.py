@@ -99,19 +99,7 @@ class Selection:
 def find_sessions(
     folder: Path, participants: Collection[str] = (), sessions: Collection[str] = ()
 ) -> list[BidsSession]:
-    """List the scans of a data set by session; see `select_sessions` for what is left out.
-
-    Args:
-        folder: root of the data set.
-        participants: labels wanted, with or without `sub-`; none for all.
-        sessions: the same with `ses-`.
-
-    Returns:
-        Sessions with one scan at least, by name.
-
-    Raises:
-        BidsError: the folder has no `sub-*` folder.
-    """
+    """List the sessions that `select_sessions` finds, by name: those with one scan at least."""
     return list(select_sessions(folder, participants, sessions).sessions)
 
 

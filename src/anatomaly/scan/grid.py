@@ -28,11 +28,7 @@ _UNIT_NAMES: dict[float, str] = {1000.0: "metres", 0.001: "micrometres"}
 
 @np.errstate(all="ignore")  # damaged headers hold numbers like 1e300; the checks below see them
 def find_grid(header: nib.Nifti1Header, what: str) -> Grid:
-    """Find the affine of a 3D header; the unit of the file becomes mm.
-
-    The sform counts if its code is set, else the qform; where the first is unusable, or would make
-    no head, and the other is sound, the other one is used and the header that comes back no longer
-    names the bad one.
+    """Find the affine of a 3D header by `choose_form`; the unit of the file becomes mm.
 
     Args:
         header: of a 3D image; not changed.
