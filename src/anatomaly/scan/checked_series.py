@@ -137,24 +137,16 @@ def _unchecked(series: Series, why: str) -> tuple[Series, tuple[str, ...]]:
 
 def _warnings(label: str, rebuilt: RebuiltVolume, was_wrong: bool) -> tuple[str, ...]:
     """Say why a volume was rebuilt and what of the series was left out or made up."""
-    warnings = []
-    if was_wrong:
-        warnings.append(
-            f"the conversion of {label} put slices in wrong places; it was rebuilt from the DICOM "
-            "images, each slice where its own header says"
-        )
-    if rebuilt.spare_count and rebuilt.spare_alike:
-        warnings.append(
-            f"{label} holds {rebuilt.spare_count} images twice, under other names; each was read "
-            "once"
-        )
-    elif rebuilt.spare_count:
-        warnings.append(
-            f"{label} holds several images at the same places (repetitions, or before and after "
-            "contrast agent); the first magnitude image of each place was taken, "
-            f"{rebuilt.spare_count} others were not"
-        )
-    if rebuilt.interpolated_count:
-        made_up = f"({rebuilt.interpolated_count} slices made up)"
-        warnings.append(f"{label} {_UNEVEN}doubtful {made_up}")
-    return tuple(warnings)
+    warnings = {
+        f"the conversion of {label} put slices in wrong places; it was rebuilt from the DICOM "
+        "images, each slice where its own header says": was_wrong,
+        f"{label} holds {rebuilt.spare_count} images twice, under other names; each was read "
+        "once": rebuilt.spare_count and rebuilt.spare_alike,
+        f"{label} holds several images at the same places (repetitions, or before and after "
+        "contrast agent); the first magnitude image of each place was taken, "
+        f"{rebuilt.spare_count} others were not": rebuilt.spare_count and not rebuilt.spare_alike,
+        f"{label} {_UNEVEN}doubtful ({rebuilt.interpolated_count} slices made up)": (
+            rebuilt.interpolated_count
+        ),
+    }
+    return tuple(text for text, applies in warnings.items() if applies)
