@@ -22,6 +22,7 @@ from anatomaly.scan.fetched import refuse_partly_fetched
 from anatomaly.scan.instances import Instance, quiet, read_instance, read_instances
 from anatomaly.scan.people import check_one_visit
 from anatomaly.scan.series import Series, choose_series
+from anatomaly.scan.stream import readable
 from anatomaly.temporary import temporary_folder
 
 TIMEOUT_SECONDS = 900
@@ -99,7 +100,7 @@ def series_beside(path: Path) -> tuple[Instance, ...]:
         )
     if not named.series_uid:
         return (named,)
-    with _readable(path.parent):
+    with readable(path.parent, "its permissions"):
         beside = sorted(other for other in path.parent.iterdir() if other.is_file())
     if len(beside) > MAX_FILES:
         raise ScanError(f"{path.parent}: more than {MAX_FILES:,} files; copy the series elsewhere")
@@ -134,7 +135,7 @@ def files_of(folder: Path) -> tuple[Path, ...]:
         ScanError: the folder is empty, overfull or cannot be read.
     """
     files: list[Path] = []
-    with _readable(folder):
+    with readable(folder, "its permissions"):
         for root, folders, names in os.walk(folder, onerror=_raise):
             folders.sort()
             files += [Path(root) / name for name in sorted(names)]
@@ -148,17 +149,6 @@ def files_of(folder: Path) -> tuple[Path, ...]:
     if not files:
         raise ScanError(f"{folder}: the folder is empty; name a folder with DICOM files")
     return tuple(files)
-
-
-@contextmanager
-def _readable(folder: Path) -> Iterator[None]:
-    """Say so where a folder cannot be listed."""
-    try:
-        yield
-    except OSError as error:
-        raise ScanError(
-            f"{folder}: cannot be read ({error.strerror}); check its permissions"
-        ) from error
 
 
 def _raise(error: OSError) -> None:

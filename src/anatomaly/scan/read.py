@@ -34,7 +34,7 @@ from anatomaly.scan.stored_image import (
     shape_warnings,
     undo_wraparound,
 )
-from anatomaly.scan.stream import other_packer
+from anatomaly.scan.stream import other_packer, readable
 from anatomaly.volume import Scan, Volume
 
 
@@ -55,10 +55,8 @@ def read_scan(path: str | Path) -> Scan:
         GeometryError: its affine or its size cannot be used.
     """
     path = Path(path).expanduser()
-    try:
+    with readable(path, "the path"):
         is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:
-        raise ScanError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if is_folder:
         return _read_dicom(path)
     refuse_unfetched(path)
@@ -67,7 +65,10 @@ def read_scan(path: str | Path) -> Scan:
     if is_dicom_file(path):
         return _read_dicom(path)
     if not has_ending(path.name):
-        raise ScanError(f"{path}: {_unknown_ending(path)}")
+        with readable(path, "the file"), path.open("rb") as file:
+            packer = other_packer(file.read(132))
+        expected = f"{', '.join(SCAN_ENDINGS)} or a folder with DICOM files"
+        raise ScanError(f"{path}: {packer or f'unknown file type, expected {expected}'}")
     sidecar, doubts = read_sidecar(path)
     doubts += modality_warnings(sidecar.get("Modality"), str(path))
     name = scan_name(path)
@@ -122,12 +123,9 @@ def sha256_of(files: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in files:
-        try:
-            with path.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
-        except OSError as error:
-            raise ScanError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+        with readable(path, "the file"), path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
     return digest.hexdigest()
 
 
@@ -222,15 +220,3 @@ def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
     carrier.update_header()
     stored = StoredImage(carrier.header, voxels, file_type="memory", warnings=shape_warnings(shape))
     return undo_wraparound(stored)
-
-
-def _unknown_ending(path: Path) -> str:
-    """Say what to do with a file that is no NIfTI by its name."""
-    try:
-        with path.open("rb") as file:
-            packer = other_packer(file.read(132))
-    except OSError as error:
-        return f"cannot be read ({error.strerror}); check the file"
-    if packer is not None:
-        return packer
-    return f"unknown file type, expected {', '.join(SCAN_ENDINGS)} or a folder with DICOM files"

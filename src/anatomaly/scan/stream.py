@@ -44,6 +44,20 @@ class Stream:
 
 
 @contextmanager
+def readable(path: Path, check: str) -> Iterator[None]:
+    """Turn the failure of an attempt to read a file or folder into a `ScanError`.
+
+    Args:
+        path: of what is read in the block.
+        check: what the message tells the user to check.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ScanError(f"{path}: cannot be read ({error.strerror}); check {check}") from error
+
+
+@contextmanager
 def open_stream(path: Path) -> Iterator[Stream]:
     """Open a file that may be packed with gzip, also twice; its content says so, not its name.
 
@@ -52,7 +66,11 @@ def open_stream(path: Path) -> Iterator[Stream]:
     Raises:
         ScanError: the file cannot be read, is empty, truncated, damaged, or packed otherwise.
     """
-    size = _size(path)
+    with readable(path, "the path"):
+        size = path.stat().st_size
+        path.open("rb").close()
+    if size == 0:
+        raise ScanError(f"{path}: the file is empty (0 bytes); copy it again from its source")
     try:
         with ExitStack() as stack:
             raw: Any = stack.enter_context(path.open("rb"))
@@ -136,19 +154,6 @@ def other_packer(start: bytes) -> str | None:
     if packer is None:
         return None
     return f"packed with {packer}, only gzip is read; unpack it and give what is in it"
-
-
-def _size(path: Path) -> int:
-    """Return the size of a file that is not empty."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise ScanError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if size == 0:
-        raise ScanError(f"{path}: the file is empty (0 bytes); copy it again from its source")
-    return size
 
 
 def _packing_warnings(path: Path, layers: int) -> list[str]:
