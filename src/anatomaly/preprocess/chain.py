@@ -109,11 +109,11 @@ def prepare(
     with log.step("reorient") as record:
         whole, reorientation = reorient(scan.volume)
         record["axes"] = "".join(reorientation.axes)
-    content, crop, given = _take_content(whole, reorientation, config, log)
+    content, crop, user_mask = _take_content(whole, reorientation, config, log)
     shown = coarsen(content)
-    if given is not None:
-        given = resample(given, shown, order=0)
-    brain = _find_brain(shown, config, log, given=given)
+    if user_mask is not None:
+        user_mask = resample(user_mask, shown, order=0)
+    brain = _find_brain(shown, config, log, user_mask=user_mask)
     if brain.lies_turned:
         brain = _find_turned_brain(shown, brain, config, log)
     brain = _trim_brain(brain, log)
@@ -165,12 +165,12 @@ def _take_content(
         record |= {"replaced": outliers.replaced_voxels, "limited": outliers.limited_voxels}
         log.warn(outliers.warning(whole.data.size))
     with log.step("cropping") as record:
-        given = read_brain_mask(config.brain_mask, whole) if config.brain_mask else None
-        content, crop = crop_to_content(sound, usual, given, outliers.where)
+        user_mask = read_brain_mask(config.brain_mask, whole) if config.brain_mask else None
+        content, crop = crop_to_content(sound, usual, user_mask, outliers.where)
         record["removed"] = crop.removed
         usual = find_usual_range(content.data)
         log.warn(*doubts_about_slices(content, usual, reorientation, crop))
-    return content, crop, None if given is None else content.with_data(given[crop.box])
+    return content, crop, None if user_mask is None else content.with_data(user_mask[crop.box])
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def _find_brain(
     config: PreprocessConfig,
     log: Log,
     *,
-    given: Volume | None = None,
+    user_mask: Volume | None = None,
     upright: Affine | None = None,
 ) -> _Brain:
     """Extract the brain, correct the bias field and register.
@@ -213,15 +213,15 @@ def _find_brain(
         volume: axes close to RAS+.
         config: of the preparation.
         log: of the run.
-        given: brain mask of the user, same grid.
+        user_mask: brain mask of the user, same grid.
         upright: rotation (4, 4) in scanner mm that puts the head upright for the extraction.
     """
     with log.step("brain extraction") as record:
         shown = volume if upright is None else Volume(volume.data, upright @ volume.affine)
-        if given is None:
+        if user_mask is None:
             mask, extraction = extract_brain(shown, config)
         else:
-            mask, extraction = describe(given.data, volume, "file")
+            mask, extraction = describe(user_mask.data, volume, "file")
         mask = volume.with_data(mask.data)
         record |= {"method": extraction.method, "brain_ml": round(extraction.volume_ml, 1)}
     if extraction.volume_ml < LEAST_PART_ML or (

@@ -126,10 +126,10 @@ def _box_of_input(
     corners = np.array(
         [[i, j, k] for i in (0, out_shape[0]) for j in (0, out_shape[1]) for k in (0, out_shape[2])]
     )
-    seen = apply_affine(to_input, corners - 0.5)
+    places = apply_affine(to_input, corners - 0.5)
     step = np.linalg.norm(to_input[:3, :3], axis=1)
-    low = np.floor(seen.min(axis=0) - margin * np.maximum(step, 1)).astype(int)
-    high = np.ceil(seen.max(axis=0) + margin * np.maximum(step, 1)).astype(int) + 1
+    low = np.floor(places.min(axis=0) - margin * np.maximum(step, 1)).astype(int)
+    high = np.ceil(places.max(axis=0) + margin * np.maximum(step, 1)).astype(int) + 1
     low, high = np.clip(low, 0, in_shape), np.clip(high, 0, in_shape)
     if (high <= low).any():
         return None

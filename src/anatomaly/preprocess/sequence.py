@@ -65,7 +65,7 @@ def _white_matter_disagrees(values: FloatArray, grey: float, fluid: float) -> bo
 
 
 def choose_sequence(
-    told: SequenceOption,
+    option: SequenceOption,
     hint: Sequence | None,
     image: Volume,
     brain_mask: Volume,
@@ -75,7 +75,7 @@ def choose_sequence(
     """Return what the user told, else what the image surely is, else the hint, else the guess.
 
     Args:
-        told: the option.
+        option: what the user told.
         hint: what the file's name or description says; it loses to an image that is sure.
         image: (160, 192, 160) in [0, 1], working grid.
         brain_mask: bool, same grid.
@@ -87,18 +87,18 @@ def choose_sequence(
         what was said, or where nothing was said and the guess is a weak one.
     """
     guess, confidence = guess_sequence(image, brain_mask)
-    said = told if told != "auto" else hint
+    said = option if option != "auto" else hint
     if said is None:
         weak = (
             f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
             "tell it with --sequence"
         )
         return guess, confidence, weak if confidence < LEAST_CONFIDENCE else None
-    image_decides = told == "auto" and trust_image and confidence >= SURE
+    image_decides = option == "auto" and trust_image and confidence >= SURE
     used = guess if image_decides else said
     if said == guess or confidence < LEAST_CONFIDENCE:
         return used, confidence, None
-    source = "the option" if told != "auto" else "the file's name or description"
+    source = "the option" if option != "auto" else "the file's name or description"
     remedy = f"; if it is {said}, say so with --sequence {said}" if image_decides else ""
     doubt = (
         f"{source} says {said}, the image looks like {guess} (confidence {confidence:.2f}); "

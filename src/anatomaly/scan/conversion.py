@@ -59,7 +59,7 @@ def stage_files(files: Iterable[Path], target: Path) -> Path:
     return target
 
 
-def found_series(target: Path, instances: Sequence[Instance]) -> list[Series]:
+def collect_series(target: Path, instances: Sequence[Instance]) -> list[Series]:
     """Return the converted series.
 
     Where slices are missing or unevenly spaced, dcm2niix writes the image twice: once with a wrong
@@ -68,16 +68,16 @@ def found_series(target: Path, instances: Sequence[Instance]) -> list[Series]:
     """
     paths = sorted(path for path in target.glob("*.nii") if _is_whole(path))
     evened = {path.stem.split("_Eq")[0] for path in paths if "_Eq" in path.stem}
-    kept = [path for path in paths if path.stem not in evened]
-    sidecars = {path: sidecar_of(path) for path in kept}
-    fields = {path: _fields(path, sidecars[path], instances) for path in kept}
+    paths = [path for path in paths if path.stem not in evened]
+    sidecars = {path: sidecar_of(path) for path in paths}
+    fields = {path: _fields(path, sidecars[path], instances) for path in paths}
     of_exams = exam_protocols(fields.values())
     return [
         replace(
             series_of_file(path, fields[path], of_exams),
             unusable_as_converted="" if sidecars[path] else NO_SIDECAR,
         )
-        for path in kept
+        for path in paths
     ]
 
 
@@ -123,7 +123,7 @@ def _fields(path: Path, sidecar: dict[str, Any], instances: Sequence[Instance]) 
 
 
 def rebuild_unconverted(
-    target: Path, instances: Sequence[Instance], found: Sequence[Series]
+    target: Path, instances: Sequence[Instance], converted: Sequence[Series]
 ) -> tuple[list[Series], list[str]]:
     """Put series together that dcm2niix left out: packed in a way that it does not know.
 
@@ -133,7 +133,7 @@ def rebuild_unconverted(
         These series, and which others could not be read, with the reason.
     """
     pieces, by_uid = defaultdict[str, list[Series]](list), defaultdict[str, list[Instance]](list)
-    for series in found:
+    for series in converted:
         pieces[series.uid or ""].append(series)
     for instance in instances:
         is_mr = text_of(instance.header, "Modality").upper() in ("MR", "")

@@ -17,7 +17,7 @@ from pathlib import Path
 from anatomaly.endings import has_ending
 from anatomaly.errors import ScanError
 from anatomaly.scan.checked_series import checked_series
-from anatomaly.scan.conversion import found_series, rebuild_unconverted, stage_files
+from anatomaly.scan.conversion import collect_series, rebuild_unconverted, stage_files
 from anatomaly.scan.fetched import refuse_partly_fetched
 from anatomaly.scan.instances import Instance, quiet, read_instance, read_instances
 from anatomaly.scan.people import check_one_visit
@@ -74,7 +74,7 @@ def converted_series(path: Path) -> Iterator[ConvertedSeries]:
             rf"{re.escape(str(staged))}(/\d+)?", lambda _: str(path), _convert(staged, target)
         )
         with quiet():
-            series = found_series(target, instances)
+            series = collect_series(target, instances)
             rebuilt, unread = rebuild_unconverted(target, instances, series)
             series += rebuilt
             if not series:
@@ -109,21 +109,20 @@ def series_beside(path: Path) -> tuple[Instance, ...]:
 
 
 def _checked_choice(
-    found: list[Series], instances: tuple[Instance, ...], path: Path
+    series: list[Series], instances: tuple[Instance, ...], path: Path
 ) -> tuple[Series, tuple[str, ...]]:
     """Return the best series that can be used, and warnings; a broken one does not stop another.
 
     Raises:
         ScanError: none is left.
     """
-    left = found
     while True:
-        best, warnings = choose_series(left, path)
+        best, warnings = choose_series(series, path)
         try:
             checked, more = checked_series(best, instances)
         except ScanError as error:
             reason = str(error).removeprefix(f"{best.label}: ")
-            left = [replace(s, reason_against=reason) if s is best else s for s in left]
+            series = [replace(s, reason_against=reason) if s is best else s for s in series]
             continue
         return checked, (*warnings, *more)
 

@@ -132,16 +132,16 @@ def one_file_a_series(paths: Iterable[Path]) -> list[Path]:
 
     A file stands for its series in its folder, so `folder/*.dcm` names one series many times.
     """
-    kept: list[Path] = []
+    chosen: list[Path] = []
     met: set[tuple[Path, str]] = set()
     for path in paths:
         named = read_instance(path) if path.is_file() and is_dicom_file(path) else None
         series = (path.absolute().parent, named.series_uid) if named and named.series_uid else None
         if series not in met:
-            kept.append(path)
+            chosen.append(path)
         if series:
             met.add(series)
-    return kept
+    return chosen
 
 
 def _start(path: Path) -> bool | None:

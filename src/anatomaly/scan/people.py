@@ -81,15 +81,15 @@ def check_one_visit(folder: Path, instances: Sequence[Instance]) -> tuple[str, .
     if not all(any(one.number or one.name for one in people) for people in people_of):
         raise ScanError(
             f"{folder}: {len(studies)} studies without the patient's number and name, so nobody "
-            f"can tell whether they are of one person ({_told(folder, studies)}); name the folder "
-            "of one study, or one file of the series to take"
+            f"can tell whether they are of one person ({_summary(folder, studies)}); name the "
+            "folder of one study, or one file of the series to take"
         )
     visits = _visits(studies)
     if len(visits) > 1:
         raise ScanError(
             f"{folder}: {len(visits)} visits of one person, and none is taken unless you say which "
-            f"({_told(folder, visits)}); name the folder of one visit, or one file of the series "
-            "to take"
+            f"({_summary(folder, visits)}); name the folder of one visit, or one file of the "
+            "series to take"
         )
     return (f"the folder holds {len(studies)} studies of one person and day; all were looked at",)
 
@@ -206,11 +206,11 @@ def _far(one: str, other: str) -> bool:
     return abs(apart.days) > 1
 
 
-def _told(folder: Path, groups: Sequence[Sequence[Instance]]) -> str:
+def _summary(folder: Path, groups: Sequence[Sequence[Instance]]) -> str:
     """Say of each study or visit its date, its series and a path to give."""
     folders = [[str(instance.path.parent) for instance in group] for group in groups]
     homes = [Path(os.path.commonpath(paths)) for paths in folders]
-    told = []
+    texts = []
     for group, home in zip(groups[:_MOST_NAMED], homes, strict=False):
         series = Counter(instance.series_uid for instance in group)
         largest = series.most_common(1)[0][0]
@@ -219,9 +219,9 @@ def _told(folder: Path, groups: Sequence[Sequence[Instance]]) -> str:
         apart = home != folder and len(around) == 1
         date = min(_dates_of([group]), default="no study date")
         date += f", acquired {_acquired(group)}" if _far(_acquired(group), date) else ""
-        told.append(
+        texts.append(
             f"{date}: {len(series)} series, {len(group)} images, such as "
             f"{home if apart else example}"
         )
-    more = len(groups) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more > 0 else "")
+    more = len(groups) - len(texts)
+    return "; ".join(texts) + (f"; and {more} more" if more > 0 else "")

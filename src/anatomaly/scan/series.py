@@ -171,7 +171,7 @@ def series_of_file(
     )
 
 
-def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str, ...]]:
+def choose_series(candidates: list[Series], folder: Path) -> tuple[Series, tuple[str, ...]]:
     """Return the best structural series and what to tell the user.
 
     Series that are no structural MR image are out. Of the rest the best is, in this order: with a
@@ -182,19 +182,19 @@ def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str,
     Raises:
         ScanError: none is left; the message names each and why.
     """
-    left = [series for series in found if not series.reason_against]
+    left = [series for series in candidates if not series.reason_against]
     if not left:
-        reasons = "; ".join(f"{s.label}: {s.reason_against}" for s in found[:20])
+        reasons = "; ".join(f"{s.label}: {s.reason_against}" for s in candidates[:20])
         raise ScanError(
-            f"{folder}: no structural MR series among {len(found)} ({reasons}); name a folder "
+            f"{folder}: no structural MR series among {len(candidates)} ({reasons}); name a folder "
             "with a T1w, T2w or FLAIR series of the whole head"
         )
     best = min(left, key=_rank)
     warnings = []
-    if len(found) > 1:
-        others = [s for s in found if s is not best]
-        told = ", ".join(_told(s) for s in others[:20])
-        warnings.append(f"of {len(found)} series, {best.label} was taken; not taken: {told}")
+    if len(candidates) > 1:
+        others = [s for s in candidates if s is not best]
+        text = ", ".join(_named(s) for s in others[:20])
+        warnings.append(f"of {len(candidates)} series, {best.label} was taken; not taken: {text}")
     if best.derived:
         warnings.append(f"{best.label} is derived or reformatted, not as acquired")
     if best.contrast_enhanced:
@@ -207,7 +207,7 @@ def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str,
     return best, tuple(warnings)
 
 
-def _told(series: Series) -> str:
+def _named(series: Series) -> str:
     """Name a series that was not taken, and why if there is a reason."""
     why = series.reason_against or series.doubt
     if not why and series.volumes > 1:

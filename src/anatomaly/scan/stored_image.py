@@ -135,10 +135,10 @@ def shape_warnings(shape: tuple[int, ...]) -> tuple[str, ...]:
         return ()
     if min(shape[:3]) > 1:
         return (f"the image is {len(shape)}D with a single volume ({times(shape)}); read as 3D",)
-    kept = tuple(n for n in shape if n > 1)
+    others = tuple(n for n in shape if n > 1)
     return (
         f"the image has the size {times(shape)}; the axes of one voxel were dropped, and the "
-        f"header's voxel sizes and directions were taken for those of {times(kept)}, in this "
+        f"header's voxel sizes and directions were taken for those of {times(others)}, in this "
         "order; check the orientation",
     )
 
