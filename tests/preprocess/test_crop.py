@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anatomaly.geometry import apply_affine
+from anatomaly.preprocess.background import find_usual_range
 from anatomaly.preprocess.crop import crop_to_content, undo_crop
-from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.volume import Volume
 
 AFFINE = np.array([[-0.9, 0.1, 0, 40], [0.1, 1.1, 0.2, -30], [0, -0.2, 2.4, 11], [0, 0, 0, 1.0]])

@@ -19,10 +19,10 @@ from scipy import ndimage
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import GeometryError, PreparationError
 from anatomaly.geometry import affine_about, affine_in_mm, apply_affine
+from anatomaly.preprocess.background import fill_holes, find_foreground, keep_largest
 from anatomaly.preprocess.quality import mask_dice
 from anatomaly.preprocess.register import align_head
 from anatomaly.preprocess.resample import empty_grid, resample, resample_mask, undo_resample
-from anatomaly.preprocess.stripped import fill_holes, find_foreground, keep_largest
 from anatomaly.preprocess.template import load_template
 from anatomaly.types import Affine, BoolArray
 from anatomaly.volume import Volume

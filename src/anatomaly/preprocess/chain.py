@@ -10,6 +10,7 @@ from anatomaly.config import PreprocessConfig
 from anatomaly.errors import PreparationError
 from anatomaly.geometry import affine_about
 from anatomaly.preprocess.appearance import Appearance, is_bare, measure_appearance
+from anatomaly.preprocess.background import find_usual_range
 from anatomaly.preprocess.bias_field import (
     BiasField,
     correct_bias_field,
@@ -51,7 +52,6 @@ from anatomaly.preprocess.template import load_template
 from anatomaly.preprocess.trace import Log, Trace
 from anatomaly.preprocess.uneven_slices import doubts_about_slices
 from anatomaly.preprocess.unusual import find_doubts, shows_an_adult
-from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.types import Affine, Sequence, SequenceOption
 from anatomaly.volume import Scan, Volume
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from anatomaly.preprocess.usual_range import UsualRange
+from anatomaly.preprocess.background import UsualRange
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 

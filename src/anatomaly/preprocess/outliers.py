@@ -12,7 +12,7 @@ from itertools import product
 
 import numpy as np
 
-from anatomaly.preprocess.usual_range import UsualRange, background_value
+from anatomaly.preprocess.background import UsualRange, background_value
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume, outer_faces
 

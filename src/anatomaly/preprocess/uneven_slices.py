@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from anatomaly.preprocess.background import UsualRange
 from anatomaly.preprocess.crop import Crop
 from anatomaly.preprocess.reorient import Reorientation
-from anatomaly.preprocess.usual_range import UsualRange
 from anatomaly.types import FloatArray
 from anatomaly.volume import Volume
 
