@@ -11,9 +11,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
-from anatomaly.preprocess.background import find_usual_range
+from anatomaly.preprocess.background import MOST_SPREAD, find_usual_range
 from anatomaly.preprocess.coarse_head import SPACING_MM, CoarseHead, load_tissue_regions
-from anatomaly.preprocess.crop import MOST_SPREAD
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 

@@ -34,6 +34,12 @@ SURE_VOLUME_ML = (250.0, 2000.0)
 MOST_VOLUME_ML = 2600.0
 """Between 2000 and 2600 mL it may be a generous mask, or a small cropped head."""
 
+MOST_SPREAD = 0.01
+"""An outer plane is empty where its values differ by no more than this share of the usual range.
+
+Padding (one value, or faint noise) is; air as a scanner records it is not (.04 and more in the raw
+heads at hand), so a scan that nobody padded is not cut."""
+
 
 @dataclass(frozen=True)
 class UsualRange:

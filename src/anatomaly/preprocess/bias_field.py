@@ -21,8 +21,7 @@ from scipy import ndimage
 
 from anatomaly.errors import PreparationError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
-from anatomaly.preprocess.background import background_value, find_usual_range
-from anatomaly.preprocess.crop import MOST_SPREAD
+from anatomaly.preprocess.background import MOST_SPREAD, background_value, find_usual_range
 from anatomaly.preprocess.niimath import read_nifti, run_niimath, write_nifti
 from anatomaly.preprocess.resample import empty_grid, resample, undo_resample
 from anatomaly.temporary import temporary_folder

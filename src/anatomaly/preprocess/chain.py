@@ -34,8 +34,7 @@ from anatomaly.preprocess.checks import (
     refusal_of,
 )
 from anatomaly.preprocess.coarse_head import place_coarse_head
-from anatomaly.preprocess.crop import Crop, crop_to_content, undo_crop
-from anatomaly.preprocess.fine_grid import coarsen, refine
+from anatomaly.preprocess.crop import Crop, coarsen, crop_to_content, refine, undo_crop
 from anatomaly.preprocess.normalise import Normalisation, normalise_intensity
 from anatomaly.preprocess.outliers import repair_outliers
 from anatomaly.preprocess.register import Registration, nearest_rotation, register_to_template

@@ -1,26 +1,31 @@
-"""Cut the empty margins off a scan, and give them back: what lies there must not change the answer.
+"""Make a scan smaller before anything is looked for in it, and undo that for the results.
 
-Brain extraction and bias correction look at the whole grid (percentiles, spans of a spline, a
+Empty margins are cut off: what lies there must not change the answer. Brain extraction and bias correction look at the whole grid (percentiles, spans of a spline, a
 network's 128³ view), so ten empty voxels more would move every result. What was cut is empty by a
 rule that leaves ordinary scans alone, see `MOST_SPREAD`.
+
+Scans of very many voxels are prepared on a coarser copy. The networks see 1 mm whatever the scan
+has, so nothing that they see is lost; time and memory of brain extraction and bias field grow with
+the number of voxels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
-from anatomaly.preprocess.background import UsualRange
+from anatomaly.preprocess.background import MOST_SPREAD, UsualRange
+from anatomaly.preprocess.bias_field import BiasField
+from anatomaly.preprocess.resample import resample, resample_mask
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
-MOST_SPREAD = 0.01
-"""An outer plane is empty where its values differ by no more than this share of the usual range.
-
-Padding (one value, or faint noise) is; air as a scanner records it is not (.04 and more in the raw
-heads at hand), so a scan that nobody padded is not cut."""
+MOST_VOXELS = 64_000_000
+"""Larger scans are made coarser; 512 x 512 x 240 is just within."""
+COARSEST_MM = 1.0
+"""Voxels do not become larger than those of the working grid."""
 
 Box = tuple[slice, ...]
 
@@ -88,6 +93,41 @@ def undo_crop(volume: Volume, record: Crop, grid: Volume, fill: float = 0.0) -> 
     return Volume(data, grid.affine.copy())
 
 
+def coarsen(volume: Volume) -> Volume:
+    """Return a scan of at most 64 million voxels, or one with voxels of about 1 mm.
+
+    Pairs of neighbours are averaged along the axis of the smallest voxels, as often as needed.
+    An axis of odd length gets its last plane twice. Smaller scans come back as they are.
+
+    Args:
+        volume: float32, any grid.
+    """
+    while volume.data.size > MOST_VOXELS:
+        axis = int(np.argmin(volume.spacing_mm))
+        if 2 * volume.spacing_mm[axis] > COARSEST_MM:
+            break
+        volume = _halve(volume, axis)
+    return volume
+
+
+def refine(
+    mask: Volume, bias_field: BiasField | None, grid: Volume
+) -> tuple[Volume, BiasField | None]:
+    """Undo `coarsen` for what the way back needs: brain mask and bias field on the scan's grid.
+
+    Args:
+        mask: bool, the coarse grid.
+        bias_field: on the coarse grid, None where there is none.
+        grid: before `coarsen`; only its shape and affine are used.
+    """
+    if mask.shape == grid.shape:
+        return mask, bias_field
+    fine_mask = Volume(resample_mask(mask, grid), grid.affine.copy())
+    if bias_field is None:
+        return fine_mask, None
+    return fine_mask, replace(bias_field, field=resample(bias_field.field, grid))
+
+
 def _content_box(data: FloatArray, most_spread: float) -> Box:
     """Peel empty planes off all six sides until none is left; everything where all are empty."""
     whole = box = tuple(slice(0, size) for size in data.shape)
@@ -111,3 +151,16 @@ def _first_filled(planes: FloatArray, most_spread: float) -> int | None:
         if known.size and float(np.ptp(known)) > most_spread:
             return number
     return None
+
+
+def _halve(volume: Volume, axis: int) -> Volume:
+    """Average pairs of planes along an axis."""
+    data = np.moveaxis(volume.data, axis, 0)
+    first, second = data[::2], data[1::2]
+    if len(first) > len(second):
+        second = np.concatenate([second, data[-1:]])
+    mean = np.moveaxis((first + second) / np.float32(2), 0, axis)
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, axis] / 2
+    affine[:3, axis] *= 2
+    return Volume(np.ascontiguousarray(mean), affine)
