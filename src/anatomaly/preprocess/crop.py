@@ -1,8 +1,9 @@
 """Make a scan smaller before anything is looked for in it, and undo that for the results.
 
-Empty margins are cut off: what lies there must not change the answer. Brain extraction and bias correction look at the whole grid (percentiles, spans of a spline, a
-network's 128³ view), so ten empty voxels more would move every result. What was cut is empty by a
-rule that leaves ordinary scans alone, see `MOST_SPREAD`.
+Empty margins are cut off: what lies there must not change the answer. Brain extraction and bias
+correction look at the whole grid (percentiles, spans of a spline, a network's 128³ view), so ten
+empty voxels more would move every result. What was cut is empty by a rule that leaves ordinary
+scans alone, see `MOST_SPREAD`.
 
 Scans of very many voxels are prepared on a coarser copy. The networks see 1 mm whatever the scan
 has, so nothing that they see is lost; time and memory of brain extraction and bias field grow with
