@@ -85,9 +85,7 @@ class Prepared:
 
 
 def prepare(
-    scan: Scan,
-    config: PreprocessConfig | None = None,
-    sequence: SequenceOption = "auto",
+    scan: Scan, config: PreprocessConfig | None = None, sequence: SequenceOption = "auto"
 ) -> Prepared:
     """Reorient, extract the brain, correct the bias field, register, resample and normalise.
 
@@ -130,17 +128,14 @@ def prepare(
         log.warn(doubt)
     for unusual in find_doubts(appearance, chosen):
         log.refuse(unusual.text, may_go_on=not unusual.is_great)
-    mask, bias_field = refine(brain.mask, brain.bias_field, content)
-    if bias_field is not None:
-        field = undo_crop(bias_field.field, crop, whole, fill=1.0)
-        bias_field = replace(bias_field, field=field)
+    mask, bias_field = _bring_back(brain, content, crop, whole)
     trace = Trace(
         steps=tuple(log.steps),
         scan_grid=empty_grid(scan.volume.shape, scan.volume.affine),
         reorientation=reorientation,
         bias_field=bias_field,
         extraction=brain.extraction,
-        brain_mask_ras=undo_crop(mask, crop, whole),
+        brain_mask_ras=mask,
         brain_mask_template=mask_template,
         registration=brain.registration,
         normalisation=normalisation,
@@ -305,6 +300,17 @@ def _bring_to_template(brain: _Brain, log: Log) -> tuple[Volume, Volume, Normali
         image, normalisation = normalise_intensity(resampled, mask)
         record |= {"low": normalisation.low, "high": normalisation.high}
     return image, mask, normalisation
+
+
+def _bring_back(
+    brain: _Brain, content: Volume, crop: Crop, whole: Volume
+) -> tuple[Volume, BiasField | None]:
+    """Return brain mask and bias field (1 on what was cut off) on the grid before crop."""
+    mask, bias_field = refine(brain.mask, brain.bias_field, content)
+    if bias_field is not None:
+        field = undo_crop(bias_field.field, crop, whole, fill=1.0)
+        bias_field = replace(bias_field, field=field)
+    return undo_crop(mask, crop, whole), bias_field
 
 
 def _look_at_head(volume: Volume, brain: _Brain, mask_template: Volume, log: Log) -> Appearance:

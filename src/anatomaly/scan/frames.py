@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 
-from anatomaly.geometry import apply_affine, flip_lps_ras
+from anatomaly.geometry import affine_about, apply_affine, flip_lps_ras
 from anatomaly.scan.instances import UNREADABLE, number_of, texts_of
 from anatomaly.types import Affine, FloatArray
 
@@ -114,9 +114,8 @@ def stacked_grid(affine: Affine, shape: Sequence[int], like: Frame) -> StackedGr
         shape: (I, J, K).
         like: any frame of the series.
     """
-    rough = np.eye(4)
     axes_lps = np.stack([like.row_axis, like.column_axis, like.normal])
-    rough[:3, :3] = flip_lps_ras(axes_lps).T
+    rough = affine_about(flip_lps_ras(axes_lps).T, np.zeros(3))
     axes = nib.io_orientation(np.linalg.inv(rough) @ affine)
     columns, rows, count = (int(shape[i]) for i in np.argsort(axes[:, 0]))
     turned = affine @ nib.orientations.inv_ornt_aff(axes, shape)
