@@ -94,8 +94,7 @@ def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = 
     >>> scan.sequence_hint, scan.volume.data.dtype.name
     ('T1w', 'float32')
     """
-    stored = _stored_volume(image, name) if isinstance(image, Volume) else _stored(image, name)
-    stored = stored.with_warnings(*_contrast_warnings(name, {}))
+    stored = undo_wraparound(_stored(image, name)).with_warnings(*_contrast_warnings(name, {}))
     return _join(stored, name, None, name, {"file": None, "sha256": None}, {})
 
 
@@ -188,15 +187,12 @@ def _join(
     )
 
 
-def _stored_volume(volume: Volume, name: str) -> StoredImage:
-    """Give a bare volume a header of its own."""
-    check_voxel_type(name, volume.data.dtype)
-    header = header_on_grid(checked_shape(name, volume.shape), volume.affine)
-    return undo_wraparound(StoredImage(header, volume.data, file_type="memory"))
-
-
-def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
-    """Take a nibabel image: its affine counts, its header says codes and units."""
+def _stored(image: nib.spatialimages.SpatialImage | Volume, name: str) -> StoredImage:
+    """Take an image in memory; of nibabel's the affine counts, the header says codes and units."""
+    if isinstance(image, Volume):
+        check_voxel_type(name, image.data.dtype)
+        header = header_on_grid(checked_shape(name, image.shape), image.affine)
+        return StoredImage(header, image.data, file_type="memory")
     try:
         shape = tuple(int(n) for n in image.shape)
     except AttributeError as error:
@@ -218,5 +214,5 @@ def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
     blank = np.broadcast_to(np.uint8(0), size)
     carrier = kind(blank, affine, image.header if is_nifti else None)
     carrier.update_header()
-    stored = StoredImage(carrier.header, voxels, file_type="memory", warnings=shape_warnings(shape))
-    return undo_wraparound(stored)
+    warnings = shape_warnings(shape)
+    return StoredImage(carrier.header, voxels, file_type="memory", warnings=warnings)

@@ -148,8 +148,10 @@ def output_folder(path: str | Path) -> Iterator[Path]:
             _publish(temporary, path)
         parents.clear()
     except OSError as error:
-        if temporary is not None and not _concerns(error, path.parent):
-            raise
+        names = [Path(str(n)) for n in (error.filename, error.filename2) if n is not None]
+        is_ours = any(name.is_relative_to(path.parent) for name in names)
+        if temporary is not None and not (is_ours or error.errno in _DISK_ERRORS):
+            raise  # of something that the block read
         raise _output_error(path, error) from error
     finally:
         if lock is not None:
@@ -239,12 +241,6 @@ def _leftovers(path: Path, ending: str) -> list[Path]:
     hidden = re.compile(rf"\.{re.escape(path.name)}\..{{8}}{re.escape(ending)}", re.DOTALL)
     folders = [p for p in path.parent.iterdir() if hidden.fullmatch(p.name) and p.is_dir()]
     return sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)
-
-
-def _concerns(error: OSError, folder: Path) -> bool:
-    """Return whether an error in the block is about the output rather than about something read."""
-    named = [Path(str(name)) for name in (error.filename, error.filename2) if name is not None]
-    return error.errno in _DISK_ERRORS or any(name.is_relative_to(folder) for name in named)
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:
