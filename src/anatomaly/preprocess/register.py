@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -114,9 +113,7 @@ def align_head(volume: Volume) -> Affine:
     if not bright.any():
         raise PreparationError("the scan holds no head: all voxels are (nearly) equal")
     data = np.clip((volume.data.astype(np.float32) - low) / max(high - low, 1e-12), 0, 1)
-    head = volume.with_data(data * 1000)
-    with temporary_folder() as folder:
-        return run_allineate(head, load_template().brain, np.eye(4), folder)
+    return run_allineate(volume.with_data(data * 1000), load_template().brain, np.eye(4))
 
 
 def nearest_rotation(affine: Affine) -> FloatArray:
@@ -128,19 +125,17 @@ def nearest_rotation(affine: Affine) -> FloatArray:
 
 def _attempt(moving: Volume, mask: Volume, coverage: Coverage, start: Affine) -> Registration:
     """Run niimath from one start (scanner mm to roughly template mm) and judge the result."""
-    with temporary_folder() as folder:
-        affine = run_allineate(moving, load_template().brain, start, folder)
+    affine = run_allineate(moving, load_template().brain, start)
     return Registration(affine, judge_fit(moving, mask, affine, coverage), coverage)
 
 
-def run_allineate(moving: Volume, target: Volume, start: Affine, folder: Path) -> Affine:
+def run_allineate(moving: Volume, target: Volume, start: Affine) -> Affine:
     """Find the 12 degrees of freedom that bring one brain onto another.
 
     Args:
         moving: brain alone above a zero background, see `cut_out_brain`.
         target: the same of the other.
         start: (4, 4), mm of `moving` to roughly mm of `target`: niimath is shown `moving` there.
-        folder: for the files in between.
 
     Returns:
         (4, 4), mm of `moving` to mm of `target`.
@@ -148,16 +143,17 @@ def run_allineate(moving: Volume, target: Volume, start: Affine, folder: Path) -
     Raises:
         PreparationError: niimath failed.
     """
-    write_nifti(folder / "moving.nii", Volume(moving.data, start @ moving.affine))
-    write_nifti(folder / "target.nii", target)
     options = ["-cost", "fast", "-nearest", "-savemat", "affine.json"]
-    run_niimath(["moving.nii", "-allineate", "target.nii", *options, "out.nii"], folder)
-    try:
-        said = json.loads((folder / "affine.json").read_text("utf-8"))
-        fixed_to_moving = np.array(said["fixed_to_moving"], dtype=np.float64)
-        affine = np.linalg.inv(fixed_to_moving) @ start
-    except (OSError, ValueError, KeyError, np.linalg.LinAlgError) as error:
-        raise PreparationError("niimath found no affine between two brains") from error
+    with temporary_folder() as folder:
+        write_nifti(folder / "moving.nii", Volume(moving.data, start @ moving.affine))
+        write_nifti(folder / "target.nii", target)
+        run_niimath(["moving.nii", "-allineate", "target.nii", *options, "out.nii"], folder)
+        try:
+            said = json.loads((folder / "affine.json").read_text("utf-8"))
+            fixed_to_moving = np.array(said["fixed_to_moving"], dtype=np.float64)
+            affine = np.linalg.inv(fixed_to_moving) @ start
+        except (OSError, ValueError, KeyError, np.linalg.LinAlgError) as error:
+            raise PreparationError("niimath found no affine between two brains") from error
     affine[3] = (0.0, 0.0, 0.0, 1.0)
     return np.asarray(affine)
 

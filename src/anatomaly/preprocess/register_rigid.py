@@ -15,7 +15,6 @@ from anatomaly.geometry import affine_about, apply_affine
 from anatomaly.preprocess.quality import mask_dice
 from anatomaly.preprocess.register import cut_out_brain, nearest_rotation, run_allineate
 from anatomaly.preprocess.resample import resample, resample_mask
-from anatomaly.temporary import temporary_folder
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
@@ -61,8 +60,7 @@ def register_rigid(
         raise PreparationError("a brain mask of the session is empty; give one with --brain-mask")
     small, small_mask = cut_out_brain(moving, moving_mask)
     target, target_mask = cut_out_brain(fixed, fixed_mask)
-    with temporary_folder() as folder:
-        affine = run_allineate(small, target, start, folder)
+    affine = run_allineate(small, target, start)
     points = small_mask.places_mm
     rigid = nearest_rigid(affine, points[:: max(1, len(points) // MOST_POINTS)])
     laid = resample_mask(small_mask, target_mask, rigid)

@@ -67,11 +67,7 @@ def load_template() -> Template:
 def _place_on_working_grid(data: FloatArray, affine: Affine) -> FloatArray:
     """Cut and pad an array whose 1 mm grid differs from the working grid by whole voxels."""
     shift = np.rint(voxel_to_voxel(affine, TEMPLATE_AFFINE)[:3, 3]).astype(int)
-    out = np.zeros(TEMPLATE_SHAPE, dtype=np.float32)
-    source, target = [], []
-    for moved, size, room in zip(shift, data.shape, TEMPLATE_SHAPE, strict=True):
-        first, last = max(0, moved), min(room, size + moved)
-        target.append(slice(first, last))
-        source.append(slice(first - moved, last - moved))
-    out[tuple(target)] = data[tuple(source)]
-    return out
+    places = list(zip(shift, data.shape, TEMPLATE_SHAPE, strict=True))
+    padded = np.pad(data, [(max(0, s), max(0, room - size - s)) for s, size, room in places])
+    inside = tuple(slice(max(0, -s), max(0, -s) + room) for s, _, room in places)
+    return np.ascontiguousarray(padded[inside])
