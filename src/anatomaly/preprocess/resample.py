@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 import numpy as np
 from scipy import ndimage
@@ -15,6 +16,8 @@ ANTI_ALIAS_FROM = 1.5
 """Steps of the output grid, in voxels of the input, above which the input is smoothed first."""
 
 _SLAB = 32
+_MARGIN = 8
+"""Steps of the coarser grid around what the output sees, for the smoothing."""
 
 FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
 
@@ -41,7 +44,7 @@ def resample(volume: Volume, grid: Volume, world: Affine | None = None, order: i
         grid.affine, volume.affine, None if world is None else _inverse(world)
     )
     data = volume.data if order == 0 else volume.data.astype(np.float32, copy=False)
-    box = _box_of_input(to_input, grid.shape, volume.shape, margin=8)
+    box = _box_of_input(to_input, grid.shape, volume.shape)
     if box is None:
         return Volume(np.zeros(grid.shape, dtype=data.dtype), grid.affine.copy())
     data = data[box]
@@ -120,20 +123,15 @@ def _smooth_for(data: FloatArray, to_input: Affine) -> FloatArray:
 
 
 def _box_of_input(
-    to_input: Affine, out_shape: tuple[int, ...], in_shape: tuple[int, ...], margin: int
-) -> tuple[slice, slice, slice] | None:
+    to_input: Affine, out_shape: tuple[int, ...], in_shape: tuple[int, ...]
+) -> tuple[slice, ...] | None:
     """Return the part of the input that the output grid can see, None if it sees nothing."""
-    corners = np.array(
-        [[i, j, k] for i in (0, out_shape[0]) for j in (0, out_shape[1]) for k in (0, out_shape[2])]
-    )
+    corners = np.array(list(product(*((0, size) for size in out_shape))))
     places = apply_affine(to_input, corners - 0.5)
-    step = np.linalg.norm(to_input[:3, :3], axis=1)
-    low = np.floor(places.min(axis=0) - margin * np.maximum(step, 1)).astype(int)
-    high = np.ceil(places.max(axis=0) + margin * np.maximum(step, 1)).astype(int) + 1
-    low, high = np.clip(low, 0, in_shape), np.clip(high, 0, in_shape)
-    if (high <= low).any():
-        return None
-    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+    margin = _MARGIN * np.maximum(np.linalg.norm(to_input[:3, :3], axis=1), 1)
+    low = np.clip(np.floor(places.min(axis=0) - margin).astype(int), 0, in_shape)
+    high = np.clip(np.ceil(places.max(axis=0) + margin).astype(int) + 1, 0, in_shape)
+    return None if (high <= low).any() else tuple(map(slice, low, high))
 
 
 def field_of_view(
