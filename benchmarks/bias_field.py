@@ -31,8 +31,12 @@ from anatomaly.evaluation.metrics import average_precision
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.pipeline import Detector
 from anatomaly.preprocess import chain
-from anatomaly.preprocess.bias_field import BiasField, correct_bias_field, undo_bias_field
-from anatomaly.preprocess.mirrored_field import mirror_bias_field
+from anatomaly.preprocess.bias_field import (
+    BiasField,
+    correct_bias_field,
+    mirror_bias_field,
+    undo_bias_field,
+)
 from anatomaly.preprocess.resample import resample_to_template
 from anatomaly.scan.read import read_scan
 from anatomaly.training.validation import VALIDATION_SEED, ValidationScan

@@ -19,9 +19,9 @@ import numpy as np
 from environment import RESULTS, data_folder, describe_run, healthy_heads
 from scipy import ndimage
 
+from anatomaly.preprocess.background import find_foreground
 from anatomaly.preprocess.brain_extraction import place_template_mask, run_deepbet
 from anatomaly.preprocess.quality import mask_dice
-from anatomaly.preprocess.stripped import find_foreground
 from anatomaly.volume import Volume
 
 TARGET = 0.95

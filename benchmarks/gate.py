@@ -32,6 +32,7 @@ from scipy import ndimage
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import AnatomalyError
+from anatomaly.geometry import affine_about, rotations
 from anatomaly.preprocess import register
 from anatomaly.preprocess.bias_field import correct_bias_field
 from anatomaly.preprocess.brain_extraction import extract_brain
@@ -45,7 +46,6 @@ from anatomaly.preprocess.coverage import find_coverage
 from anatomaly.preprocess.quality import Fit, judge_fit
 from anatomaly.preprocess.register import Registration, cut_out_brain, register_to_template
 from anatomaly.preprocess.reorient import reorient
-from anatomaly.preprocess.rotations import rotations
 from anatomaly.scan.read import read_scan
 from anatomaly.volume import Volume
 
@@ -285,10 +285,8 @@ def wrong_start(task: Task) -> tuple[str, Fit]:
     """Register from a wrong rotation alone, and judge what comes out."""
     volume, mask = base(task.about)
     coverage = find_coverage(volume, mask)
-    start = np.eye(4)
-    start[:3, :3] = rotations()[task.number]
-    centre = (np.argwhere(mask.data) @ mask.affine[:3, :3].T + mask.affine[:3, 3]).mean(axis=0)
-    start[:3, 3] = register._centre(register.load_template().brain_mask) - start[:3, :3] @ centre
+    target = register.load_template().brain_mask.places_mm.mean(axis=0)
+    start = affine_about(rotations()[task.number], mask.places_mm.mean(axis=0), target)
     fit = register._attempt(volume, mask, coverage, start).fit
     return verdict(fit, float(mask.data.sum()) * mask.voxel_volume_mm3 / 1000), fit
 

@@ -15,9 +15,9 @@ from environment import RESULTS, data_folder, describe_run
 
 from anatomaly.errors import AnatomalyError
 from anatomaly.preprocess import outliers
+from anatomaly.preprocess.background import find_usual_range
 from anatomaly.preprocess.crop import crop_to_content
 from anatomaly.preprocess.uneven_slices import find_uneven_slices
-from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.scan.read import read_scan
 
 FOLDERS = ("cases", "raw_heads", "healthy", "longitudinal", "odd_real", "gate", "ixi_t1_2mm")

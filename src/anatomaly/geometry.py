@@ -6,6 +6,7 @@ An affine maps voxel indices (i, j, k) to scanner millimetres with +x to the pat
 
 from __future__ import annotations
 
+from itertools import permutations, product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -140,6 +141,36 @@ def voxel_to_voxel(from_affine: Affine, to_affine: Affine, world: Affine | None 
     """
     middle = np.eye(4) if world is None else world
     return np.linalg.inv(to_affine) @ middle @ from_affine
+
+
+def affine_about(linear: FloatArray, centre: FloatArray, image: FloatArray | None = None) -> Affine:
+    """Return the (4, 4) affine with this linear part that maps a point to another.
+
+    Args:
+        linear: (3, 3).
+        centre: (3,) mm.
+        image: (3,) mm, where the point goes; it stays if None.
+    """
+    out = np.eye(4)
+    out[:3, :3] = linear
+    out[:3, 3] = (centre if image is None else image) - linear @ centre
+    return out
+
+
+def rotations() -> list[FloatArray]:
+    """Return the 24 rotations (3, 3) that map axes onto axes, the identity first.
+
+    >>> len(rotations()), rotations()[0].tolist()
+    (24, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    """
+    turns = []
+    for order in permutations(range(3)):
+        for signs in product((1.0, -1.0), repeat=3):
+            turn = np.zeros((3, 3))
+            turn[range(3), order] = signs
+            if np.linalg.det(turn) > 0:
+                turns.append(turn)
+    return sorted(turns, key=lambda turn: -float(np.trace(turn)))
 
 
 TEMPLATE_SHAPE: tuple[int, int, int] = (160, 192, 160)

@@ -47,14 +47,11 @@ def bring_back(
     """Do what `to_native` does, from the three records that it needs of a trace.
 
     Args:
-        data: (160, 192, 160), working grid.
+        data: see `to_native`, as for `order`, result and errors.
         scanner_to_template: (4, 4), scanner mm to template mm.
         grid: the scan's, turned to RAS+; only its shape and affine are used.
         reorientation: that turned it.
         order: see `to_native`.
-
-    Raises:
-        GeometryError: data is not on the working grid.
     """
     if data.shape != TEMPLATE_SHAPE:
         raise GeometryError(f"expected the working grid {TEMPLATE_SHAPE}, found {data.shape}")
@@ -92,8 +89,7 @@ def pseudo_healthy_to_native(data: FloatArray, trace: Trace, scan: Scan) -> Volu
         restored = undo_bias_field(restored, trace.bias_field)
     replaced = undo_reorient(grid.with_data(known & grid.data), trace.reorientation)
     native = undo_reorient(restored, trace.reorientation)
-    kept = scan.volume.data.astype(np.float32, copy=False)
-    filled = np.where(replaced.data, native.data, kept)
+    filled = np.where(replaced.data, native.data, scan.volume.data.astype(np.float32, copy=False))
     return native.with_data(filled.astype(np.float32, copy=False))
 
 
@@ -114,11 +110,6 @@ def template_tissue_native(grid: Volume, scanner_to_template: Affine) -> Volume:
         whichever is the most probable.
     """
     template = load_template()
-    priors = (
-        template.cerebrospinal_fluid,
-        template.grey_matter.data,
-        template.white_matter.data,
-    )
-    tissue = np.where(template.brain_mask.data, np.argmax(priors, axis=0) + 1, 0)
+    tissue = np.where(template.brain_mask.data, np.argmax(template.tissues, axis=0) + 1, 0)
     laid = template.brain_mask.with_data(tissue.astype(np.uint8))
     return undo_resample(laid, grid, scanner_to_template, order=0)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from anatomaly.errors import GeometryError
-from anatomaly.geometry import check_affine, spacing_mm, voxel_volume_mm3
+from anatomaly.geometry import apply_affine, check_affine, spacing_mm, voxel_volume_mm3
 from anatomaly.types import Affine, BoolArray, FloatArray, Sequence
 
 
@@ -51,6 +51,11 @@ class Volume:
     def voxel_volume_mm3(self) -> float:
         """Volume of one voxel in mm³."""
         return voxel_volume_mm3(self.affine)
+
+    @property
+    def places_mm(self) -> FloatArray:
+        """Where the voxels of a mask lie, shape (N, 3), RAS+ mm."""
+        return apply_affine(self.affine, np.argwhere(self.data).astype(np.float64))
 
     def with_data(self, data: np.ndarray[Any, Any]) -> Volume:
         """Return another array of the same shape on the same grid.
@@ -105,3 +110,10 @@ class PreparedImage:
     image: FloatArray
     brain_mask: BoolArray
     sequence: Sequence
+
+
+def outer_faces(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the values of the six outer faces of an array, shape (N,); edges count twice."""
+    return np.concatenate(
+        [np.take(data, end, axis).ravel() for axis in range(3) for end in (0, -1)]
+    )

@@ -14,13 +14,13 @@ from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, apply_affine
 from anatomaly.native import brain_mask_native
 from anatomaly.preprocess import chain
 from anatomaly.preprocess.appearance import Appearance
+from anatomaly.preprocess.background import find_usual_range
 from anatomaly.preprocess.chain import prepare
 from anatomaly.preprocess.crop import crop_to_content
 from anatomaly.preprocess.quality import Fit, mask_dice
 from anatomaly.preprocess.register import Registration
 from anatomaly.preprocess.reorient import reorient, undo_reorient
 from anatomaly.preprocess.template import load_template
-from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.volume import Scan, Volume
 
 MOVED = np.array(

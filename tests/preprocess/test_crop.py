@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anatomaly.geometry import apply_affine
-from anatomaly.preprocess.crop import crop_to_content, undo_crop
-from anatomaly.preprocess.usual_range import find_usual_range
+from anatomaly.preprocess import crop
+from anatomaly.preprocess.background import find_usual_range
+from anatomaly.preprocess.bias_field import BiasField
+from anatomaly.preprocess.crop import coarsen, crop_to_content, refine, undo_crop
 from anatomaly.volume import Volume
 
 AFFINE = np.array([[-0.9, 0.1, 0, 40], [0.1, 1.1, 0.2, -30], [0, -0.2, 2.4, 11], [0, 0, 0, 1.0]])
@@ -62,7 +64,7 @@ def test_air_as_a_scanner_records_it_stays():
     air = np.abs(np.random.default_rng(3).normal(0, 4, scan.shape)).astype(np.float32)
     noisy = scan.with_data(scan.data + air)
     cut, record = _crop(noisy)
-    assert record.is_whole and cut.shape == scan.shape
+    assert not np.any(record.removed) and cut.shape == scan.shape
     padded, _ = _crop(_pad(noisy, [(4, 0), (0, 7), (1, 1)], 0.0))
     np.testing.assert_array_equal(padded.data, noisy.data)
 
@@ -97,7 +99,7 @@ def test_repaired_voxels_in_the_padding_do_not_keep_it():
     spikes = np.random.default_rng(4).random(padded.shape) < 0.01
     spoilt = padded.with_data(np.where(spikes, 3.0, padded.data).astype(np.float32))
     usual = find_usual_range(padded.data)
-    assert crop_to_content(spoilt, usual)[1].is_whole
+    assert not np.any(crop_to_content(spoilt, usual)[1].removed)
     assert crop_to_content(spoilt, usual, but=spikes)[1] == _crop(padded)[1]
 
 
@@ -105,5 +107,67 @@ def test_repaired_voxels_in_the_padding_do_not_keep_it():
 def test_image_without_content_stays_whole(shape):
     empty = Volume(np.full(shape, 7.0, dtype=np.float32), np.eye(4))
     cut, record = _crop(empty)
-    assert record.is_whole
+    assert not np.any(record.removed)
     np.testing.assert_array_equal(cut.data, empty.data)
+
+
+OBLIQUE = np.array(
+    [[0.19, 0.03, 0.2, -30], [-0.02, 0.2, 0.5, -40], [0.01, -0.02, 1.4, -20], [0, 0, 0, 1.0]]
+)
+
+
+@pytest.fixture
+def ramp(monkeypatch: pytest.MonkeyPatch) -> Volume:
+    """(41, 38, 20): the x coordinate in mm plus 100, on an oblique grid of .19 x .2 x 1.5 mm."""
+    monkeypatch.setattr(crop, "MOST_VOXELS", 9_000)
+    places = apply_affine(OBLIQUE, np.argwhere(np.ones((41, 38, 20))).astype(float))
+    return Volume((places[:, 0] + 100).reshape(41, 38, 20).astype(np.float32), OBLIQUE)
+
+
+def test_values_stay_where_they_are_in_mm(ramp: Volume):
+    coarse = coarsen(ramp)
+    assert coarse.shape == (21, 19, 20)
+    assert coarse.data.dtype == np.float32
+    places = apply_affine(coarse.affine, np.argwhere(np.ones(coarse.shape)).astype(float))
+    inside = coarse.data[:20]  # the last plane was averaged with itself
+    expected = (places[:, 0] + 100).reshape(coarse.shape)[:20]
+    np.testing.assert_allclose(inside, expected, atol=1e-3)
+
+
+def test_the_finest_axis_goes_first_and_none_beyond_1_mm(
+    ramp: Volume, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(crop, "MOST_VOXELS", 20_000)
+    assert coarsen(ramp).shape == (21, 38, 20)
+    monkeypatch.setattr(crop, "MOST_VOXELS", 10)
+    spacing = coarsen(ramp).spacing_mm
+    np.testing.assert_allclose(spacing, ramp.spacing_mm * (4, 4, 1))
+
+
+def test_ordinary_scans_are_not_touched(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(crop, "MOST_VOXELS", 10)
+    scan = Volume(np.zeros((9, 9, 9), dtype=np.float32), np.diag([0.51, 0.51, 0.51, 1]))
+    assert coarsen(scan) is scan
+    mask = scan.with_data(scan.data > 0)
+    record = BiasField(scan, 0.0)
+    assert refine(mask, record, scan) == (mask, record)
+
+
+def test_mask_and_field_come_back_onto_the_fine_grid(ramp: Volume):
+    coarse = coarsen(ramp)
+    mask = coarse.with_data(np.zeros(coarse.shape, dtype=bool))
+    mask.data[5:15, 4:12, 3:17] = True
+    fine_mask, record = refine(mask, BiasField(coarse, 3.0), ramp)
+    assert np.array_equal(fine_mask.affine, ramp.affine)
+    expected = np.zeros(ramp.shape, dtype=bool)
+    expected[10:30, 8:24, 3:17] = True
+    assert np.array_equal(fine_mask.data, expected)
+    assert record is not None
+    assert record.offset == 3.0
+    assert record.field.data.min() > 0
+    np.testing.assert_allclose(record.field.data[2:38, 2:36], ramp.data[2:38, 2:36], atol=1e-3)
+
+
+def test_no_field_stays_none(ramp: Volume):
+    coarse = coarsen(ramp)
+    assert refine(coarse.with_data(coarse.data > 0), None, ramp)[1] is None

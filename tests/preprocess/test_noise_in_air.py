@@ -7,9 +7,9 @@ import pytest
 from scipy import ndimage
 
 from anatomaly.config import PreprocessConfig
+from anatomaly.preprocess.background import find_foreground
 from anatomaly.preprocess.brain_extraction import extract_brain, place_template_mask
 from anatomaly.preprocess.quality import mask_dice
-from anatomaly.preprocess.stripped import find_foreground
 from anatomaly.volume import Volume
 
 

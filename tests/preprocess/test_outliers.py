@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from anatomaly.preprocess.background import find_usual_range
 from anatomaly.preprocess.outliers import repair_outliers
-from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.volume import Volume
 
 SHAPE = (54, 60, 48)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from anatomaly.errors import PreparationError
-from anatomaly.geometry import apply_affine
+from anatomaly.geometry import apply_affine, rotations
 from anatomaly.preprocess.checks import refusal_of
 from anatomaly.preprocess.quality import Fit
 from anatomaly.preprocess.register import (
@@ -12,7 +12,6 @@ from anatomaly.preprocess.register import (
     nearest_rotation,
     register_to_template,
 )
-from anatomaly.preprocess.rotations import rotations
 from anatomaly.preprocess.template import load_template
 from anatomaly.volume import Volume
 

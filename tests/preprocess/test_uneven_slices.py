@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from anatomaly.preprocess.background import find_usual_range
 from anatomaly.preprocess.crop import crop_to_content
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.uneven_slices import doubts_about_slices
-from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.volume import Volume
 
 SHAPE = (60, 66, 54)

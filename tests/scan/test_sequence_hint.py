@@ -6,7 +6,6 @@ import pytest
 
 from anatomaly.scan.sequence_hint import (
     contrast_agent_from_fields,
-    contrast_agent_from_name,
     contrast_agent_said,
     sequence_from_name,
     sequence_from_timing,
@@ -189,7 +188,7 @@ def test_timing(repetition, echo, inversion, scanning, sequence):
     ],
 )
 def test_contrast_agent(text: str):
-    assert contrast_agent_from_name(text)
+    assert contrast_agent_said(text)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +272,7 @@ def test_contrast_agent(text: str):
     ],
 )
 def test_no_contrast_agent(text: str):
-    assert not contrast_agent_from_name(text)
+    assert not contrast_agent_said(text)
 
 
 def test_without_both_or_silent_about_contrast_agent():

@@ -11,9 +11,8 @@ import pytest
 from pydicom import Dataset
 
 from anatomaly.errors import ScanError
-from anatomaly.scan.instances import Instance
+from anatomaly.scan.instances import Instance, fields_of_series
 from anatomaly.scan.series import choose_series, exam_protocols, series_of_file
-from anatomaly.scan.series_fields import fields_of_series
 
 FLAIR = {"RepetitionTime": 9.0, "EchoTime": 0.12, "InversionTime": 2.5}
 T1 = {"RepetitionTime": 2.3, "EchoTime": 0.003, "InversionTime": 0.9}

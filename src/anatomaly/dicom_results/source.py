@@ -10,15 +10,7 @@ import numpy as np
 
 from anatomaly.errors import DicomError
 from anatomaly.scan.dicom import files_of, series_beside
-from anatomaly.scan.frames import (
-    Frame,
-    StackedGrid,
-    frames_of,
-    lies_as,
-    of_one_stack,
-    parallel_groups,
-    stacked_grid,
-)
+from anatomaly.scan.frames import Frame, StackedGrid, frames_of, of_one_stack, turned_as_frames
 from anatomaly.scan.instances import UNREADABLE, is_dicom_file, read_instances
 from anatomaly.volume import Scan
 
@@ -116,10 +108,7 @@ def _images_of(source: Path, series_uid: str) -> list[Dataset]:
 def _lay(frames: list[Frame], scan: Scan) -> SourceFrames:
     """Pair frames and slices by position."""
     volume = scan.volume
-    groups = parallel_groups(frames)
-    turned = [(group, stacked_grid(volume.affine, volume.shape, group[0])) for group in groups]
-    fitting = (pair for pair in turned if lies_as(pair[0][0], pair[1]))
-    group, grid = next(fitting, turned[0])
+    group, grid = turned_as_frames(frames, volume.affine, volume.shape)
     seconds = scan.metadata.get("dicom_series", {}).get("EchoTime")
     ordered = of_one_stack(group, None if seconds is None else 1000 * seconds)
     first = ordered[0]

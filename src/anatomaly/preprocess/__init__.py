@@ -1,6 +1,9 @@
 """PREPARE: from a scan as acquired to the working grid, and the undo of every step.
 
-`chain.prepare` runs reorient, brain_extraction, bias_field, register, resample and normalise.
+`chain.prepare` turns the axes (`reorient`), repairs voxels (`outliers`), cuts margins off (`crop`),
+finds the brain (`brain_extraction`), corrects the bias field, registers, trims the mask, mirrors
+the bias field (it keeps what both hemispheres show), resamples, normalises, looks at the head
+(`appearance`) and recognises the sequence.
 """
 
 from anatomaly.preprocess.chain import Prepared, prepare

@@ -5,15 +5,14 @@ Pure functions on a `CoarseHead`; `unusual.py` holds the limits and says what th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import ConvexHull, QhullError
 
+from anatomaly.preprocess.background import MOST_SPREAD, find_usual_range
 from anatomaly.preprocess.coarse_head import SPACING_MM, CoarseHead, load_tissue_regions
-from anatomaly.preprocess.crop import MOST_SPREAD
-from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
@@ -74,8 +73,8 @@ class Appearance:
         >>> Appearance(brain_ml=1400.0, finest_mm=1.0, girth_mm=560.25).figures()
         {'brain_ml': 1400.0, 'finest_mm': 1.0, 'girth_mm': 560.25}
         """
-        said = {name: value for name, value in vars(self).items() if value is not None}
-        return {name: round(float(value), 3) for name, value in said.items()}
+        values = vars(self).items()
+        return {name: round(float(value), 3) for name, value in values if value is not None}
 
 
 def measure_appearance(
@@ -89,15 +88,15 @@ def measure_appearance(
         bare: True where the scan came without skull (`is_bare`): around the brain is nothing.
         missing: share of the brain that the scan does not cover, 0 to 1.
     """
-    seen_ml = float(head.brain_mask.sum()) * (SPACING_MM * head.native_mm) ** 3 / 1000.0
-    brain_ml = seen_ml / (1.0 - min(missing, 0.9))
+    brain_ml = float(head.brain_mask.sum()) * head.voxel_ml / (1.0 - min(missing, 0.9))
+    cover = thickness = girth = veins = bright = None
     brightness = white_scale(head)
-    veins = None if brightness is None else vein_brightness(head, brightness)
-    bright = None if brightness is None else bright_ml(head, brightness)
-    cover = thickness = girth = None
+    if brightness is not None:
+        veins, bright = vein_brightness(head, brightness), bright_ml(head, brightness)
     upper = _upper_part(head)
     if not bare and upper.brain_mask.any():
-        distance = _distance_outside(upper)
+        far = ndimage.distance_transform_edt(~upper.brain_mask)
+        distance = np.asarray(far * SPACING_MM * upper.native_mm, dtype=np.float32)
         air = _air_level(upper, distance)
         cover = cover_signal(upper, distance, air)
         if cover is not None and cover > HEAD_LEVEL:
@@ -145,8 +144,8 @@ def cover_signal(head: CoarseHead, distance: FloatArray, air: float) -> float | 
     values = (head.image[around] - air) / brain
     wanted = np.unique(azimuth * 6 + elevation)
     per_direction = [values[direction == one] for one in wanted]
-    seen = [np.percentile(found, 95.0) for found in per_direction if found.size >= 20]
-    return float(np.median(seen)) if len(seen) * 3 >= len(wanted) > 0 else None
+    covers = [np.percentile(signals, 95.0) for signals in per_direction if signals.size >= 20]
+    return float(np.median(covers)) if len(covers) * 3 >= len(wanted) > 0 else None
 
 
 def find_head(head: CoarseHead, air: float) -> BoolArray:
@@ -179,9 +178,9 @@ def girth_mm(head: CoarseHead, head_mask: BoolArray) -> float | None:
     low, high = GIRTH_LEVELS_MM
     levels = np.flatnonzero((heights >= low) & (heights <= high))[::2]
     _, to_plane = np.linalg.qr(np.linalg.inv(head.scanner_to_template)[:3, :2] * SPACING_MM)
-    found = [_girth_of(head_mask[:, :, k], head.covered[:, :, k], to_plane) for k in levels]
-    known = [girth for girth in found if girth is not None]
-    return max(known) if known and len(known) == len(found) else None
+    girths = [_girth_of(head_mask[:, :, k], head.covered[:, :, k], to_plane) for k in levels]
+    known = [girth for girth in girths if girth is not None]
+    return max(known) if known and len(known) == len(girths) else None
 
 
 def _girth_of(level: BoolArray, covered: BoolArray, to_plane: FloatArray) -> float | None:
@@ -230,8 +229,7 @@ def vein_brightness(head: CoarseHead, brightness: FloatArray) -> float | None:
 
 def bright_ml(head: CoarseHead, brightness: FloatArray) -> float:
     """Return how much of the brain's core is brighter than `BRIGHT`, in mL of the scan."""
-    voxel_ml = (SPACING_MM * head.native_mm) ** 3 / 1000.0
-    return float((brightness[_core(head)] > BRIGHT).sum()) * voxel_ml
+    return float((brightness[_core(head)] > BRIGHT).sum()) * head.voxel_ml
 
 
 def _core(head: CoarseHead) -> BoolArray:
@@ -242,24 +240,15 @@ def _core(head: CoarseHead) -> BoolArray:
 def _upper_part(head: CoarseHead) -> CoarseHead:
     """Return what lies above the face, which halves the work."""
     first = int(np.searchsorted(load_tissue_regions().places_mm[2].ravel(), LOWEST_MM))
-    return CoarseHead(
-        head.image[:, :, first:],
-        head.brain_mask[:, :, first:],
-        head.covered[:, :, first:],
-        head.scanner_to_template,
-    )
+    above = np.s_[:, :, first:]
+    mask, covered = head.brain_mask[above], head.covered[above]
+    return replace(head, image=head.image[above], brain_mask=mask, covered=covered)
 
 
 def _places(head: CoarseHead) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return template x, y and z of the voxels of a head or its upper part, to be broadcast."""
     x, y, z = load_tissue_regions().places_mm
     return x, y, z[:, :, z.shape[2] - head.image.shape[2] :]
-
-
-def _distance_outside(head: CoarseHead) -> FloatArray:
-    """Return how far each voxel lies outside the brain, in the scan's mm."""
-    far = ndimage.distance_transform_edt(~head.brain_mask)
-    return np.asarray(far * SPACING_MM * head.native_mm, dtype=np.float32)
 
 
 def _air_level(head: CoarseHead, distance: FloatArray) -> float:

@@ -11,23 +11,21 @@ import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import GeometryError, PreparationError
-from anatomaly.geometry import affine_in_mm, apply_affine
+from anatomaly.geometry import affine_about, affine_in_mm, apply_affine
+from anatomaly.preprocess.background import fill_holes, find_foreground, keep_largest
+from anatomaly.preprocess.quality import mask_dice
 from anatomaly.preprocess.register import align_head
-from anatomaly.preprocess.resample import empty_grid, resample, undo_resample
-from anatomaly.preprocess.stripped import fill_holes, find_foreground, keep_largest
+from anatomaly.preprocess.resample import empty_grid, resample, resample_mask, undo_resample
 from anatomaly.preprocess.template import load_template
 from anatomaly.types import Affine, BoolArray
 from anatomaly.volume import Volume
-
-if TYPE_CHECKING:
-    from anatomaly.types import FloatArray
 
 AGREEMENT_WITH_DEEPBET = 0.9
 """Dice above which a doubtful foreground counts as a stripped brain (heads: about 0.6)."""
@@ -74,8 +72,7 @@ def extract_brain(volume: Volume, config: PreprocessConfig) -> tuple[Volume, Bra
             and is not installed.
     """
     if config.brain_mask is not None:
-        mask = read_brain_mask(config.brain_mask, volume)
-        return _describe(mask, volume, "file")
+        return describe(read_brain_mask(config.brain_mask, volume), volume, "file")
     method = config.brain_extraction
     if method in ("auto", "stripped"):
         foreground = find_foreground(volume)
@@ -85,17 +82,17 @@ def extract_brain(volume: Volume, config: PreprocessConfig) -> tuple[Volume, Bra
             or method == "stripped"
             or (doubtful and _deepbet_agrees(volume, foreground.mask))
         ):
-            return _describe(foreground.mask, volume, "stripped")
+            return describe(foreground.mask, volume, "stripped")
     if method == "atlas":
-        return _describe(place_template_mask(volume), volume, "atlas")
+        return describe(place_template_mask(volume), volume, "atlas")
     try:
         mask = run_deepbet(volume)
     except PreparationError as error:
         if method == "deepbet":
             raise
         said = f"{error}; the template's mask was used instead, which is coarser"
-        return _describe(place_template_mask(volume), volume, "atlas", said)
-    return _describe(mask, volume, "deepbet")
+        return describe(place_template_mask(volume), volume, "atlas", said)
+    return describe(mask, volume, "deepbet")
 
 
 def run_deepbet(volume: Volume) -> BoolArray:
@@ -117,11 +114,9 @@ def run_deepbet(volume: Volume) -> BoolArray:
             warnings.simplefilter("ignore")
             probability = network.run_model(upright.data.astype(np.float32))
     except (AssertionError, ValueError, RuntimeError, IndexError) as error:
-        raise PreparationError(
-            f"deepbet found no brain in this scan ({error or 'empty'})"
-        ) from error
-    found: FloatArray = resample(upright.with_data(probability), volume, order=1).data
-    mask = fill_holes(keep_largest(found > 0.5))
+        why = f"deepbet found no brain in this scan ({error or 'empty'})"
+        raise PreparationError(why) from error
+    mask = fill_holes(keep_largest(resample_mask(upright.with_data(probability), volume)))
     if not mask.any():
         raise PreparationError("deepbet found no brain in this scan")
     return mask
@@ -133,10 +128,8 @@ def place_template_mask(volume: Volume) -> BoolArray:
     Raises:
         PreparationError: the registration failed.
     """
-    scanner_to_template = align_head(volume)
-    template = load_template()
-    mask = template.brain_mask.with_data(template.brain_mask.data.astype(np.float32))
-    return np.asarray(undo_resample(mask, volume, scanner_to_template).data > 0.5)
+    mask = load_template().brain_mask
+    return np.asarray(undo_resample(mask, volume, align_head(volume)).data > 0.5)
 
 
 def trim_to_template(brain_mask: Volume, scanner_to_template: Affine) -> Volume:
@@ -152,10 +145,9 @@ def trim_to_template(brain_mask: Volume, scanner_to_template: Affine) -> Volume:
 
 @lru_cache(maxsize=1)
 def _near_template() -> Volume:
-    """Return 1 within 6 mm of the template's brain and 0 beyond, float32."""
+    """Return what lies within 6 mm of the template's brain, bool."""
     whole = load_template().brain_mask
-    distance = ndimage.distance_transform_edt(~whole.data)
-    return whole.with_data((distance <= TRIM_MM).astype(np.float32))
+    return whole.with_data(ndimage.distance_transform_edt(~whole.data) <= TRIM_MM)
 
 
 def read_brain_mask(path: Path, volume: Volume) -> BoolArray:
@@ -174,18 +166,18 @@ def read_brain_mask(path: Path, volume: Volume) -> BoolArray:
         image: Any = nib.load(path)
         data = np.asarray(image.dataobj)
         data = data[..., 0] if data.ndim == 4 and data.shape[3] == 1 else data
-        given = Volume(np.nan_to_num(data) > 0, affine_in_mm(image.affine, image.header))
+        stored = Volume(np.nan_to_num(data) > 0, affine_in_mm(image.affine, image.header))
     except FileNotFoundError as error:
         raise PreparationError(f"brain mask {path} does not exist") from error
     except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
         raise PreparationError(f"brain mask {path} cannot be read: {error}") from error
     except GeometryError as error:
         raise PreparationError(f"brain mask {path} cannot be used: {error}") from error
-    if not given.data.any():
+    if not stored.data.any():
         raise PreparationError(f"brain mask {path} is empty: no voxel is above 0")
-    mask = resample(given, volume, order=0).data
-    kept_mm3 = float(mask.sum()) * volume.voxel_volume_mm3
-    share = kept_mm3 / (float(given.data.sum()) * given.voxel_volume_mm3)
+    mask = resample(stored, volume, order=0).data
+    inside_mm3 = float(mask.sum()) * volume.voxel_volume_mm3
+    share = inside_mm3 / (float(stored.data.sum()) * stored.voxel_volume_mm3)
     if share < LEAST_OVERLAP:
         raise PreparationError(
             f"brain mask {path} does not lie over the scan: {100 * share:.0f} % of it falls inside "
@@ -195,23 +187,20 @@ def read_brain_mask(path: Path, volume: Volume) -> BoolArray:
     return np.asarray(mask)
 
 
-def _describe(
+def describe(
     mask: BoolArray, volume: Volume, method: str, *said: str
 ) -> tuple[Volume, BrainExtraction]:
-    """Join mask and record."""
+    """Join a mask (I, J, K) on the grid of a volume, and the record of how it was found."""
     volume_ml = float(mask.sum()) * volume.voxel_volume_mm3 / 1000.0
-    record = BrainExtraction(method, volume_ml, method == "stripped", said)
-    return volume.with_data(mask), record
+    return volume.with_data(mask), BrainExtraction(method, volume_ml, method == "stripped", said)
 
 
 def _deepbet_agrees(volume: Volume, foreground: BoolArray) -> bool:
     """Tell whether deepbet, too, takes (nearly) the whole foreground for brain."""
     try:
-        mask = run_deepbet(volume)
+        return mask_dice(run_deepbet(volume), foreground) >= AGREEMENT_WITH_DEEPBET
     except PreparationError:
         return False
-    dice = 2.0 * float((mask & foreground).sum()) / float(mask.sum() + foreground.sum())
-    return dice >= AGREEMENT_WITH_DEEPBET
 
 
 def _upright_grid(volume: Volume) -> Volume:
@@ -221,10 +210,9 @@ def _upright_grid(volume: Volume) -> Volume:
     places = apply_affine(volume.affine, corners)
     low, high = places.min(axis=0), places.max(axis=0)
     spacing = np.maximum(WORKING_SPACING_MM, (high - low) / MOST_VOXELS_PER_AXIS)
-    first, second, third = (int(n) for n in np.maximum(1, np.ceil((high - low) / spacing)))
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = low + spacing / 2 + NUDGE_MM
-    return empty_grid((first, second, third), affine)
+    shape = np.maximum(1, np.ceil((high - low) / spacing)).astype(int)
+    origin = low + spacing / 2 + NUDGE_MM
+    return empty_grid(shape, affine_about(np.diag(spacing), np.zeros(3), origin))
 
 
 @lru_cache(maxsize=1)

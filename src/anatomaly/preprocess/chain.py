@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import PreparationError
+from anatomaly.geometry import affine_about
 from anatomaly.preprocess.appearance import Appearance, is_bare, measure_appearance
-from anatomaly.preprocess.bias_field import BiasField, correct_bias_field, room_around
+from anatomaly.preprocess.background import find_usual_range
+from anatomaly.preprocess.bias_field import (
+    BiasField,
+    correct_bias_field,
+    mirror_bias_field,
+    room_around,
+)
 from anatomaly.preprocess.brain_extraction import (
     BrainExtraction,
+    describe,
     extract_brain,
     read_brain_mask,
     trim_to_template,
@@ -30,24 +34,23 @@ from anatomaly.preprocess.checks import (
     refusal_of,
 )
 from anatomaly.preprocess.coarse_head import place_coarse_head
-from anatomaly.preprocess.crop import Crop, crop_to_content, undo_crop
-from anatomaly.preprocess.fine_grid import coarsen, refine
-from anatomaly.preprocess.mirrored_field import mirror_bias_field
+from anatomaly.preprocess.crop import Crop, coarsen, crop_to_content, refine, undo_crop
 from anatomaly.preprocess.normalise import Normalisation, normalise_intensity
 from anatomaly.preprocess.outliers import repair_outliers
-from anatomaly.preprocess.register import (
-    Registration,
-    nearest_rotation,
-    register_to_template,
-)
+from anatomaly.preprocess.register import Registration, nearest_rotation, register_to_template
 from anatomaly.preprocess.reorient import Reorientation, reorient
-from anatomaly.preprocess.resample import empty_grid, resample_to_template
+from anatomaly.preprocess.resample import (
+    empty_grid,
+    resample,
+    resample_mask,
+    resample_to_template,
+    template_grid,
+)
 from anatomaly.preprocess.sequence import choose_sequence
 from anatomaly.preprocess.template import load_template
-from anatomaly.preprocess.trace import Step, Trace
+from anatomaly.preprocess.trace import Log, Trace
 from anatomaly.preprocess.uneven_slices import doubts_about_slices
 from anatomaly.preprocess.unusual import find_doubts, shows_an_adult
-from anatomaly.preprocess.usual_range import find_usual_range
 from anatomaly.types import Affine, SequenceOption
 from anatomaly.volume import PreparedImage, Scan, Volume
 
@@ -78,9 +81,7 @@ class Prepared:
 
 
 def prepare(
-    scan: Scan,
-    config: PreprocessConfig | None = None,
-    sequence: SequenceOption = "auto",
+    scan: Scan, config: PreprocessConfig | None = None, sequence: SequenceOption = "auto"
 ) -> Prepared:
     """Reorient, extract the brain, correct the bias field, register, resample and normalise.
 
@@ -97,17 +98,20 @@ def prepare(
             says what was measured); `config.force` turns the latter into a warning.
     """
     config = config or PreprocessConfig()
-    log = _Log()
-    whole, reorientation = _turn(scan.volume, log)
-    content, crop = _take_content(whole, reorientation, config, log)
+    log = Log(config.force)
+    with log.step("reorient") as record:
+        whole, reorientation = reorient(scan.volume)
+        record["axes"] = "".join(reorientation.axes)
+    content, crop, user_mask = _take_content(whole, reorientation, config, log)
     shown = coarsen(content)
-    brain = _find_brain(shown, config, log)
+    if user_mask is not None:
+        user_mask = resample(user_mask, shown, order=0)
+    brain = _find_brain(shown, config, log, user_mask=user_mask)
     if brain.lies_turned:
         brain = _find_turned_brain(shown, brain, config, log)
     brain = _trim_brain(brain, log)
-    registration = brain.registration
-    log.warnings += brain.extraction.warnings
-    _judge(brain, log, config.force)
+    log.warn(*brain.extraction.warnings)
+    _judge(brain, log)
     brain = _mirror_bias_field(brain, log)
     image, mask_template, normalisation = _bring_to_template(brain, log)
     appearance = _look_at_head(shown, brain, mask_template, log)
@@ -117,58 +121,46 @@ def prepare(
             sequence, scan.sequence_hint, image, mask_template, trust_image=trusted
         )
         record |= {"sequence": chosen, "confidence": round(confidence, 3)}
-        log.warnings += [doubt] if doubt else []
+        log.warn(doubt)
     for unusual in find_doubts(appearance, chosen):
-        log.refuse(unusual.text, force=config.force or not unusual.is_great)
-    mask, bias_field = refine(brain.mask, brain.bias_field, content)
+        log.refuse(unusual.text, may_go_on=not unusual.is_great)
+    mask, bias_field = _bring_back(brain, content, crop, whole)
     trace = Trace(
         steps=tuple(log.steps),
         scan_grid=empty_grid(scan.volume.shape, scan.volume.affine),
         reorientation=reorientation,
-        bias_field=_on_whole_grid(bias_field, crop, whole),
+        bias_field=bias_field,
         extraction=brain.extraction,
-        brain_mask_ras=undo_crop(mask, crop, whole),
+        brain_mask_ras=mask,
         brain_mask_template=mask_template,
-        registration=registration,
+        registration=brain.registration,
         normalisation=normalisation,
         warnings=tuple(log.warnings),
-        quality={"brain_ml": brain.extraction.volume_ml, **asdict(registration.fit)},
+        quality={"brain_ml": brain.extraction.volume_ml, **asdict(brain.registration.fit)},
     )
     return Prepared(PreparedImage(image.data, mask_template.data, chosen), trace)
 
 
-def _turn(volume: Volume, log: _Log) -> tuple[Volume, Reorientation]:
-    """Turn the axes towards RAS+."""
-    with log.step("reorient") as record:
-        whole, reorientation = reorient(volume)
-        record["axes"] = "".join(reorientation.axes)
-    return whole, reorientation
-
-
 def _take_content(
-    whole: Volume, reorientation: Reorientation, config: PreprocessConfig, log: _Log
-) -> tuple[Volume, Crop]:
-    """Put outliers right, cut off empty margins, and look for slices that do not fit."""
+    whole: Volume, reorientation: Reorientation, config: PreprocessConfig, log: Log
+) -> tuple[Volume, Crop, Volume | None]:
+    """Put outliers right, cut off empty margins, and look for slices that do not fit.
+
+    Returns:
+        What is left; where it lay; and the user's brain mask on it, None without one.
+    """
     usual = find_usual_range(whole.data)
     with log.step("outliers") as record:
         sound, outliers = repair_outliers(whole, usual)
         record |= {"replaced": outliers.replaced_voxels, "limited": outliers.limited_voxels}
-        said = outliers.warning(whole.data.size)
-        log.warnings += [said] if said else []
+        log.warn(outliers.warning(whole.data.size))
     with log.step("cropping") as record:
-        given = read_brain_mask(config.brain_mask, whole) if config.brain_mask else None
-        content, crop = crop_to_content(sound, usual, given, outliers.where)
+        user_mask = read_brain_mask(config.brain_mask, whole) if config.brain_mask else None
+        content, crop = crop_to_content(sound, usual, user_mask, outliers.where)
         record["removed"] = crop.removed
         usual = find_usual_range(content.data)
-        log.warnings += doubts_about_slices(content, usual, reorientation, crop)
-    return content, crop
-
-
-def _on_whole_grid(record: BiasField | None, crop: Crop, whole: Volume) -> BiasField | None:
-    """Return the bias field on the grid before the crop, 1 on what was cut off."""
-    if record is None:
-        return None
-    return replace(record, field=undo_crop(record.field, crop, whole, fill=1.0))
+        log.warn(*doubts_about_slices(content, usual, reorientation, crop))
+    return content, crop, None if user_mask is None else content.with_data(user_mask[crop.box])
 
 
 @dataclass(frozen=True)
@@ -182,6 +174,11 @@ class _Brain:
     registration: Registration
 
     @property
+    def affine(self) -> Affine:
+        """From scanner mm to template mm, (4, 4)."""
+        return self.registration.scanner_to_template
+
+    @property
     def mask_is_ours(self) -> bool:
         """True where the mask was neither given nor came with the scan."""
         return self.extraction.method in MADE_BY_US
@@ -193,7 +190,12 @@ class _Brain:
 
 
 def _find_brain(
-    volume: Volume, config: PreprocessConfig, log: _Log, upright: Affine | None = None
+    volume: Volume,
+    config: PreprocessConfig,
+    log: Log,
+    *,
+    user_mask: Volume | None = None,
+    upright: Affine | None = None,
 ) -> _Brain:
     """Extract the brain, correct the bias field and register.
 
@@ -201,41 +203,43 @@ def _find_brain(
         volume: axes close to RAS+.
         config: of the preparation.
         log: of the run.
+        user_mask: brain mask of the user, same grid.
         upright: rotation (4, 4) in scanner mm that puts the head upright for the extraction.
     """
     with log.step("brain extraction") as record:
         shown = volume if upright is None else Volume(volume.data, upright @ volume.affine)
-        mask, extraction = extract_brain(shown, config)
+        if user_mask is None:
+            mask, extraction = extract_brain(shown, config)
+        else:
+            mask, extraction = describe(user_mask.data, volume, "file")
         mask = volume.with_data(mask.data)
         record |= {"method": extraction.method, "brain_ml": round(extraction.volume_ml, 1)}
     if extraction.volume_ml < LEAST_PART_ML or (
         extraction.volume_ml > PLAUSIBLE_ML[1] and extraction.method not in MADE_BY_US
     ):  # a turned head gives a mask of ours that is too large, a cropped one a small one
-        log.refuse(doubts_about_volume(extraction.volume_ml), config.force)
+        log.refuse(doubts_about_volume(extraction.volume_ml))
     bias_field, corrected = None, volume
     if config.bias_field:
         with log.step("bias field"):
-            room_mm = room_around(volume, mask)
-            corrected, bias_field = correct_bias_field(volume, mask, room_mm=room_mm)
+            corrected, bias_field = correct_bias_field(
+                volume, mask, room_mm=room_around(volume, mask)
+            )
     with log.step("registration") as record:
         registration = register_to_template(corrected, mask)
         record["attempts"] = registration.attempts
     return _Brain(mask, extraction, corrected, bias_field, registration)
 
 
-def _find_turned_brain(
-    volume: Volume, first: _Brain, config: PreprocessConfig, log: _Log
-) -> _Brain:
+def _find_turned_brain(volume: Volume, first: _Brain, config: PreprocessConfig, log: Log) -> _Brain:
     """Extract the brain again with the head put upright, twice if need be; keep the best."""
     best = current = first
     for _ in range(MOST_TURNS):
-        upright = np.eye(4)
-        upright[:3, :3] = nearest_rotation(current.registration.scanner_to_template)
+        turn = nearest_rotation(current.affine)
         try:
-            current = _find_brain(volume, config, log, upright)
+            current = _find_brain(volume, config, log, upright=affine_about(turn, np.zeros(3)))
         except PreparationError:
             break  # what was found before may still do
-        best = max(best, current, key=lambda brain: brain.registration.score)
+        best = max(best, current, key=lambda brain: brain.registration.fit.score)
         if best.registration.is_good:
             break
     log.warnings.append(
@@ -245,97 +249,73 @@ def _find_turned_brain(
     return best
 
 
-def _trim_brain(brain: _Brain, log: _Log) -> _Brain:
+def _trim_brain(brain: _Brain, log: Log) -> _Brain:
     """Cut eyes, sinuses and neck off a mask of ours; register again where that was much."""
     if not brain.mask_is_ours or refusal_of(brain.registration.fit):
         return brain
+    registration = brain.registration
     with log.step("trimming") as record:
-        affine = brain.registration.scanner_to_template
-        mask = trim_to_template(brain.mask, affine)
+        mask = trim_to_template(brain.mask, brain.affine)
         share = 1.0 - float(mask.data.sum()) / float(brain.mask.data.sum())
         record["trimmed_share"] = round(share, 4)
-        registration = brain.registration
         if share > MUCH_TRIMMED:
             registration = register_to_template(brain.corrected, mask)
             record["registered_again"] = True
-    volume_ml = brain.extraction.volume_ml * (1.0 - share)
-    extraction = replace(brain.extraction, volume_ml=volume_ml)
+    extraction = replace(brain.extraction, volume_ml=brain.extraction.volume_ml * (1.0 - share))
     return replace(brain, mask=mask, extraction=extraction, registration=registration)
 
 
-def _judge(brain: _Brain, log: _Log, force: bool) -> None:
+def _judge(brain: _Brain, log: Log) -> None:
     """Refuse what cannot be used, and warn of what is doubtful."""
-    registration, fit = brain.registration, brain.registration.fit
-    log.refuse(refusal_of(fit), force)
-    log.refuse(doubts_about_volume(brain.extraction.volume_ml, fit.missing), force)
+    fit, coverage = brain.registration.fit, brain.registration.coverage
+    log.refuse(refusal_of(fit))
+    log.refuse(doubts_about_volume(brain.extraction.volume_ml, fit.missing))
     sides = {}
     if fit.missing > USUAL_MISSING:
-        sides = registration.coverage.missing_sides(
-            load_template().brain_mask, registration.scanner_to_template
-        )
-    for doubt in (doubts_about_coverage(fit.missing, sides), doubts_about(fit)):
-        log.warnings += [doubt] if doubt else []
+        sides = coverage.missing_sides(load_template().brain_mask, brain.affine)
+    log.warn(doubts_about_coverage(fit.missing, sides), doubts_about(fit))
 
 
-def _mirror_bias_field(brain: _Brain, log: _Log) -> _Brain:
+def _mirror_bias_field(brain: _Brain, log: Log) -> _Brain:
     """Give back to large lesions what the bias field took from them."""
     if brain.bias_field is None:
         return brain
     with log.step("bias field of both hemispheres"):
         corrected, bias_field = mirror_bias_field(
-            brain.corrected,
-            brain.bias_field,
-            brain.mask,
-            brain.registration.scanner_to_template,
+            brain.corrected, brain.bias_field, brain.mask, brain.affine
         )
     return replace(brain, corrected=corrected, bias_field=bias_field)
 
 
-def _bring_to_template(brain: _Brain, log: _Log) -> tuple[Volume, Volume, Normalisation]:
+def _bring_to_template(brain: _Brain, log: Log) -> tuple[Volume, Volume, Normalisation]:
     """Resample image and mask onto the working grid, and normalise the image inside the mask."""
-    affine = brain.registration.scanner_to_template
     with log.step("resampling"):
-        resampled = resample_to_template(brain.corrected, affine)
-        weight = brain.mask.with_data(brain.mask.data.astype(np.float32))
-        mask = resampled.with_data(resample_to_template(weight, affine).data > 0.5)
+        resampled = resample_to_template(brain.corrected, brain.affine)
+        mask = resampled.with_data(resample_mask(brain.mask, template_grid(), brain.affine))
     with log.step("normalisation") as record:
         image, normalisation = normalise_intensity(resampled, mask)
         record |= {"low": normalisation.low, "high": normalisation.high}
     return image, mask, normalisation
 
 
-def _look_at_head(volume: Volume, brain: _Brain, mask_template: Volume, log: _Log) -> Appearance:
+def _bring_back(
+    brain: _Brain, content: Volume, crop: Crop, whole: Volume
+) -> tuple[Volume, BiasField | None]:
+    """Return brain mask and bias field (1 on what was cut off) on the grid before crop."""
+    mask, bias_field = refine(brain.mask, brain.bias_field, content)
+    if bias_field is not None:
+        field = undo_crop(bias_field.field, crop, whole, fill=1.0)
+        bias_field = replace(bias_field, field=field)
+    return undo_crop(mask, crop, whole), bias_field
+
+
+def _look_at_head(volume: Volume, brain: _Brain, mask_template: Volume, log: Log) -> Appearance:
     """Measure what tells an adult's structural scan from others, see `unusual.py`."""
     with log.step("appearance") as record:
-        affine = brain.registration.scanner_to_template
-        head = place_coarse_head(brain.corrected, mask_template, affine)
+        head = place_coarse_head(brain.corrected, mask_template, brain.affine)
         bare = brain.extraction.already_stripped or is_bare(volume, brain.mask)
         appearance = measure_appearance(
             head, min(volume.spacing_mm), bare=bare, missing=brain.registration.fit.missing
         )
         record |= appearance.figures()
     return appearance
-
-
-@dataclass
-class _Log:
-    """Steps and warnings while the chain runs."""
-
-    steps: list[Step] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[dict[str, Any]]:
-        """Time one step; what is put into the yielded dictionary is recorded."""
-        record: dict[str, Any] = {}
-        start = time.perf_counter()
-        yield record
-        self.steps.append(Step(name, time.perf_counter() - start, record))
-
-    def refuse(self, doubt: str | None, force: bool) -> None:
-        """Stop at a doubt, or go on with a warning where the user forces it."""
-        if doubt is None or doubt in self.warnings:
-            return
-        if not force:
-            raise PreparationError(doubt)
-        self.warnings.append(doubt)

@@ -59,64 +59,53 @@ def doubts_about_volume(volume_ml: float, missing: float = 0.0) -> str | None:
 
 def refusal_of(fit: Fit) -> str | None:
     """Return why a brain in this place cannot be used, None if it can."""
-    reasons = []
-    if fit.dice < LEAST_DICE:
-        reasons.append(f"mask overlap (Dice) {fit.dice:.2f}, at least {LEAST_DICE}")
-    if fit.missing > MOST_MISSING:
-        reasons.append(f"{fit.missing:.0%} of the brain missing, at most {MOST_MISSING:.0%}")
-    if fit.stretch > MOST_STRETCH:
-        reasons.append(
-            f"stretched {fit.stretch:.2f} times as much along one axis as along another, at most "
-            f"{MOST_STRETCH}"
-        )
-    if fit.correlation < LEAST_CORRELATION and fit.margin < USUAL_MARGIN:
-        reasons.append(
-            f"nothing inside looks like a brain (tissue agreement {fit.correlation:.2f}, at least "
-            f"{LEAST_CORRELATION})"
-        )
-    elif _outline_is_doubtful(fit) and _tissues_are_doubtful(fit):
-        reasons.append(
-            f"neither outline (margin {fit.outline_margin:.2f}, at least {USUAL_OUTLINE_MARGIN}) "
-            f"nor tissues (agreement {fit.correlation:.2f}, {fit.margin:.2f} times as well as "
-            "upside down) are those of an upright brain"
-        )
-    if not reasons:
+    looks_like_nothing = fit.correlation < LEAST_CORRELATION and fit.margin < USUAL_MARGIN
+    is_not_upright = _outline_is_doubtful(fit) and _tissues_are_doubtful(fit)
+    reasons = {
+        f"mask overlap (Dice) {fit.dice:.2f}, at least {LEAST_DICE}": fit.dice < LEAST_DICE,
+        f"{fit.missing:.0%} of the brain missing, at most {MOST_MISSING:.0%}": (
+            fit.missing > MOST_MISSING
+        ),
+        f"stretched {fit.stretch:.2f} times as much along one axis as along another, at most "
+        f"{MOST_STRETCH}": fit.stretch > MOST_STRETCH,
+        f"nothing inside looks like a brain (tissue agreement {fit.correlation:.2f}, at least "
+        f"{LEAST_CORRELATION})": looks_like_nothing,
+        f"neither outline (margin {fit.outline_margin:.2f}, at least {USUAL_OUTLINE_MARGIN}) "
+        f"nor tissues (agreement {fit.correlation:.2f}, {fit.margin:.2f} times as well as "
+        "upside down) are those of an upright brain": is_not_upright and not looks_like_nothing,
+    }
+    if not any(reasons.values()):
         return None
     return (
-        f"the brain does not fit the template ({'; '.join(reasons)}): is this a head, upright in "
+        f"the brain does not fit the template ({_joined(reasons)}): is this a head, upright in "
         "its header? Give a better mask with --brain-mask FILE, or go on with --force"
     )
 
 
 def doubts_about(fit: Fit) -> str | None:
     """Return what is unusual about a brain in this place, None where nothing is."""
-    doubts = []
-    if fit.dice < USUAL_DICE:
-        doubts.append(f"mask overlap (Dice) {fit.dice:.2f}, usual {USUAL_DICE} or more")
-    if _outline_is_doubtful(fit):
-        doubts.append(
-            f"its outline fits hardly better than the wrong way round (by {fit.outline_margin:.2f},"
-            f" usual {USUAL_OUTLINE_MARGIN} or more)"
-        )
-    if fit.shift_mm > MOST_SHIFT_MM:
-        doubts.append(f"its outline would fit better {fit.shift_mm:.0f} mm away")
-    if fit.stretch > USUAL_STRETCH:
-        doubts.append(
-            f"stretched {fit.stretch:.2f} times as much along one axis as along another, usual "
-            f"{USUAL_STRETCH} or less"
-        )
-    if _tissues_are_doubtful(fit):
-        doubts.append(
-            f"its tissues are hardly seen (agreement {fit.correlation:.2f}, usual "
-            f"{USUAL_CORRELATION} or more; {fit.margin:.2f} times as well as upside down, usual "
-            f"{USUAL_MARGIN} or more)"
-        )
-    if not doubts:
+    doubts = {
+        f"mask overlap (Dice) {fit.dice:.2f}, usual {USUAL_DICE} or more": fit.dice < USUAL_DICE,
+        f"its outline fits hardly better than the wrong way round (by {fit.outline_margin:.2f},"
+        f" usual {USUAL_OUTLINE_MARGIN} or more)": _outline_is_doubtful(fit),
+        f"its outline would fit better {fit.shift_mm:.0f} mm away": fit.shift_mm > MOST_SHIFT_MM,
+        f"stretched {fit.stretch:.2f} times as much along one axis as along another, usual "
+        f"{USUAL_STRETCH} or less": fit.stretch > USUAL_STRETCH,
+        f"its tissues are hardly seen (agreement {fit.correlation:.2f}, usual "
+        f"{USUAL_CORRELATION} or more; {fit.margin:.2f} times as well as upside down, usual "
+        f"{USUAL_MARGIN} or more)": _tissues_are_doubtful(fit),
+    }
+    if not any(doubts.values()):
         return None
     return (
-        f"the fit to the template is doubtful: {'; '.join(doubts)}; look whether the brain mask "
+        f"the fit to the template is doubtful: {_joined(doubts)}; look whether the brain mask "
         "and the tissue map follow the scan before you believe a finding"
     )
+
+
+def _joined(doubts: dict[str, bool]) -> str:
+    """Join the sentences that apply."""
+    return "; ".join(text for text, applies in doubts.items() if applies)
 
 
 def _outline_is_doubtful(fit: Fit) -> bool:

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from anatomaly.preprocess.resample import empty_grid, resample
-from anatomaly.preprocess.template import load_template
+from anatomaly.geometry import affine_about
+from anatomaly.preprocess.resample import empty_grid, field_of_view, resample, resample_mask
+from anatomaly.preprocess.template import LEAST_PRIOR, load_template
 from anatomaly.types import Affine, BoolArray, FloatArray
 from anatomaly.volume import Volume
 
@@ -21,9 +22,6 @@ SPACING_MM = 2.0
 SHAPE = (120, 140, 120)
 ORIGIN_MM = (-119.0, -157.0, -139.0)
 """Of the first voxel in template mm: the box holds the largest head down to the mouth."""
-
-LEAST_PRIOR = 0.8
-"""Where a tissue's prior is above, most people have this tissue."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +45,11 @@ class CoarseHead:
         """Length in the scan of one template mm, the mean over all directions."""
         return float(np.abs(np.linalg.det(self.scanner_to_template[:3, :3])) ** (-1 / 3))
 
+    @property
+    def voxel_ml(self) -> float:
+        """Volume in the scan of one voxel of the grid."""
+        return (SPACING_MM * self.native_mm) ** 3 / 1000.0
+
 
 class TissueRegions(NamedTuple):
     """Where the template's tissues are on the coarse grid, all bool, and template mm.
@@ -66,9 +69,8 @@ class TissueRegions(NamedTuple):
 
 def coarse_grid() -> Volume:
     """Return an empty volume (no memory) on the coarse grid."""
-    affine = np.diag([SPACING_MM, SPACING_MM, SPACING_MM, 1.0])
-    affine[:3, 3] = ORIGIN_MM
-    return empty_grid(SHAPE, affine)
+    origin = np.array(ORIGIN_MM)
+    return empty_grid(SHAPE, affine_about(SPACING_MM * np.eye(3), np.zeros(3), origin))
 
 
 def place_coarse_head(
@@ -82,46 +84,26 @@ def place_coarse_head(
         scanner_to_template: (4, 4), scanner mm to template mm.
     """
     grid = coarse_grid()
-    weight = brain_mask_template.with_data(brain_mask_template.data.astype(np.float32))
+    to_voxel = np.linalg.inv(volume.affine) @ np.linalg.inv(scanner_to_template) @ grid.affine
     return CoarseHead(
         image=resample(volume, grid, scanner_to_template).data,
-        brain_mask=resample(weight, grid).data > 0.5,
-        covered=_field_of_view(volume, grid, scanner_to_template),
+        brain_mask=resample_mask(brain_mask_template, grid),
+        covered=field_of_view(to_voxel.astype(np.float32), volume.shape, grid.shape),
         scanner_to_template=scanner_to_template,
     )
-
-
-def _field_of_view(volume: Volume, grid: Volume, scanner_to_template: Affine) -> BoolArray:
-    """Return which voxels of the grid lie inside the scan's box."""
-    to_voxel = np.linalg.inv(volume.affine) @ np.linalg.inv(scanner_to_template) @ grid.affine
-    inside = np.ones(grid.shape, dtype=bool)
-    axes = [np.arange(size, dtype=np.float32) for size in grid.shape]
-    for row, size in zip(to_voxel[:3].astype(np.float32), volume.shape, strict=True):
-        place = (row[0] * axes[0])[:, None, None] + (row[1] * axes[1])[None, :, None]
-        place = place + (row[2] * axes[2] + row[3])[None, None, :]
-        inside &= (place >= -0.5) & (place <= size - 0.5)
-    return inside
 
 
 @lru_cache(maxsize=1)
 def load_tissue_regions() -> TissueRegions:
     """Return the template's tissues on the coarse grid, kept in memory."""
-    template = load_template()
-    grid = coarse_grid()
-    whole = template.brain_mask
-
-    def lay(prior: FloatArray) -> BoolArray:
-        return np.asarray(resample(whole.with_data(prior), grid).data > LEAST_PRIOR)
-
-    axes = [
-        (ORIGIN_MM[axis] + SPACING_MM * np.arange(SHAPE[axis], dtype=np.float32)).reshape(
-            [-1 if other == axis else 1 for other in range(3)]
-        )
-        for axis in range(3)
-    ]
-    return TissueRegions(
-        fluid=lay(template.cerebrospinal_fluid),
-        grey=lay(template.grey_matter.data),
-        white=lay(template.white_matter.data),
-        places_mm=(axes[0], axes[1], axes[2]),
+    grid, template = coarse_grid(), load_template()
+    fluid, grey, white = (
+        resample(template.brain_mask.with_data(prior), grid).data > LEAST_PRIOR
+        for prior in template.tissues
     )
+    axes = (
+        first + SPACING_MM * np.arange(size, dtype=np.float32)
+        for first, size in zip(ORIGIN_MM, SHAPE, strict=True)
+    )
+    x, y, z = np.meshgrid(*axes, indexing="ij", sparse=True)
+    return TissueRegions(fluid, grey, white, (x, y, z))

@@ -86,7 +86,9 @@ class Coverage:
         for normal, offset in zip(self.normals, self.offsets_mm, strict=True):
             share = float((places @ normal > offset).mean())
             if share >= 0.005:
-                side = _side_of(scanner_to_template[:3, :3] @ normal)
+                direction = scanner_to_template[:3, :3] @ normal
+                axis = int(np.abs(direction).argmax())
+                side = SIDES[axis][int(direction[axis] > 0)]
                 missing[side] = max(missing.get(side, 0.0), share)
         return missing
 
@@ -107,21 +109,13 @@ def find_coverage(grid: Volume, brain_mask: Volume) -> Coverage:
     """
     normals, offsets = _array_faces(grid)
     faces = _flat_faces(brain_mask, normals)
-    places = apply_affine(brain_mask.affine, np.argwhere(brain_mask.data).astype(np.float64))
-    reached = (places @ normals.T).max(axis=0, initial=-np.inf) > offsets - FACE_DEPTH_MM
-    normals, offsets = normals[reached], offsets[reached]
-    is_cut = np.zeros(len(offsets), dtype=bool)
-    for normal, offset in faces:
-        normals = np.vstack([normals, normal])
-        offsets = np.append(offsets, offset)
-        is_cut = np.append(is_cut, True)
-    return Coverage(normals, offsets, is_cut)
-
-
-def _side_of(direction: FloatArray) -> str:
-    """Name the side of the head that a direction in template space points to."""
-    axis = int(np.abs(direction).argmax())
-    return SIDES[axis][int(direction[axis] > 0)]
+    reach = (brain_mask.places_mm @ normals.T).max(axis=0, initial=-np.inf)
+    reached = reach > offsets - FACE_DEPTH_MM
+    return Coverage(
+        np.vstack([normals[reached], *(normal for normal, _ in faces)]),
+        np.append(offsets[reached], [offset for _, offset in faces]),
+        np.repeat([False, True], [reached.sum(), len(faces)]),
+    )
 
 
 def _array_faces(grid: Volume) -> tuple[FloatArray, FloatArray]:
@@ -135,11 +129,11 @@ def _array_faces(grid: Volume) -> tuple[FloatArray, FloatArray]:
 
 def _flat_faces(mask: Volume, axes: FloatArray) -> list[tuple[FloatArray, float]]:
     """Return normal and offset of each flat face of a mask, the largest first."""
-    voxels = np.argwhere(mask.data)
-    if len(voxels) == 0:
+    points = mask.places_mm
+    if len(points) == 0:
         return []
-    step = max(1, len(voxels) // _MOST_POINTS)
-    points = apply_affine(mask.affine, voxels[::step].astype(np.float64))
+    step = max(1, len(points) // _MOST_POINTS)
+    points = points[::step]
     mm2 = step * mask.voxel_volume_mm3 / FACE_DEPTH_MM
     directions = np.vstack([axes, np.eye(3), -np.eye(3), _sphere()])
     areas = np.array([_face_area(points, normal) for normal in directions]) * mm2

@@ -1,28 +1,34 @@
-"""Cut the empty margins off a scan, and give them back: what lies there must not change the answer.
+"""Make a scan smaller before anything is looked for in it, and undo that for the results.
 
-Brain extraction and bias correction look at the whole grid (percentiles, spans of a spline, a
-network's 128³ view), so ten empty voxels more would move every result. What was cut is empty by a
-rule that leaves ordinary scans alone, see `MOST_SPREAD`.
+Empty margins are cut off: what lies there must not change the answer. Brain extraction and bias
+correction look at the whole grid (percentiles, spans of a spline, a network's 128³ view), so ten
+empty voxels more would move every result. What was cut is empty by a rule that leaves ordinary
+scans alone, see `MOST_SPREAD`.
+
+Scans of very many voxels are prepared on a coarser copy. The networks see 1 mm whatever the scan
+has, so nothing that they see is lost; time and memory of brain extraction and bias field grow with
+the number of voxels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
-from anatomaly.preprocess.usual_range import UsualRange
+from anatomaly.preprocess.background import MOST_SPREAD, UsualRange
+from anatomaly.preprocess.bias_field import BiasField
+from anatomaly.preprocess.resample import resample, resample_mask
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
-MOST_SPREAD = 0.01
-"""An outer plane is empty where its values differ by no more than this share of the usual range.
+MOST_VOXELS = 64_000_000
+"""Larger scans are made coarser; 512 x 512 x 240 is just within."""
+COARSEST_MM = 1.0
+"""Voxels do not become larger than those of the working grid."""
 
-Padding (one value, or faint noise) is; air as a scanner records it is not (.04 and more in the raw
-heads at hand), so a scan that nobody padded is not cut."""
-
-Box = tuple[slice, slice, slice]
+Box = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,6 @@ class Crop:
             [part.start, size - part.stop] for part, size in zip(self.box, self.shape, strict=True)
         ]
 
-    @property
-    def is_whole(self) -> bool:
-        """True where nothing was cut."""
-        return not np.any(self.removed)
-
 
 def crop_to_content(
     volume: Volume,
@@ -68,11 +69,15 @@ def crop_to_content(
         The part that holds something, at the same place in scanner mm; and the record. A volume
         without content stays whole.
     """
-    seen = volume.data if but is None else np.where(but, np.nan, volume.data)
-    box = _content_box(seen, MOST_SPREAD * usual.width)
+    data = volume.data if but is None else np.where(but, np.nan, volume.data)
+    box = _content_box(data, MOST_SPREAD * usual.width)
     if also is not None and also.any():
-        box = _union(box, ndimage.find_objects(also.astype(np.uint8))[0])
-    return _cut(volume, box), Crop(box, volume.shape)
+        marked = ndimage.find_objects(also.astype(np.uint8))[0]
+        pairs = zip(box, marked, strict=True)
+        box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in pairs)
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ [part.start for part in box]
+    return Volume(np.ascontiguousarray(volume.data[box]), affine), Crop(box, volume.shape)
 
 
 def undo_crop(volume: Volume, record: Crop, grid: Volume, fill: float = 0.0) -> Volume:
@@ -89,49 +94,74 @@ def undo_crop(volume: Volume, record: Crop, grid: Volume, fill: float = 0.0) -> 
     return Volume(data, grid.affine.copy())
 
 
-def _cut(volume: Volume, box: Box) -> Volume:
-    """Return the part of a volume inside a box."""
-    affine = volume.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ [part.start for part in box]
-    return Volume(np.ascontiguousarray(volume.data[box]), affine)
+def coarsen(volume: Volume) -> Volume:
+    """Return a scan of at most 64 million voxels, or one with voxels of about 1 mm.
+
+    Pairs of neighbours are averaged along the axis of the smallest voxels, as often as needed.
+    An axis of odd length gets its last plane twice. Smaller scans come back as they are.
+
+    Args:
+        volume: float32, any grid.
+    """
+    while volume.data.size > MOST_VOXELS:
+        axis = int(np.argmin(volume.spacing_mm))
+        if 2 * volume.spacing_mm[axis] > COARSEST_MM:
+            break
+        volume = _halve(volume, axis)
+    return volume
+
+
+def refine(
+    mask: Volume, bias_field: BiasField | None, grid: Volume
+) -> tuple[Volume, BiasField | None]:
+    """Undo `coarsen` for what the way back needs: brain mask and bias field on the scan's grid.
+
+    Args:
+        mask: bool, the coarse grid.
+        bias_field: on the coarse grid, None where there is none.
+        grid: before `coarsen`; only its shape and affine are used.
+    """
+    if mask.shape == grid.shape:
+        return mask, bias_field
+    fine_mask = Volume(resample_mask(mask, grid), grid.affine.copy())
+    if bias_field is None:
+        return fine_mask, None
+    return fine_mask, replace(bias_field, field=resample(bias_field.field, grid))
 
 
 def _content_box(data: FloatArray, most_spread: float) -> Box:
     """Peel empty planes off all six sides until none is left; everything where all are empty."""
-    start, stop = [0, 0, 0], list(data.shape)
-    moved = True
-    while moved:
-        moved = False
+    whole = box = tuple(slice(0, size) for size in data.shape)
+    before: Box = ()
+    while box != before:
+        before = box
         for axis in range(3):
-            part = data[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-            first, last = _filled(part, axis, most_spread)
-            if first > last:
-                return slice(0, data.shape[0]), slice(0, data.shape[1]), slice(0, data.shape[2])
-            moved |= first > 0 or last < part.shape[axis] - 1
-            start[axis], stop[axis] = start[axis] + first, start[axis] + last + 1
-    return slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])
+            planes, start = np.moveaxis(data[box], axis, 0), box[axis].start
+            first = _first_filled(planes, most_spread)
+            if first is None:
+                return whole
+            last = len(planes) - 1 - (_first_filled(planes[::-1], most_spread) or 0)
+            box = (*box[:axis], slice(start + first, start + last + 1), *box[axis + 1 :])
+    return box
 
 
-def _filled(data: FloatArray, axis: int, most_spread: float) -> tuple[int, int]:
-    """Return the first and the last plane along an axis that is not empty; (0, -1) if all are."""
-    planes = np.moveaxis(data, axis, 0)
-    first, last = 0, len(planes) - 1
-    while first <= last and _spread(planes[first]) <= most_spread:
-        first += 1
-    while last >= first and _spread(planes[last]) <= most_spread:
-        last -= 1
-    return (first, last) if first <= last else (0, -1)
+def _first_filled(planes: FloatArray, most_spread: float) -> int | None:
+    """Return the number of the first plane whose values differ; NaN (repaired) is left out."""
+    for number, plane in enumerate(planes):
+        known = plane[~np.isnan(plane)]
+        if known.size and float(np.ptp(known)) > most_spread:
+            return number
+    return None
 
 
-def _spread(plane: FloatArray) -> float:
-    """Return how far the values of a plane lie apart; NaN (a repaired voxel) is left out."""
-    known = plane[~np.isnan(plane)]
-    return float(np.ptp(known)) if known.size else 0.0
-
-
-def _union(one: Box, other: Box) -> Box:
-    """Return the smallest box that holds both."""
-    first, second, third = (
-        slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True)
-    )
-    return first, second, third
+def _halve(volume: Volume, axis: int) -> Volume:
+    """Average pairs of planes along an axis."""
+    data = np.moveaxis(volume.data, axis, 0)
+    first, second = data[::2], data[1::2]
+    if len(first) > len(second):
+        second = np.concatenate([second, data[-1:]])
+    mean = np.moveaxis((first + second) / np.float32(2), 0, axis)
+    affine = volume.affine.copy()
+    affine[:3, 3] += affine[:3, axis] / 2
+    affine[:3, axis] *= 2
+    return Volume(np.ascontiguousarray(mean), affine)

@@ -110,8 +110,8 @@ def read_nifti(path: Path) -> FloatArray:
 
 def _threads() -> int:
     """Return the user's OMP_NUM_THREADS, else the processors this process may use (at most 4)."""
-    told = os.environ.get("OMP_NUM_THREADS", "")
-    if told.isdigit() and int(told) > 0:
-        return int(told)
+    by_user = os.environ.get("OMP_NUM_THREADS", "")
+    if by_user.isdigit() and int(by_user) > 0:
+        return int(by_user)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(MOST_THREADS, usable or 1))

@@ -13,9 +13,9 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
+from anatomaly.geometry import affine_about, rotations
 from anatomaly.preprocess.coverage import Coverage
-from anatomaly.preprocess.resample import empty_grid, resample
-from anatomaly.preprocess.rotations import rotations
+from anatomaly.preprocess.resample import empty_grid, resample, resample_mask
 from anatomaly.preprocess.template import load_template
 from anatomaly.types import Affine, BoolArray, FloatArray
 from anatomaly.volume import Volume
@@ -63,15 +63,10 @@ class Fit:
     missing: float
     stretch: float
 
-
-@dataclass(frozen=True)
-class _Reference:
-    """The template on a coarse grid, and its tissues in place and turned the wrong way round."""
-
-    grid: Volume
-    mask: BoolArray
-    tissues: FloatArray
-    wrong: tuple[FloatArray, ...]
+    @property
+    def score(self) -> float:
+        """What the attempts at one scan are compared by: outline and tissues."""
+        return self.dice + self.outline_margin + self.correlation
 
 
 def judge_fit(
@@ -90,19 +85,21 @@ def judge_fit(
         coverage: of the scan; what it does not cover is not compared.
         spacing_mm: of the grid on which tissues are compared.
     """
-    dice, outline_margin, shift_mm, missing = _judge_outline(
-        brain_mask, scanner_to_template, coverage
-    )
-    reference = _load_reference(spacing_mm)
-    image, mask = _lay_inside(volume, brain_mask, reference.grid, scanner_to_template)
-    inside = mask & reference.mask
-    sigma = LOCAL_MM / spacing_mm
-    correlation = local_agreement(image, inside, reference.tissues, sigma)
-    wrong = max(local_agreement(image, inside, tissues, sigma) for tissues in reference.wrong)
+    grid, outlines = _load_outlines()
+    covered = coverage.on_template(grid, scanner_to_template)
+    laid = resample_mask(brain_mask, grid, scanner_to_template) & covered
+    dice, *turned = (mask_dice(laid, outline & covered) for outline in outlines)
+    missing = 1.0 - float((outlines[0] & covered).sum()) / float(outlines[0].sum())
+    shift_mm = _best_shift(laid, outlines[0], covered) * OUTLINE_SPACING_MM
+    grid, template_mask, upright, turned_wrong = _load_tissues(spacing_mm)
+    image, mask = _lay_inside(volume, brain_mask, grid, scanner_to_template)
+    inside, sigma = mask & template_mask, LOCAL_MM / spacing_mm
+    correlation = local_agreement(image, inside, upright, sigma)
+    wrong = max(local_agreement(image, inside, tissues, sigma) for tissues in turned_wrong)
     margin = correlation / max(wrong, _LEAST_MARGIN_BASE)
     scales = np.linalg.svd(scanner_to_template[:3, :3], compute_uv=False)
     stretch = float(scales[0] / scales[-1])
-    return Fit(dice, outline_margin, shift_mm, correlation, margin, missing, stretch)
+    return Fit(dice, dice - max(turned), shift_mm, correlation, margin, missing, stretch)
 
 
 def _lay_inside(
@@ -171,20 +168,6 @@ def _detail(image: FloatArray, inside: BoolArray, weight: FloatArray, sigma: flo
     return np.asarray(image[inside] - blurred[inside] / weight[inside], dtype=np.float64)
 
 
-def _judge_outline(
-    brain_mask: Volume, scanner_to_template: Affine, coverage: Coverage
-) -> tuple[float, float, float, float]:
-    """Return overlap, outline margin, shift in mm and missing share; see `Fit`."""
-    grid, outlines = _load_outlines()
-    weight = brain_mask.with_data(brain_mask.data.astype(np.float32))
-    mask = resample(weight, grid, scanner_to_template).data > 0.5
-    covered = coverage.on_template(grid, scanner_to_template)
-    in_place, *turned = (mask_dice(mask & covered, outline & covered) for outline in outlines)
-    missing = 1.0 - float((outlines[0] & covered).sum()) / float(outlines[0].sum())
-    shift = _best_shift(mask & covered, outlines[0], covered)
-    return in_place, in_place - max(turned), shift * OUTLINE_SPACING_MM, missing
-
-
 def _best_shift(mask: BoolArray, outline: BoolArray, covered: BoolArray) -> float:
     """Return how many voxels the template's outline moves, uphill in overlap, to fit a mask."""
     shift = np.zeros(3, dtype=int)
@@ -193,10 +176,10 @@ def _best_shift(mask: BoolArray, outline: BoolArray, covered: BoolArray) -> floa
     steps = [sign * np.eye(3, dtype=int)[axis] for axis in range(3) for sign in (-1, 1)]
     while True:
         tries = [shift + step for step in steps if np.abs(shift + step).max() <= most]
-        found = [mask_dice(mask, np.roll(outline, tuple(to), (0, 1, 2)) & covered) for to in tries]
-        if max(found) <= best:
+        fits = [mask_dice(mask, np.roll(outline, tuple(to), (0, 1, 2)) & covered) for to in tries]
+        if max(fits) <= best:
             return float(np.linalg.norm(shift))
-        best, shift = max(found), tries[int(np.argmax(found))]
+        best, shift = max(fits), tries[int(np.argmax(fits))]
 
 
 @lru_cache(maxsize=1)
@@ -207,46 +190,40 @@ def _load_outlines() -> tuple[Volume, tuple[BoolArray, ...]]:
     first), as a registration would.
     """
     whole = load_template().brain_mask
-    room = int(_ROOM_MM / OUTLINE_SPACING_MM)
-    shape = [int(np.ceil(n / OUTLINE_SPACING_MM)) + 2 * room for n in whole.shape]
-    affine = whole.affine @ np.diag([*[OUTLINE_SPACING_MM] * 3, 1.0])
-    affine[:3, 3] += whole.affine[:3, :3] @ np.full(3, (OUTLINE_SPACING_MM - 1.0) / 2.0)
-    affine[:3, 3] -= affine[:3, :3] @ np.full(3, room)
-    grid = empty_grid((shape[0], shape[1], shape[2]), affine)
-    weight = whole.with_data(whole.data.astype(np.float32))
-    voxels = np.argwhere(resample(weight, grid).data > 0.5)
-    places = voxels @ affine[:3, :3].T + affine[:3, 3]
+    grid = _coarse_grid(OUTLINE_SPACING_MM, room=int(_ROOM_MM / OUTLINE_SPACING_MM))
+    places = grid.with_data(resample_mask(whole, grid)).places_mm
     centre, size = places.mean(axis=0), places.std(axis=0)
     outlines = []
     for turn in rotations():
-        world = np.eye(4)
         turned_size = ((places - centre) @ turn.T).std(axis=0)
-        world[:3, :3] = np.diag(size / turned_size) @ turn
-        world[:3, 3] = centre - world[:3, :3] @ centre
-        outlines.append(resample(weight, grid, world).data > 0.5)
+        world = affine_about(np.diag(size / turned_size) @ turn, centre)
+        outlines.append(resample_mask(whole, grid, world))
     return grid, tuple(outlines)
 
 
 @lru_cache(maxsize=2)
-def _load_reference(spacing_mm: float) -> _Reference:
-    """Return the template on a grid of the given spacing."""
-    template = load_template()
-    whole = template.brain_mask
-    shape = tuple(int(n / spacing_mm) for n in whole.shape)
-    affine = whole.affine @ np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
-    affine[:3, 3] += (spacing_mm - 1.0) / 2.0
-    grid = empty_grid((shape[0], shape[1], shape[2]), affine)
-    maps = [template.grey_matter, template.white_matter, template.brain]
-    fluid = whole.with_data(template.cerebrospinal_fluid)
+def _load_tissues(spacing_mm: float) -> tuple[Volume, BoolArray, FloatArray, list[FloatArray]]:
+    """Return a coarse grid and on it the template's mask, its tissues (I, J, K, 4), turned ones.
+
+    The last are its tissues upside down, back to front and both.
+    """
+    template, grid = load_template(), _coarse_grid(spacing_mm)
+    fluid, grey, white = template.tissues
+    maps = [template.brain_mask.with_data(one) for one in (grey, white, template.brain.data, fluid)]
 
     def lay(world: Affine | None) -> FloatArray:
-        return np.stack([resample(one, grid, world).data for one in (*maps, fluid)], axis=-1)
+        return np.stack([resample(one, grid, world).data for one in maps], axis=-1)
 
-    mask = resample(whole.with_data(whole.data.astype(np.float32)), grid).data > 0.5
-    centre = affine[:3, :3] @ np.argwhere(mask).mean(axis=0) + affine[:3, 3]
-    wrong = []
-    for kept in range(3):
-        turn = np.diag([1.0 if axis == kept else -1.0 for axis in range(3)] + [1.0])
-        turn[:3, 3] = centre - turn[:3, :3] @ centre
-        wrong.append(lay(turn))
-    return _Reference(grid, mask, lay(None), tuple(wrong))
+    mask = resample_mask(template.brain_mask, grid)
+    centre = grid.affine[:3, :3] @ np.argwhere(mask).mean(axis=0) + grid.affine[:3, 3]
+    flips = [np.where(np.arange(3) == same, 1.0, -1.0) for same in range(3)]
+    wrong = [lay(affine_about(np.diag(signs), centre)) for signs in flips]
+    return grid, mask, lay(None), wrong
+
+
+def _coarse_grid(spacing_mm: float, room: int = 0) -> Volume:
+    """Return an empty grid over the template, with so many voxels of room on each side."""
+    whole = load_template().brain_mask
+    affine = whole.affine @ np.diag([spacing_mm, spacing_mm, spacing_mm, 1.0])
+    affine[:3, 3] += (spacing_mm - 1.0) / 2.0 - spacing_mm * room
+    return empty_grid([int(n / spacing_mm) + 2 * room for n in whole.shape], affine)

@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
 from anatomaly.errors import PreparationError
-from anatomaly.geometry import apply_affine
+from anatomaly.geometry import affine_about, rotations
 from anatomaly.preprocess.checks import doubts_about
 from anatomaly.preprocess.coverage import Coverage, find_coverage, full_coverage
 from anatomaly.preprocess.niimath import run_niimath, write_nifti
 from anatomaly.preprocess.quality import Fit, judge_fit
 from anatomaly.preprocess.register_outline import fit_outline
-from anatomaly.preprocess.resample import empty_grid, resample
-from anatomaly.preprocess.rotations import rotations
+from anatomaly.preprocess.resample import empty_grid, resample, resample_mask
 from anatomaly.preprocess.template import load_template
 from anatomaly.temporary import temporary_folder
 from anatomaly.types import Affine, FloatArray
@@ -53,11 +51,6 @@ class Registration:
     attempts: int = 1
 
     @property
-    def score(self) -> float:
-        """What the attempts at one scan are compared by: outline and tissues."""
-        return self.fit.dice + self.fit.outline_margin + self.fit.correlation
-
-    @property
     def is_good(self) -> bool:
         """True where nothing is doubtful and no further start is needed."""
         return doubts_about(self.fit) is None
@@ -83,11 +76,13 @@ def register_to_template(volume: Volume, brain_mask: Volume) -> Registration:
         raise PreparationError("the brain mask is empty; give one with --brain-mask")
     moving, mask = cut_out_brain(volume, brain_mask)
     coverage = find_coverage(volume, mask)
-    best = _attempt(moving, mask, coverage, _centre_on_template(mask))
+    template_centre = load_template().brain_mask.places_mm.mean(axis=0)
+    start = affine_about(np.eye(3), mask.places_mm.mean(axis=0), template_centre)
+    best = _attempt(moving, mask, coverage, start)
     attempts = 1
     for start in _more_starts(moving, mask, coverage, best):
-        found = _attempt(moving, mask, coverage, start)
-        best = max(best, found, key=lambda result: result.score)
+        another = _attempt(moving, mask, coverage, start)
+        best = max(best, another, key=lambda registration: registration.fit.score)
         attempts += 1
         if best.is_good:
             break
@@ -118,10 +113,7 @@ def align_head(volume: Volume) -> Affine:
     if not bright.any():
         raise PreparationError("the scan holds no head: all voxels are (nearly) equal")
     data = np.clip((volume.data.astype(np.float32) - low) / max(high - low, 1e-12), 0, 1)
-    with temporary_folder() as folder:
-        return run_allineate(
-            volume.with_data(data * 1000), load_template().brain, np.eye(4), folder
-        )
+    return run_allineate(volume.with_data(data * 1000), load_template().brain, np.eye(4))
 
 
 def nearest_rotation(affine: Affine) -> FloatArray:
@@ -133,19 +125,17 @@ def nearest_rotation(affine: Affine) -> FloatArray:
 
 def _attempt(moving: Volume, mask: Volume, coverage: Coverage, start: Affine) -> Registration:
     """Run niimath from one start (scanner mm to roughly template mm) and judge the result."""
-    with temporary_folder() as folder:
-        found = run_allineate(moving, load_template().brain, start, folder)
-    return Registration(found, judge_fit(moving, mask, found, coverage), coverage)
+    affine = run_allineate(moving, load_template().brain, start)
+    return Registration(affine, judge_fit(moving, mask, affine, coverage), coverage)
 
 
-def run_allineate(moving: Volume, target: Volume, start: Affine, folder: Path) -> Affine:
+def run_allineate(moving: Volume, target: Volume, start: Affine) -> Affine:
     """Find the 12 degrees of freedom that bring one brain onto another.
 
     Args:
         moving: brain alone above a zero background, see `cut_out_brain`.
         target: the same of the other.
         start: (4, 4), mm of `moving` to roughly mm of `target`: niimath is shown `moving` there.
-        folder: for the files in between.
 
     Returns:
         (4, 4), mm of `moving` to mm of `target`.
@@ -153,18 +143,19 @@ def run_allineate(moving: Volume, target: Volume, start: Affine, folder: Path) -
     Raises:
         PreparationError: niimath failed.
     """
-    write_nifti(folder / "moving.nii", Volume(moving.data, start @ moving.affine))
-    write_nifti(folder / "target.nii", target)
     options = ["-cost", "fast", "-nearest", "-savemat", "affine.json"]
-    run_niimath(["moving.nii", "-allineate", "target.nii", *options, "out.nii"], folder)
-    try:
-        said = json.loads((folder / "affine.json").read_text("utf-8"))
-        fixed_to_moving = np.array(said["fixed_to_moving"], dtype=np.float64)
-        found = np.linalg.inv(fixed_to_moving) @ start
-    except (OSError, ValueError, KeyError, np.linalg.LinAlgError) as error:
-        raise PreparationError("niimath found no affine between two brains") from error
-    found[3] = (0.0, 0.0, 0.0, 1.0)
-    return found
+    with temporary_folder() as folder:
+        write_nifti(folder / "moving.nii", Volume(moving.data, start @ moving.affine))
+        write_nifti(folder / "target.nii", target)
+        run_niimath(["moving.nii", "-allineate", "target.nii", *options, "out.nii"], folder)
+        try:
+            said = json.loads((folder / "affine.json").read_text("utf-8"))
+            fixed_to_moving = np.array(said["fixed_to_moving"], dtype=np.float64)
+            affine = np.linalg.inv(fixed_to_moving) @ start
+        except (OSError, ValueError, KeyError, np.linalg.LinAlgError) as error:
+            raise PreparationError("niimath found no affine between two brains") from error
+    affine[3] = (0.0, 0.0, 0.0, 1.0)
+    return np.asarray(affine)
 
 
 def cut_out_brain(volume: Volume, brain_mask: Volume) -> tuple[Volume, Volume]:
@@ -182,61 +173,28 @@ def cut_out_brain(volume: Volume, brain_mask: Volume) -> tuple[Volume, Volume]:
     data[brain_mask.data] = np.clip(inside - floor, 0.0, max(high - floor, span))
     data *= np.float32(1000.0 / max(high - floor, span))
     grid = _brain_grid(brain_mask)
-    weight = brain_mask.with_data(brain_mask.data.astype(np.float32))
     moving = resample(volume.with_data(data), grid)
-    mask = resample(weight, grid).data > 0.5
-    return moving, moving.with_data(mask)
+    return moving, moving.with_data(resample_mask(brain_mask, grid))
 
 
 def _brain_grid(brain_mask: Volume) -> Volume:
     """Return an isotropic grid along RAS+ around the brain, with a margin of 10 mm."""
-    places = _places(brain_mask)
+    places = brain_mask.places_mm
     low, high = places.min(axis=0) - 10.0, places.max(axis=0) + 10.0
-    first, second, third = (int(n) for n in np.ceil((high - low) / MOVING_SPACING_MM) + 1)
-    affine = np.diag([MOVING_SPACING_MM] * 3 + [1.0])
-    affine[:3, 3] = low
-    return empty_grid((first, second, third), affine)
-
-
-def _centre_on_template(mask: Volume) -> Affine:
-    """Return the shift that puts the mask's centre on the template mask's."""
-    start = np.eye(4)
-    start[:3, 3] = _centre(load_template().brain_mask) - _centre(mask)
-    return start
-
-
-def _places(mask: Volume) -> FloatArray:
-    """Return where the voxels of a mask lie in mm, shape (N, 3)."""
-    return apply_affine(mask.affine, np.argwhere(mask.data).astype(np.float64))
-
-
-def _centre(mask: Volume) -> FloatArray:
-    """Return the centre of mass of a mask in mm, shape (3,)."""
-    return np.asarray(_places(mask).mean(axis=0))
+    shape = (np.ceil((high - low) / MOVING_SPACING_MM) + 1).astype(int)
+    return empty_grid(shape, affine_about(MOVING_SPACING_MM * np.eye(3), np.zeros(3), low))
 
 
 def _rank_rotations(moving: Volume, mask: Volume, coverage: Coverage) -> list[Affine]:
     """Return the starts of the best rotations other than none, by a fit of size and centre only."""
-    template = load_template().brain_mask
-    target_centre, target_size = _centre(template), _size(template)
-    centre = _centre(mask)
+    target, places = load_template().brain_mask.places_mm, mask.places_mm
+    centre, target_centre = places.mean(axis=0), target.mean(axis=0)
     ranked = []
     for turn in rotations():
-        turned = np.eye(4)
-        turned[:3, :3] = turn
-        size = _size(Volume(mask.data, turned @ mask.affine))
-        scale = np.diag(np.clip(target_size / size, 0.6, 1.6))
-        start = np.eye(4)
-        start[:3, :3] = scale @ turn
-        start[:3, 3] = target_centre - start[:3, :3] @ centre
-        only_turned = turned.copy()
-        only_turned[:3, 3] = target_centre - turn @ centre
+        size = (places @ turn.T).std(axis=0)
+        scale = np.diag(np.clip(target.std(axis=0) / size, 0.6, 1.6))
+        start = affine_about(scale @ turn, centre, target_centre)
         fit = judge_fit(moving, mask, start, coverage, RANKING_SPACING_MM)
-        ranked.append((fit.dice + fit.outline_margin + fit.correlation, only_turned))
+        ranked.append((fit.score, affine_about(turn, centre, target_centre)))
     ranked.sort(key=lambda pair: -pair[0])
     return [start for _, start in ranked if not np.allclose(start[:3, :3], np.eye(3))][:MORE_STARTS]
-
-
-def _size(mask: Volume) -> FloatArray:
-    """Return the standard deviation of a mask's places along x, y and z in mm, shape (3,)."""
-    return np.asarray(_places(mask).std(axis=0))

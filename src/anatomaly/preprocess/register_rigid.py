@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from anatomaly.errors import PreparationError
-from anatomaly.geometry import apply_affine
-from anatomaly.preprocess.register import cut_out_brain, run_allineate
-from anatomaly.preprocess.resample import resample
-from anatomaly.temporary import temporary_folder
+from anatomaly.geometry import affine_about, apply_affine
+from anatomaly.preprocess.quality import mask_dice
+from anatomaly.preprocess.register import cut_out_brain, nearest_rotation, run_allineate
+from anatomaly.preprocess.resample import resample, resample_mask
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
@@ -60,11 +60,13 @@ def register_rigid(
         raise PreparationError("a brain mask of the session is empty; give one with --brain-mask")
     small, small_mask = cut_out_brain(moving, moving_mask)
     target, target_mask = cut_out_brain(fixed, fixed_mask)
-    with temporary_folder() as folder:
-        affine = run_allineate(small, target, start, folder)
-    points = apply_affine(small.affine, np.argwhere(small_mask.data).astype(np.float64))
+    affine = run_allineate(small, target, start)
+    points = small_mask.places_mm
     rigid = nearest_rigid(affine, points[:: max(1, len(points) // MOST_POINTS)])
-    return RigidRegistration(rigid, _overlap(moving, small_mask, target_mask, rigid))
+    laid = resample_mask(small_mask, target_mask, rigid)
+    everywhere = moving.with_data(np.ones(moving.shape, np.uint8))
+    in_view = resample(everywhere, target_mask, rigid, order=0).data > 0
+    return RigidRegistration(rigid, mask_dice(laid, target_mask.data & in_view))
 
 
 def nearest_rigid(affine: Affine, points: FloatArray) -> Affine:
@@ -85,18 +87,5 @@ def nearest_rigid(affine: Affine, points: FloatArray) -> Affine:
     """
     images = apply_affine(affine, points)
     centre, image_centre = points.mean(axis=0), images.mean(axis=0)
-    left, _, right = np.linalg.svd((images - image_centre).T @ (points - centre))
-    flip = np.diag([1.0, 1.0, float(np.sign(np.linalg.det(left @ right)))])
-    out = np.eye(4)
-    out[:3, :3] = left @ flip @ right
-    out[:3, 3] = image_centre - out[:3, :3] @ centre
-    return out
-
-
-def _overlap(moving: Volume, mask: Volume, target_mask: Volume, rigid: Affine) -> float:
-    """Return the Dice of the masks inside the field of view of the moving scan."""
-    weight = mask.with_data(mask.data.astype(np.float32))
-    laid = resample(weight, target_mask, rigid).data > 0.5
-    view = resample(moving.with_data(np.ones(moving.shape, np.uint8)), target_mask, rigid, order=0)
-    seen = target_mask.data & (view.data > 0)
-    return float(2.0 * (laid & seen).sum() / max(1, laid.sum() + seen.sum()))
+    turn = nearest_rotation((images - image_centre).T @ (points - centre))
+    return affine_about(turn, centre, image_centre)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import product
+
 import numpy as np
 from scipy import ndimage
 
@@ -13,6 +16,8 @@ ANTI_ALIAS_FROM = 1.5
 """Steps of the output grid, in voxels of the input, above which the input is smoothed first."""
 
 _SLAB = 32
+_MARGIN = 8
+"""Steps of the coarser grid around what the output sees, for the smoothing."""
 
 FWHM_TO_SIGMA = 1.0 / np.sqrt(8.0 * np.log(2.0))
 
@@ -39,20 +44,34 @@ def resample(volume: Volume, grid: Volume, world: Affine | None = None, order: i
         grid.affine, volume.affine, None if world is None else _inverse(world)
     )
     data = volume.data if order == 0 else volume.data.astype(np.float32, copy=False)
-    box = _box_of_input(to_input, grid.shape, volume.shape, margin=8)
+    box = _box_of_input(to_input, grid.shape, volume.shape)
     if box is None:
         return Volume(np.zeros(grid.shape, dtype=data.dtype), grid.affine.copy())
     data = data[box]
     start = np.array([part.start for part in box], dtype=float)
     if order > 0:
         data = _smooth_for(data, to_input)
-    stepped = {"matrix": to_input[:3, :3], "offset": to_input[:3, 3] - start}
+    to_input[:3, 3] -= start
     source = data.astype(np.uint8) if data.dtype == np.bool_ else data
     out = ndimage.affine_transform(
-        source, **stepped, output_shape=grid.shape, order=order, mode="nearest"
+        source, to_input[:3, :3], to_input[:3, 3], grid.shape, order=order, mode="nearest"
     )
-    out[~_covered(stepped, data.shape, grid.shape)] = 0
+    out[~field_of_view(to_input, data.shape, grid.shape, slack=1e-4)] = 0
     return Volume(out.astype(data.dtype, copy=False), grid.affine.copy())
+
+
+def resample_mask(mask: Volume, grid: Volume, world: Affine | None = None) -> BoolArray:
+    """Resample a mask linearly onto the grid of another volume; inside is what holds over half.
+
+    Args:
+        mask: bool, or float32 from 0 to 1.
+        grid: only its shape and affine are used.
+        world: (4, 4) mm of `mask` to mm of `grid`; None where both share one space.
+
+    Returns:
+        (I, J, K) bool.
+    """
+    return np.asarray(resample(mask, grid, world).data > 0.5)
 
 
 def template_grid() -> Volume:
@@ -60,9 +79,9 @@ def template_grid() -> Volume:
     return empty_grid(TEMPLATE_SHAPE, TEMPLATE_AFFINE)
 
 
-def empty_grid(shape: tuple[int, int, int], affine: Affine) -> Volume:
+def empty_grid(shape: Sequence[int], affine: Affine) -> Volume:
     """Return a volume of zeros that takes no memory: a grid to resample onto."""
-    return Volume(np.broadcast_to(np.zeros((), dtype=np.uint8), shape), affine.copy())
+    return Volume(np.broadcast_to(np.uint8(0), tuple(shape)), affine.copy())
 
 
 def resample_to_template(volume: Volume, scanner_to_template: Affine, order: int = 1) -> Volume:
@@ -104,34 +123,36 @@ def _smooth_for(data: FloatArray, to_input: Affine) -> FloatArray:
 
 
 def _box_of_input(
-    to_input: Affine, out_shape: tuple[int, ...], in_shape: tuple[int, ...], margin: int
-) -> tuple[slice, slice, slice] | None:
+    to_input: Affine, out_shape: tuple[int, ...], in_shape: tuple[int, ...]
+) -> tuple[slice, ...] | None:
     """Return the part of the input that the output grid can see, None if it sees nothing."""
-    corners = np.array(
-        [[i, j, k] for i in (0, out_shape[0]) for j in (0, out_shape[1]) for k in (0, out_shape[2])]
-    )
-    seen = apply_affine(to_input, corners - 0.5)
-    step = np.linalg.norm(to_input[:3, :3], axis=1)
-    low = np.floor(seen.min(axis=0) - margin * np.maximum(step, 1)).astype(int)
-    high = np.ceil(seen.max(axis=0) + margin * np.maximum(step, 1)).astype(int) + 1
-    low, high = np.clip(low, 0, in_shape), np.clip(high, 0, in_shape)
-    if (high <= low).any():
-        return None
-    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+    corners = np.array(list(product(*((0, size) for size in out_shape))))
+    places = apply_affine(to_input, corners - 0.5)
+    margin = _MARGIN * np.maximum(np.linalg.norm(to_input[:3, :3], axis=1), 1)
+    low = np.clip(np.floor(places.min(axis=0) - margin).astype(int), 0, in_shape)
+    high = np.clip(np.ceil(places.max(axis=0) + margin).astype(int) + 1, 0, in_shape)
+    return None if (high <= low).any() else tuple(map(slice, low, high))
 
 
-def _covered(
-    stepped: dict[str, FloatArray], in_shape: tuple[int, ...], out_shape: tuple[int, ...]
+def field_of_view(
+    to_input: Affine, in_shape: tuple[int, ...], out_shape: tuple[int, ...], slack: float = 0.0
 ) -> BoolArray:
-    """Return which output voxels lie inside the input's field of view, half voxels included."""
+    """Return which output voxels lie inside the input's field of view, half voxels included.
+
+    Args:
+        to_input: (4, 4), voxel indices of the output to those of the input.
+        in_shape: (I, J, K).
+        out_shape: (I, J, K).
+        slack: how far beyond still counts, input voxels.
+    """
     inside = np.ones(out_shape, dtype=bool)
     axes = [np.arange(size, dtype=np.float32) for size in out_shape]
-    for row, offset, size in zip(stepped["matrix"], stepped["offset"], in_shape, strict=True):
+    for row, size in zip(to_input[:3], in_shape, strict=True):
         along_i = (row[0] * axes[0])[:, None, None]
         along_j = (row[1] * axes[1])[None, :, None]
-        along_k = (row[2] * axes[2] + offset)[None, None, :]
+        along_k = (row[2] * axes[2] + row[3])[None, None, :]
         for start in range(0, out_shape[0], _SLAB):  # the places of all voxels at once are large
             slab = slice(start, start + _SLAB)
             place = along_i[slab] + along_j + along_k
-            inside[slab] &= (place >= -0.5 - 1e-4) & (place <= size - 0.5 + 1e-4)
+            inside[slab] &= (place >= -0.5 - slack) & (place <= size - 0.5 + slack)
     return inside

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from anatomaly.preprocess.template import load_template
-from anatomaly.types import BoolArray, FloatArray, Sequence, SequenceOption
+from anatomaly.preprocess.template import LEAST_PRIOR, load_template
+from anatomaly.types import FloatArray, Sequence, SequenceOption
 from anatomaly.volume import Volume
 
 GREY_TO_WHITE = 0.16
@@ -23,9 +23,6 @@ UNSURE = 0.7
 _SURELY = 0.06
 """That far from `GREY_TO_WHITE` no ordinary scan of the other sequence is."""
 
-LEAST_PRIOR = 0.8
-"""Where a tissue's prior is above, most people have this tissue."""
-
 
 def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
     """Tell T1w, T2w and FLAIR apart by their tissues.
@@ -42,26 +39,24 @@ def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
     """
     template = load_template()
     inside = brain_mask.data & template.brain_mask.data
-    fluid = _median_where(image, inside, template.cerebrospinal_fluid)
-    grey = _median_where(image, inside, template.grey_matter.data)
-    white = _median_where(image, inside, template.white_matter.data)
+    values = [image.data[inside & (prior > LEAST_PRIOR)] for prior in template.tissues]
+    fluid, grey, white = (float(np.median(v)) if v.size else 0.0 for v in values)
     brightest = max(grey, white)
     above = (fluid - brightest) / max(fluid, brightest, 1e-6)
     if above > 0:
         return "T2w", _confidence(above, 0.2)
     contrast = (white - grey) / max(white - fluid, 1e-6)
     certain = min(_confidence(-above, 0.1), _confidence(contrast - GREY_TO_WHITE, 0.08))
-    if _white_matter_disagrees(image, inside, grey, fluid):
+    if _white_matter_disagrees(values[2], grey, fluid):
         certain = min(certain, UNSURE)
     return ("T1w" if contrast > GREY_TO_WHITE else "FLAIR"), certain
 
 
-def _white_matter_disagrees(image: Volume, inside: BoolArray, grey: float, fluid: float) -> bool:
+def _white_matter_disagrees(values: FloatArray, grey: float, fluid: float) -> bool:
     """Tell whether a quarter of white matter looks as in T1w and another as in FLAIR.
 
     Confluent lesions turn half of the white matter bright in FLAIR and dark in T1w.
     """
-    values = image.data[inside & (load_template().white_matter.data > LEAST_PRIOR)]
     if not values.size:
         return True
     low, high = (float(v) for v in np.percentile(values, (25.0, 75.0)))
@@ -70,7 +65,7 @@ def _white_matter_disagrees(image: Volume, inside: BoolArray, grey: float, fluid
 
 
 def choose_sequence(
-    told: SequenceOption,
+    option: SequenceOption,
     hint: Sequence | None,
     image: Volume,
     brain_mask: Volume,
@@ -80,7 +75,7 @@ def choose_sequence(
     """Return what the user told, else what the image surely is, else the hint, else the guess.
 
     Args:
-        told: the option.
+        option: what the user told.
         hint: what the file's name or description says; it loses to an image that is sure.
         image: (160, 192, 160) in [0, 1], working grid.
         brain_mask: bool, same grid.
@@ -92,14 +87,18 @@ def choose_sequence(
         what was said, or where nothing was said and the guess is a weak one.
     """
     guess, confidence = guess_sequence(image, brain_mask)
-    said = told if told != "auto" else hint
+    said = option if option != "auto" else hint
     if said is None:
-        return guess, confidence, _doubt_weak(guess, confidence)
-    image_decides = told == "auto" and trust_image and confidence >= SURE
+        weak = (
+            f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
+            "tell it with --sequence"
+        )
+        return guess, confidence, weak if confidence < LEAST_CONFIDENCE else None
+    image_decides = option == "auto" and trust_image and confidence >= SURE
     used = guess if image_decides else said
     if said == guess or confidence < LEAST_CONFIDENCE:
         return used, confidence, None
-    source = "the option" if told != "auto" else "the file's name or description"
+    source = "the option" if option != "auto" else "the file's name or description"
     remedy = f"; if it is {said}, say so with --sequence {said}" if image_decides else ""
     doubt = (
         f"{source} says {said}, the image looks like {guess} (confidence {confidence:.2f}); "
@@ -108,22 +107,6 @@ def choose_sequence(
     return used, confidence, doubt
 
 
-def _doubt_weak(guess: Sequence, confidence: float) -> str | None:
-    """Return a warning where nothing was said and the image does not tell clearly."""
-    if confidence >= LEAST_CONFIDENCE:
-        return None
-    return (
-        f"the sequence was guessed as {guess} with little confidence ({confidence:.2f}); "
-        "tell it with --sequence"
-    )
-
-
 def _confidence(distance: float, sure: float) -> float:
     """Return 0 on the border and 1 from the distance at which there is no doubt."""
     return float(min(1.0, abs(distance) / sure))
-
-
-def _median_where(image: Volume, inside: BoolArray, prior: FloatArray) -> float:
-    """Return the median intensity where a tissue's prior is above 0.8."""
-    values = image.data[inside & (prior > LEAST_PRIOR)]
-    return float(np.median(values)) if values.size else 0.0

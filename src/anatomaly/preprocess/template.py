@@ -11,6 +11,9 @@ from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, voxel_to_voxel
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
+LEAST_PRIOR = 0.8
+"""Where a tissue's prior is above, most people have this tissue."""
+
 
 @dataclass(frozen=True)
 class Template:
@@ -33,6 +36,11 @@ class Template:
         """What grey and white matter leave of the brain mask, (I, J, K) in [0, 1]."""
         rest = 1.0 - self.grey_matter.data - self.white_matter.data
         return np.where(self.brain_mask.data, np.clip(rest, 0.0, 1.0), 0.0).astype(np.float32)
+
+    @property
+    def tissues(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Priors of CSF, grey and white matter, each (I, J, K) in [0, 1]."""
+        return self.cerebrospinal_fluid, self.grey_matter.data, self.white_matter.data
 
 
 @lru_cache(maxsize=1)
@@ -59,11 +67,7 @@ def load_template() -> Template:
 def _place_on_working_grid(data: FloatArray, affine: Affine) -> FloatArray:
     """Cut and pad an array whose 1 mm grid differs from the working grid by whole voxels."""
     shift = np.rint(voxel_to_voxel(affine, TEMPLATE_AFFINE)[:3, 3]).astype(int)
-    out = np.zeros(TEMPLATE_SHAPE, dtype=np.float32)
-    source, target = [], []
-    for moved, size, room in zip(shift, data.shape, TEMPLATE_SHAPE, strict=True):
-        first, last = max(0, moved), min(room, size + moved)
-        target.append(slice(first, last))
-        source.append(slice(first - moved, last - moved))
-    out[tuple(target)] = data[tuple(source)]
-    return out
+    places = list(zip(shift, data.shape, TEMPLATE_SHAPE, strict=True))
+    padded = np.pad(data, [(max(0, s), max(0, room - size - s)) for s, size, room in places])
+    inside = tuple(slice(max(0, -s), max(0, -s) + room) for s, _, room in places)
+    return np.ascontiguousarray(padded[inside])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from anatomaly.errors import PreparationError
 from anatomaly.preprocess.bias_field import BiasField
 from anatomaly.preprocess.brain_extraction import BrainExtraction
 from anatomaly.preprocess.normalise import Normalisation
@@ -26,6 +30,39 @@ class Step:
     name: str
     seconds: float
     record: dict[str, Any]
+
+
+@dataclass
+class Log:
+    """Steps and warnings while the preparation runs.
+
+    Attributes:
+        force: go on where a doubt would stop the run.
+    """
+
+    force: bool = False
+    steps: list[Step] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[dict[str, Any]]:
+        """Time one step; what is put into the yielded dictionary is recorded."""
+        record: dict[str, Any] = {}
+        start = time.perf_counter()
+        yield record
+        self.steps.append(Step(name, time.perf_counter() - start, record))
+
+    def warn(self, *doubts: str | None) -> None:
+        """Keep doubts; None is none."""
+        self.warnings += [doubt for doubt in doubts if doubt]
+
+    def refuse(self, doubt: str | None, *, may_go_on: bool = False) -> None:
+        """Stop at a doubt, or go on with a warning where that is allowed or the user forces it."""
+        if doubt is None or doubt in self.warnings:
+            return
+        if not (self.force or may_go_on):
+            raise PreparationError(doubt)
+        self.warnings.append(doubt)
 
 
 @dataclass(frozen=True)
@@ -57,11 +94,6 @@ class Trace:
     normalisation: Normalisation
     warnings: tuple[str, ...] = ()
     quality: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def brain_mask(self) -> Volume:
-        """The brain mask on the working grid, bool."""
-        return self.brain_mask_template
 
     def summary(self) -> dict[str, Any]:
         """Return what `run.json` says of the preparation: JSON values only."""

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from anatomaly.preprocess.background import UsualRange
 from anatomaly.preprocess.crop import Crop
 from anatomaly.preprocess.reorient import Reorientation
-from anatomaly.preprocess.usual_range import UsualRange
 from anatomaly.types import FloatArray
 from anatomaly.volume import Volume
 
@@ -46,12 +46,13 @@ def doubts_about_slices(
     """
     said = []
     for axis, (name, _) in enumerate(PLANES):
+        start = crop.box[axis].start
         runs = find_uneven_slices(volume, axis, usual)
-        if runs:
-            start = crop.box[axis].start
-            at = [_in_file(run, axis, start, reorientation) for run in runs]
+        in_file = sorted(_in_file(run, axis, start, reorientation) for run in runs)
+        if in_file:
+            numbers = [f"{a + 1}" if a == b else f"{a + 1} to {b + 1}" for a, b in in_file]
             said.append(
-                f"{name} slices {_list(sorted(at))} (counted from 1, as in the file) are missing, "
+                f"{name} slices {', '.join(numbers)} (counted from 1, as in the file) are missing, "
                 f"or brighter or darker than those beside them by {np.exp(LEAST_STEP):.1f} times "
                 "or more: what is found there may be false; look at the scan"
             )
@@ -60,6 +61,8 @@ def doubts_about_slices(
 
 def find_uneven_slices(volume: Volume, axis: int, usual: UsualRange) -> list[Run]:
     """Return the first and last slice of each run that does not fit what lies on its two sides.
+
+    A run lies between a step of brightness and the opposite step.
 
     Args:
         volume: any grid.
@@ -71,7 +74,18 @@ def find_uneven_slices(volume: Volume, axis: int, usual: UsualRange) -> list[Run
     >>> find_uneven_slices(Volume(data, np.eye(4)), 2, UsualRange(0.0, 110.0))
     [(12, 13)]
     """
-    return _runs(_steps(volume.data, axis, usual))
+    steps, runs, k = _steps(volume.data, axis, usual), [], 0
+    while k < len(steps):
+        ends = [
+            n
+            for n in range(k + 1, min(len(steps), k + 1 + MOST_SLICES))
+            if abs(steps[n]) > LEAST_STEP and steps[n] * steps[k] < 0
+        ]
+        if abs(steps[k]) > LEAST_STEP and ends:
+            runs.append((k + 1, ends[0]))
+            k = ends[0]
+        k += 1
+    return runs
 
 
 def _in_file(run: Run, axis: int, start: int, reorientation: Reorientation) -> Run:
@@ -99,25 +113,3 @@ def _steps(data: FloatArray, axis: int, usual: UsualRange) -> FloatArray:
             steps[k] = np.median(np.log(other[there] / one[there]))
     enough = counts >= max(LEAST_VOXELS, LEAST_FILLED * np.percentile(counts, 90))
     return np.where(enough, steps, 0.0)
-
-
-def _runs(steps: FloatArray) -> list[Run]:
-    """Return first and last slice of each run between a step and the opposite step."""
-    runs = []
-    k = 0
-    while k < len(steps):
-        ends = [
-            n
-            for n in range(k + 1, min(len(steps), k + 1 + MOST_SLICES))
-            if abs(steps[n]) > LEAST_STEP and steps[n] * steps[k] < 0
-        ]
-        if abs(steps[k]) > LEAST_STEP and ends:
-            runs.append((k + 1, ends[0]))
-            k = ends[0]
-        k += 1
-    return runs
-
-
-def _list(runs: list[Run]) -> str:
-    """Write runs of slices, counted from 1: 4, 9 to 11."""
-    return ", ".join(f"{a + 1}" if a == b else f"{a + 1} to {b + 1}" for a, b in runs)

@@ -41,7 +41,6 @@ MOST_VEIN = 1.3
 MOST_BRIGHT_ML = 3.0
 """Brain brighter than 1.5 times white matter over CSF. Without contrast agent: 0.3 mL at most."""
 
-
 GO_ON = ", or go on with --force"
 
 
@@ -67,13 +66,13 @@ def find_doubts(appearance: Appearance, sequence: Sequence) -> tuple[Doubt, ...]
         appearance: what was measured.
         sequence: what the scan was taken for.
     """
-    found = (
+    doubts = (
         doubt_about_cover(appearance),
         doubt_about_resolution(appearance, sequence),
         doubt_about_age(appearance),
         doubt_about_contrast_agent(appearance, sequence),
     )
-    return tuple(doubt for doubt in found if doubt is not None)
+    return tuple(doubt for doubt in doubts if doubt is not None)
 
 
 def shows_an_adult(appearance: Appearance) -> bool:
@@ -98,9 +97,8 @@ def doubt_about_cover(appearance: Appearance) -> Doubt | None:
 
 def doubt_about_resolution(appearance: Appearance, sequence: Sequence) -> Doubt | None:
     """Doubt a T2w or FLAIR scan that is coarse along every axis and has no skull to look at."""
-    if appearance.cover_signal is not None or sequence == "T1w":
-        return None
-    if appearance.finest_mm < COARSE_MM:
+    is_fine = sequence == "T1w" or appearance.finest_mm < COARSE_MM
+    if is_fine or appearance.cover_signal is not None:
         return None
     text = (
         f"no axis is finer than {appearance.finest_mm:.1f} mm (structural {sequence} scans: at "
@@ -134,17 +132,16 @@ def doubt_about_age(appearance: Appearance) -> Doubt | None:
 
 def doubt_about_contrast_agent(appearance: Appearance, sequence: Sequence) -> Doubt | None:
     """Doubt a T1w scan in which veins or parts of the brain outshine white matter."""
-    if sequence != "T1w":
-        return None
+    veins, bright_ml = appearance.vein_brightness or 0.0, appearance.bright_ml or 0.0
     marks = []
-    if appearance.vein_brightness is not None and appearance.vein_brightness > MOST_VEIN:
+    if veins > MOST_VEIN:
         marks.append(
-            f"the veins in the midline are {appearance.vein_brightness:.1f} times as bright as "
-            f"white matter above CSF, without contrast agent at most {MOST_VEIN}"
+            f"the veins in the midline are {veins:.1f} times as bright as white matter above CSF, "
+            f"without contrast agent at most {MOST_VEIN}"
         )
-    if appearance.bright_ml is not None and appearance.bright_ml > MOST_BRIGHT_ML:
-        marks.append(f"{appearance.bright_ml:.0f} mL of the brain outshine white matter by half")
-    if not marks:
+    if bright_ml > MOST_BRIGHT_ML:
+        marks.append(f"{bright_ml:.0f} mL of the brain outshine white matter by half")
+    if sequence != "T1w" or not marks:
         return None
     text = (
         f"the scan looks like one with contrast agent, an angiogram, or one with fresh blood "

@@ -99,19 +99,7 @@ class Selection:
 def find_sessions(
     folder: Path, participants: Collection[str] = (), sessions: Collection[str] = ()
 ) -> list[BidsSession]:
-    """List the scans of a data set by session; see `select_sessions` for what is left out.
-
-    Args:
-        folder: root of the data set.
-        participants: labels wanted, with or without `sub-`; none for all.
-        sessions: the same with `ses-`.
-
-    Returns:
-        Sessions with one scan at least, by name.
-
-    Raises:
-        BidsError: the folder has no `sub-*` folder.
-    """
+    """List the sessions that `select_sessions` finds, by name: those with one scan at least."""
     return list(select_sessions(folder, participants, sessions).sessions)
 
 
@@ -140,25 +128,22 @@ def select_sessions(
     names = {path.name for path in people}
     chosen = [path for path in people if not wanted_people or path.name in wanted_people]
     ignored = read_ignored(folder)
-    found, left_out = [], list(misplaced(folder, chosen))
+    scanned, left_out = [], list(misplaced(folder, chosen))
     for person in chosen:
+        anats = [a for a in _anats(person) if not wanted_visits or a.parent.name in wanted_visits]
         try:
-            read = [
-                _read_anat(anat, folder, ignored)
-                for anat in _anats(person)
-                if not wanted_visits or anat.parent.name in wanted_visits
-            ]
+            read = [_read_anat(anat, folder, ignored) for anat in anats]
         except OSError as error:
             why = f"cannot be read ({error.strerror}); check its permissions"
             left_out.append(LeftOut(person, why, refused=True))
             continue
-        found += [session for session, _ in read if session.scans]
+        scanned += [session for session, _ in read if session.scans]
         left_out += [each for _, left in read for each in left]
         if not any(session.scans or left for session, left in read) and not wanted_visits:
             left_out.append(LeftOut(person, "no T1w, T2w or FLAIR scan in a folder anat of it"))
     unknown = (*sorted(wanted_people - names), *sorted(wanted_visits - visits))
     return Selection(
-        tuple(found), tuple(left_out), unknown, tuple(sorted(names)), tuple(sorted(visits))
+        tuple(scanned), tuple(left_out), unknown, tuple(sorted(names)), tuple(sorted(visits))
     )
 
 
@@ -166,8 +151,8 @@ def _read_anat(anat: Path, folder: Path, ignored: Rules) -> tuple[BidsSession, l
     """Return the scans of an `anat` folder, and what is left out of it."""
     labels = [part.split("-", 1)[1] for part in anat.relative_to(folder).parts[:-1]]
     person, visit = labels[0], labels[1] if len(labels) > 1 else ""
-    scans: list[BidsScan] = []
     left_out: list[LeftOut] = []
+    readable: list[Path] = []
     for path in images_in(anat):
         left = judge_name(path, person, visit)
         if is_ignored(path.relative_to(folder), ignored):
@@ -175,47 +160,30 @@ def _read_anat(anat: Path, folder: Path, ignored: Rules) -> tuple[BidsSession, l
         if left:
             left_out.append(left)
         else:
-            scans.append(BidsScan(path, stem_of(path), _sequence_of(path)))
-    kept, doubled = _without_doubles(scans)
+            readable.append(path)
+    scans: dict[str, BidsScan] = {}
+    for path in sorted(readable, key=_preference):
+        suffix = suffix_of(path.name)
+        sequence: Sequence = next((name for name in SEQUENCES if name == suffix), "T1w")
+        scan = BidsScan(path, stem_of(path), sequence)
+        taken = scans.setdefault(scan.name, scan).path
+        if taken != path:
+            what = suffix_of(taken.name)
+            if what == suffix:
+                what = next(ending for ending in ENDINGS if taken.name.endswith(ending))
+            left_out.append(LeftOut(path, f"the {what} image of the same name is taken"))
     order = {sequence: place for place, sequence in enumerate(SEQUENCES)}
-    kept.sort(key=lambda s: (order[s.sequence], len(s.path.name), s.path.name))
-    return BidsSession(person, visit, tuple(kept)), left_out + doubled
-
-
-def _sequence_of(path: Path) -> Sequence:
-    """Return the sequence that a suffix stands for."""
-    suffix = suffix_of(path.name)
-    return next((name for name in SEQUENCES if name == suffix), "T1w")
-
-
-def _without_doubles(scans: list[BidsScan]) -> tuple[list[BidsScan], list[LeftOut]]:
-    """Keep one file a name: compressed before plain, T1w before UNIT1, with content before none."""
-    kept: dict[str, BidsScan] = {}
-    left_out = []
-    for scan in sorted(scans, key=_preference):
-        if scan.name in kept:
-            taken = kept[scan.name].path
-            ending = ENDINGS[0] if taken.name.endswith(ENDINGS[0]) else ENDINGS[1]
-            what = ending if _same_suffix(taken, scan.path) else suffix_of(taken.name)
-            left_out.append(LeftOut(scan.path, f"the {what} image of the same name is taken"))
-        else:
-            kept[scan.name] = scan
-    return list(kept.values()), left_out
-
-
-def _same_suffix(one: Path, other: Path) -> bool:
-    return suffix_of(one.name) == suffix_of(other.name)
-
-
-def _preference(scan: BidsScan) -> tuple[bool, bool, bool, str]:
-    """Sort key of files that would give results of one name, the best first."""
-    name = scan.path.name
-    return (
-        is_unfetched(scan.path),
-        suffix_of(name) == MP2RAGE_SUFFIX,
-        not name.endswith(".gz"),
-        name,
+    in_order = sorted(
+        scans.values(), key=lambda s: (order[s.sequence], len(s.path.name), s.path.name)
     )
+    return BidsSession(person, visit, tuple(in_order)), left_out
+
+
+def _preference(path: Path) -> tuple[bool, bool, bool, str]:
+    """Sort key: with content, T1w before UNIT1, compressed; the first of one name is taken."""
+    name = path.name
+    is_mp2rage = suffix_of(name) == MP2RAGE_SUFFIX
+    return is_unfetched(path), is_mp2rage, not name.endswith(".gz"), name
 
 
 def anat_folders(folder: Path) -> Iterator[Path]:

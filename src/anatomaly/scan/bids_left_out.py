@@ -15,10 +15,6 @@ ENDINGS = NIFTI_ENDINGS
 MP2RAGE_SUFFIX = "UNIT1"
 """The uniform image of an MP2RAGE, which shows what a T1w scan does."""
 
-_ENTITIES = {
-    "ce": "after contrast agent (ce-), for which no weights are made",
-    "part": "no magnitude image (part-phase, part-real or part-imag)",
-}
 _SPINE = re.compile(r"spine|spinal|cervical|thorac|lumbar", re.IGNORECASE)
 _SUFFIXES = {name.lower(): name for name in (*SEQUENCES, MP2RAGE_SUFFIX)}
 
@@ -51,10 +47,15 @@ def judge_name(path: Path, participant: str, session: str) -> LeftOut | None:
     """
     if not path.name.startswith("sub-"):
         return LeftOut(path, "a name without sub-, which BIDS asks for; rename it")
-    wrong = _wrong_labels(path.name, participant, session)
-    if wrong:
+    entities = entities_of(path.name)
+    if (entities.pop("sub", None), entities.pop("ses", "")) != (participant, session):
+        where = f"sub-{participant}" + (f"/ses-{session}" if session else "")
+        wrong = (
+            f"its name is not that of its folder {where}, so whose scan it is stays open; move or "
+            "rename it"
+        )
         return LeftOut(path, wrong, refused=True)
-    reason = _wrong_kind(path.name) or _wrong_entity(path.name)
+    reason = _wrong_kind(path.name) or _wrong_entity(entities)
     return LeftOut(path, reason) if reason else None
 
 
@@ -64,8 +65,7 @@ def entities_of(name: str) -> dict[str, str]:
     >>> entities_of("sub-01_ses-a_ce-gad_T1w.nii.gz")
     {'sub': '01', 'ses': 'a', 'ce': 'gad'}
     """
-    parts = re.sub(r"\.nii(\.gz)?$", "", name, flags=re.IGNORECASE).split("_")
-    return dict(part.split("-", 1) for part in parts if "-" in part)
+    return dict(part.split("-", 1) for part in _parts_of(name) if "-" in part)
 
 
 def suffix_of(name: str) -> str:
@@ -74,8 +74,13 @@ def suffix_of(name: str) -> str:
     >>> suffix_of("sub-01_T1w.nii.gz"), suffix_of("sub-01_run-1.nii")
     ('T1w', '')
     """
-    last = re.sub(r"\.nii(\.gz)?$", "", name, flags=re.IGNORECASE).split("_")[-1]
+    last = _parts_of(name)[-1]
     return "" if "-" in last else last
+
+
+def _parts_of(name: str) -> list[str]:
+    """Return what stands between the underscores of a BIDS name, without its ending."""
+    return re.sub(r"\.nii(\.gz)?$", "", name, flags=re.IGNORECASE).split("_")
 
 
 def misplaced(folder: Path, people: Iterable[Path]) -> Iterator[LeftOut]:
@@ -141,19 +146,6 @@ def _pattern(line: str) -> re.Pattern[str]:
     return re.compile(f"{'' if anchored else '(?:.*/)?'}{text}{below}")
 
 
-def _wrong_labels(name: str, participant: str, session: str) -> str:
-    """Return what is wrong with the labels in a name; empty if nothing is."""
-    entities = entities_of(name)
-    told = {"sub": entities.get("sub"), "ses": entities.get("ses", "")}
-    if told == {"sub": participant, "ses": session}:
-        return ""
-    where = f"sub-{participant}" + (f"/ses-{session}" if session else "")
-    return (
-        f"its name is not that of its folder {where}, so whose scan it is stays open; move or "
-        "rename it"
-    )
-
-
 def _wrong_kind(name: str) -> str:
     """Return why suffix or ending are none of those that are read."""
     if not name.endswith(ENDINGS):
@@ -167,14 +159,12 @@ def _wrong_kind(name: str) -> str:
     return f"another kind of image (suffix {suffix or 'missing'}); T1w, T2w and FLAIR are read"
 
 
-def _wrong_entity(name: str) -> str:
-    """Return why an entity keeps a scan out."""
-    entities = entities_of(name)
+def _wrong_entity(entities: dict[str, str]) -> str:
+    """Return why an entity, other than person and session, keeps a scan out."""
     if "ce" in entities:
-        return _ENTITIES["ce"]
+        return "after contrast agent (ce-), for which no weights are made"
     if entities.get("part", "mag") != "mag":
-        return _ENTITIES["part"]
-    body = {key: value for key, value in entities.items() if key not in ("sub", "ses")}
-    if any(_SPINE.search(value) for value in body.values()):
+        return "no magnitude image (part-phase, part-real or part-imag)"
+    if any(_SPINE.search(value) for value in entities.values()):
         return "of the spine by its name; only heads are read"
     return ""

@@ -14,17 +14,15 @@ from anatomaly.geometry import check_affine
 from anatomaly.scan.frame_pixels import UndecodableError, Verdict, compare_pixels
 from anatomaly.scan.frames import (
     Frame,
-    StackedGrid,
-    lies_as,
     magnitudes_of_echo,
     parallel_groups,
     placed_frames,
     places_count,
-    stacked_grid,
+    turned_as_frames,
 )
 from anatomaly.scan.instances import Instance
 from anatomaly.scan.rebuilt_volume import RebuiltVolume, rebuild_volume, write_rebuilt
-from anatomaly.scan.series import NO_SIDECAR, Series
+from anatomaly.scan.series import Series
 
 _UNEVEN = "has missing or unevenly spaced slices; they were interpolated, results near the gap are "
 
@@ -59,7 +57,11 @@ def checked_series(series: Series, instances: Sequence[Instance]) -> tuple[Serie
     except UndecodableError as error:
         return _unchecked(series, f"they cannot be unpacked here: {error}")
     if rebuilt is None:
-        return series, (_left_out(series, left_out_count),)
+        part = (
+            f"{series.label} holds {left_out_count} more slices beside those of the volume that "
+            "was taken: apart, or in another row; the volume may show a part of the head alone"
+        )
+        return series, (part,)
     done = replace(
         series,
         path=write_rebuilt(rebuilt, series.path.with_name(f"rebuilt_{series.path.name}")),
@@ -69,7 +71,7 @@ def checked_series(series: Series, instances: Sequence[Instance]) -> tuple[Serie
         uneven_slices=rebuilt.interpolated_count > 0,
     )
     was_wrong = verdict is Verdict.OTHER and _is_usable(series)
-    return done, _warnings(series, rebuilt, was_wrong)
+    return done, _warnings(series.label, rebuilt, was_wrong)
 
 
 def _is_usable(series: Series) -> bool:
@@ -80,8 +82,12 @@ def _is_usable(series: Series) -> bool:
 def _compared(series: Series, frames: Sequence[Frame]) -> tuple[list[Frame], Verdict, int]:
     """Return the frames of a volume, whether it holds them, and how many places it leaves out."""
     image: Any = nib.load(series.path)
-    group, grid = _frames_of_volume(frames, image)
-    if grid is None or not _is_usable(series):
+    try:
+        affine = check_affine(image.affine)
+    except GeometryError:  # of several images at one place dcm2niix may write one without depth
+        return parallel_groups(frames)[0], Verdict.OTHER, 0
+    group, grid = turned_as_frames(frames, affine, image.shape[:3])
+    if not _is_usable(series):
         return group, Verdict.OTHER, 0
     verdict = compare_pixels(np.asanyarray(image.dataobj.get_unscaled()), grid, group)
     count = places_count(magnitudes_of_echo(group, _echo_ms(series)))
@@ -102,23 +108,6 @@ def _rebuilt(series: Series, group: list[Frame], verdict: Verdict) -> RebuiltVol
             return None
         raise ScanError(f"{series.label}: {error}") from error
     return None if verdict is Verdict.SAME and rebuilt.interpolated_count else rebuilt
-
-
-def _frames_of_volume(
-    frames: Sequence[Frame], image: Any
-) -> tuple[list[Frame], StackedGrid | None]:
-    """Return the parallel frames that a volume was made of, and its grid turned as they lie.
-
-    Of images that lie several at one place, dcm2niix may write a volume without depth: no grid.
-    """
-    groups = parallel_groups(frames)
-    try:
-        affine = check_affine(image.affine)
-    except GeometryError:
-        return groups[0], None
-    turned = [(group, stacked_grid(affine, image.shape[:3], group[0])) for group in groups]
-    fitting = (pair for pair in turned if lies_as(pair[0][0], pair[1]))
-    return next(fitting, turned[0])
 
 
 def _echo_ms(series: Series) -> float | None:
@@ -146,40 +135,18 @@ def _unchecked(series: Series, why: str) -> tuple[Series, tuple[str, ...]]:
     return series, tuple(warnings)
 
 
-def _left_out(series: Series, count: int) -> str:
-    """Say that a volume is a part of its series."""
-    return (
-        f"{series.label} holds {count} more slices beside those of the volume that was taken: "
-        "apart, or in another row; the volume may show a part of the head alone"
-    )
-
-
-def _warnings(series: Series, rebuilt: RebuiltVolume, was_wrong: bool) -> tuple[str, ...]:
+def _warnings(label: str, rebuilt: RebuiltVolume, was_wrong: bool) -> tuple[str, ...]:
     """Say why a volume was rebuilt and what of the series was left out or made up."""
-    warnings = []
-    if was_wrong:
-        warnings.append(
-            f"the conversion of {series.label} put slices in wrong places; it was rebuilt from "
-            "the DICOM images, each slice where its own header says"
-        )
-    if rebuilt.spare_count and rebuilt.spare_alike:
-        warnings.append(
-            f"{series.label} holds {rebuilt.spare_count} images twice, under other names; each was "
-            "read once"
-        )
-    elif rebuilt.spare_count:
-        warnings.append(
-            f"{series.label} holds several images at the same places (repetitions, or before and "
-            f"after contrast agent); the first magnitude image of each place was taken, "
-            f"{rebuilt.spare_count} others were not"
-        )
-    if rebuilt.interpolated_count:
-        warnings.append(
-            f"{series.label} {_UNEVEN}doubtful ({rebuilt.interpolated_count} slices made up)"
-        )
-    return tuple(warnings)
-
-
-def unusable(series: Series) -> Series:
-    """Return a series that dcm2niix wrote with a wrong geometry: to be rebuilt, or refused."""
-    return replace(series, unusable_as_converted=NO_SIDECAR)
+    warnings = {
+        f"the conversion of {label} put slices in wrong places; it was rebuilt from the DICOM "
+        "images, each slice where its own header says": was_wrong,
+        f"{label} holds {rebuilt.spare_count} images twice, under other names; each was read "
+        "once": rebuilt.spare_count and rebuilt.spare_alike,
+        f"{label} holds several images at the same places (repetitions, or before and after "
+        "contrast agent); the first magnitude image of each place was taken, "
+        f"{rebuilt.spare_count} others were not": rebuilt.spare_count and not rebuilt.spare_alike,
+        f"{label} {_UNEVEN}doubtful ({rebuilt.interpolated_count} slices made up)": (
+            rebuilt.interpolated_count
+        ),
+    }
+    return tuple(text for text, applies in warnings.items() if applies)

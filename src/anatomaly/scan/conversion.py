@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,13 @@ import nibabel as nib
 import numpy as np
 
 from anatomaly.errors import ScanError
-from anatomaly.scan.checked_series import unusable
 from anatomaly.scan.frame_pixels import UndecodableError
 from anatomaly.scan.frames import Frame, parallel_groups, placed_frames, places_count
-from anatomaly.scan.instances import Instance, text_of
+from anatomaly.scan.instances import TIMES, Instance, fields_of_series, text_of
 from anatomaly.scan.rebuilt_volume import rebuild_volume, write_rebuilt
 from anatomaly.scan.series import (
     MIN_EXTENT_MM,
+    NO_SIDECAR,
     ODD_TYPE,
     TOO_FEW,
     TOO_SMALL,
@@ -28,7 +29,6 @@ from anatomaly.scan.series import (
     exam_protocols,
     series_of_file,
 )
-from anatomaly.scan.series_fields import TIMES, fields_of_series
 
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_. -]{1,100}")
 _UID = re.compile(r"^series_[^_]*_([0-9.]+)")
@@ -59,7 +59,7 @@ def stage_files(files: Iterable[Path], target: Path) -> Path:
     return target
 
 
-def found_series(target: Path, instances: Sequence[Instance]) -> list[Series]:
+def collect_series(target: Path, instances: Sequence[Instance]) -> list[Series]:
     """Return the converted series.
 
     Where slices are missing or unevenly spaced, dcm2niix writes the image twice: once with a wrong
@@ -68,12 +68,17 @@ def found_series(target: Path, instances: Sequence[Instance]) -> list[Series]:
     """
     paths = sorted(path for path in target.glob("*.nii") if _is_whole(path))
     evened = {path.stem.split("_Eq")[0] for path in paths if "_Eq" in path.stem}
-    kept = [path for path in paths if path.stem not in evened]
-    sidecars = {path: sidecar_of(path) for path in kept}
-    fields = {path: _fields(path, sidecars[path], instances) for path in kept}
+    paths = [path for path in paths if path.stem not in evened]
+    sidecars = {path: sidecar_of(path) for path in paths}
+    fields = {path: _fields(path, sidecars[path], instances) for path in paths}
     of_exams = exam_protocols(fields.values())
-    made = ((path, series_of_file(path, fields[path], of_exams)) for path in kept)
-    return [series if sidecars[path] else unusable(series) for path, series in made]
+    return [
+        replace(
+            series_of_file(path, fields[path], of_exams),
+            unusable_as_converted="" if sidecars[path] else NO_SIDECAR,
+        )
+        for path in paths
+    ]
 
 
 def _is_whole(path: Path) -> bool:
@@ -96,13 +101,12 @@ def sidecar_of(path: Path) -> dict[str, Any]:
         for file in path.parent.glob("*.json")
         if path.stem.startswith(file.stem) and not re.match(r"[0-9.]", path.stem[len(file.stem) :])
     ]
-    if not beside:
-        return {}
-    longest = max(beside, key=lambda file: len(file.stem))
-    with contextlib.suppress(OSError, ValueError):
+    longest = max(beside, key=lambda file: len(file.stem), default=path.with_suffix(".json"))
+    try:
         fields = json.loads(longest.read_text("utf-8", errors="replace"))
-        return fields if isinstance(fields, dict) else {}
-    return {}
+    except (OSError, ValueError):
+        return {}
+    return fields if isinstance(fields, dict) else {}
 
 
 def _fields(path: Path, sidecar: dict[str, Any], instances: Sequence[Instance]) -> dict[str, Any]:
@@ -119,7 +123,7 @@ def _fields(path: Path, sidecar: dict[str, Any], instances: Sequence[Instance]) 
 
 
 def rebuild_unconverted(
-    target: Path, instances: Sequence[Instance], found: Sequence[Series]
+    target: Path, instances: Sequence[Instance], converted: Sequence[Series]
 ) -> tuple[list[Series], list[str]]:
     """Put series together that dcm2niix left out: packed in a way that it does not know.
 
@@ -128,15 +132,15 @@ def rebuild_unconverted(
     Returns:
         These series, and which others could not be read, with the reason.
     """
-    pieces: dict[str, list[Series]] = {}
-    for series in found:
-        pieces.setdefault(series.uid or "", []).append(series)
-    by_uid: dict[str, list[Instance]] = {}
+    pieces, by_uid = defaultdict[str, list[Series]](list), defaultdict[str, list[Instance]](list)
+    for series in converted:
+        pieces[series.uid or ""].append(series)
     for instance in instances:
         is_mr = text_of(instance.header, "Modality").upper() in ("MR", "")
-        converted = pieces.get(instance.series_uid, [])
-        if is_mr and instance.series_uid and all(map(_is_piece, converted)):
-            by_uid.setdefault(instance.series_uid, []).append(instance)
+        reasons = [series.reason_against for series in pieces.get(instance.series_uid, [])]
+        are_pieces = all(why.startswith((ODD_TYPE, TOO_SMALL, TOO_FEW)) for why in reasons)
+        if is_mr and instance.series_uid and are_pieces:
+            by_uid[instance.series_uid].append(instance)
     made, unread = [], []
     for number, (uid, owns) in enumerate(by_uid.items()):
         frames = _largest_stack(owns, uid in pieces)
@@ -155,11 +159,6 @@ def rebuild_unconverted(
         if uid not in pieces or not series.reason_against:
             made.append(series)
     return made, unread
-
-
-def _is_piece(series: Series) -> bool:
-    """Return whether a conversion is refused for what the series may hold more of."""
-    return series.reason_against.startswith((ODD_TYPE, TOO_SMALL, TOO_FEW))
 
 
 def _largest_stack(instances: Sequence[Instance], is_tried: bool) -> list[Frame]:

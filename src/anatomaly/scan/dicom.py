@@ -9,23 +9,21 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import warnings as warnings_of_python
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from anatomaly.endings import has_ending
 from anatomaly.errors import ScanError
 from anatomaly.scan.checked_series import checked_series
-from anatomaly.scan.conversion import found_series, rebuild_unconverted, stage_files
+from anatomaly.scan.conversion import collect_series, rebuild_unconverted, stage_files
 from anatomaly.scan.fetched import refuse_partly_fetched
-from anatomaly.scan.instances import Instance, read_instance, read_instances
+from anatomaly.scan.instances import Instance, quiet, read_instance, read_instances
 from anatomaly.scan.people import check_one_visit
 from anatomaly.scan.series import Series, choose_series
+from anatomaly.scan.stream import readable
 from anatomaly.temporary import temporary_folder
-from anatomaly.types import Sequence
 
 TIMEOUT_SECONDS = 900
 MAX_FILES = 20_000
@@ -38,24 +36,16 @@ class ConvertedSeries:
     """The chosen series as NIfTI; the file exists until the context ends.
 
     Attributes:
-        path: the NIfTI file.
-        label: how messages name it: `series 4 'T1 MPRAGE'`.
-        modality: DICOM modality, `MR` for what can be used.
-        sequence: what description or timing say.
+        series: what was chosen.
+        labels: of all series that were found.
         source_files: the files of the folder, in order of name.
         warnings: which series was taken, and doubts.
-        summary: JSON values for the run manifest.
-        uid: SeriesInstanceUID; None if unknown.
     """
 
-    path: Path
-    label: str
-    modality: str
-    sequence: Sequence | None
+    series: Series
+    labels: tuple[str, ...]
     source_files: tuple[Path, ...]
     warnings: tuple[str, ...]
-    summary: dict[str, Any]
-    uid: str | None
 
 
 @contextmanager
@@ -69,52 +59,31 @@ def converted_series(path: Path) -> Iterator[ConvertedSeries]:
         ScanError: no DICOM image, several patients or visits, no structural series, or the
             conversion failed.
     """
-    with _quiet():
-        files, instances = _to_read(path)
+    with quiet():
+        if path.is_dir():
+            files = files_of(path)
+            instances = read_instances(files)
+        else:
+            instances = series_beside(path)
+            files = tuple(instance.path for instance in instances)
         warnings = check_one_visit(path, instances)
     with temporary_folder() as temporary:
         staged, target = stage_files(files, temporary / "images"), temporary / "nifti"
         target.mkdir()
-        said = _told_of(path, staged, _convert(staged, target))
-        with _quiet():
-            found = found_series(target, instances)
-            rebuilt, unread = rebuild_unconverted(target, instances, found)
-            found += rebuilt
-            if not found:
+        said = re.sub(
+            rf"{re.escape(str(staged))}(/\d+)?", lambda _: str(path), _convert(staged, target)
+        )
+        with quiet():
+            series = collect_series(target, instances)
+            rebuilt, unread = rebuild_unconverted(target, instances, series)
+            series += rebuilt
+            if not series:
                 raise ScanError(_nothing_found(path, files, said, unread))
-            chosen, more = _checked_choice(found, instances, path)
+            chosen, more = _checked_choice(series, instances, path)
         if unread:
             more = (*more, f"not read: {'; '.join(unread)}")
-        yield ConvertedSeries(
-            path=chosen.path,
-            label=chosen.label,
-            modality=chosen.modality,
-            sequence=chosen.sequence,
-            source_files=files,
-            warnings=(*warnings, *more),
-            summary={
-                "dicom_series": chosen.facts,
-                "dicom_series_found": [series.label for series in found],
-            },
-            uid=chosen.uid,
-        )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back pydicom's warnings of odd values; `Scan.warnings` tells what counts."""
-    with warnings_of_python.catch_warnings():
-        warnings_of_python.simplefilter("ignore")
-        yield
-
-
-def _to_read(path: Path) -> tuple[tuple[Path, ...], tuple[Instance, ...]]:
-    """Return the files of a folder, or of one file's series, and the images among them."""
-    if path.is_dir():
-        files = files_of(path)
-        return files, read_instances(files)
-    series = series_beside(path)
-    return tuple(instance.path for instance in series), series
+        labels = tuple(one.label for one in series)
+        yield ConvertedSeries(chosen, labels, files, (*warnings, *more))
 
 
 def series_beside(path: Path) -> tuple[Instance, ...]:
@@ -131,12 +100,8 @@ def series_beside(path: Path) -> tuple[Instance, ...]:
         )
     if not named.series_uid:
         return (named,)
-    try:
+    with readable(path.parent, "its permissions"):
         beside = sorted(other for other in path.parent.iterdir() if other.is_file())
-    except OSError as error:
-        raise ScanError(
-            f"{path.parent}: cannot be read ({error.strerror}); check its permissions"
-        ) from error
     if len(beside) > MAX_FILES:
         raise ScanError(f"{path.parent}: more than {MAX_FILES:,} files; copy the series elsewhere")
     refuse_partly_fetched(path.parent, beside)
@@ -144,21 +109,20 @@ def series_beside(path: Path) -> tuple[Instance, ...]:
 
 
 def _checked_choice(
-    found: list[Series], instances: tuple[Instance, ...], path: Path
+    series: list[Series], instances: tuple[Instance, ...], path: Path
 ) -> tuple[Series, tuple[str, ...]]:
     """Return the best series that can be used, and warnings; a broken one does not stop another.
 
     Raises:
         ScanError: none is left.
     """
-    left = found
     while True:
-        best, warnings = choose_series(left, path)
+        best, warnings = choose_series(series, path)
         try:
             checked, more = checked_series(best, instances)
         except ScanError as error:
             reason = str(error).removeprefix(f"{best.label}: ")
-            left = [replace(s, reason_against=reason) if s is best else s for s in left]
+            series = [replace(s, reason_against=reason) if s is best else s for s in series]
             continue
         return checked, (*warnings, *more)
 
@@ -170,7 +134,7 @@ def files_of(folder: Path) -> tuple[Path, ...]:
         ScanError: the folder is empty, overfull or cannot be read.
     """
     files: list[Path] = []
-    try:
+    with readable(folder, "its permissions"):
         for root, folders, names in os.walk(folder, onerror=_raise):
             folders.sort()
             files += [Path(root) / name for name in sorted(names)]
@@ -179,10 +143,6 @@ def files_of(folder: Path) -> tuple[Path, ...]:
                     f"{folder}: more than {MAX_FILES:,} files; name the folder of one study or "
                     "one series"
                 )
-    except OSError as error:
-        raise ScanError(
-            f"{folder}: cannot be read ({error.strerror}); check its permissions"
-        ) from error
     refuse_partly_fetched(folder, files)
     files = [path for path in files if path.is_file()]
     if not files:
@@ -226,11 +186,6 @@ def _convert(folder: Path, target: Path) -> str:
         ) from error
     said = (done.stdout + done.stderr).decode("utf-8", errors="replace").strip()
     return f"exit status {done.returncode}: {said.splitlines()[-1] if said else 'no message'}"
-
-
-def _told_of(path: Path, staged: Path, said: str) -> str:
-    """Name the user's folder where dcm2niix named the links to its files."""
-    return re.sub(rf"{re.escape(str(staged))}(/\d+)?", lambda _: str(path), said)
 
 
 def _nothing_found(path: Path, files: tuple[Path, ...], said: str, unread: list[str]) -> str:

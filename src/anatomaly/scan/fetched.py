@@ -7,7 +7,7 @@ work; git-lfs leaves three lines. A program that opens them finds nothing, or no
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from anatomaly.errors import ScanError
@@ -40,13 +40,12 @@ def refuse_unfetched(path: Path) -> None:
         )
 
 
-def refuse_partly_fetched(folder: Path, files: Iterable[Path]) -> None:
+def refuse_partly_fetched(folder: Path, files: Sequence[Path]) -> None:
     """Refuse a series of which a part is not here: slices would be missing in silence.
 
     Raises:
         ScanError: the content of a file is elsewhere.
     """
-    files = list(files)
     absent = [path for path in files if _system(path)]
     if absent:
         raise ScanError(

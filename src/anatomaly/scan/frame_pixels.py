@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from anatomaly.scan.frames import Frame, StackedGrid, lies_as
-from anatomaly.scan.instances import UNREADABLE
+from anatomaly.scan.instances import UNREADABLE, quiet
 
 MIN_CORRELATION = 0.999_999
 """A conversion scales and shifts, so slice and image correlate with 1 up to rounding; neighbouring
@@ -61,8 +60,7 @@ def frame_pixels(frames: Sequence[Frame]) -> Iterator[tuple[Frame, Pixels]]:
         alone = wanted[0].image.get("NumberOfFrames") in (None, "", 1)
         indices = None if alone else [frame.index for frame in wanted]
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quiet():
                 unpacked = list(iter_pixels(_pixel_source(wanted[0]), indices=indices))
         except UNREADABLE as error:
             raise UndecodableError(" ".join(str(error).split()).split(":")[0]) from error
@@ -85,10 +83,8 @@ def _pixel_source(frame: Frame) -> Any:
         return Path(path)
     whole = dcmread(path, force=True)
     if not syntax:
-        is_implicit = whole.original_encoding[0]
-        whole.file_meta.TransferSyntaxUID = (
-            ImplicitVRLittleEndian if is_implicit else ExplicitVRLittleEndian
-        )
+        kinds = ExplicitVRLittleEndian, ImplicitVRLittleEndian
+        whole.file_meta.TransferSyntaxUID = kinds[bool(whole.original_encoding[0])]
     return whole
 
 
@@ -111,11 +107,8 @@ def compare_pixels(data: Pixels, grid: StackedGrid, frames: Sequence[Frame]) -> 
     limit_mm = min(_MAX_AWAY * step_mm, _MAX_AWAY_MM)
     slices = grid.turn(data)
     open_slices = set(range(len(slices)))
-    placed = []
-    for frame in alike:
-        k = grid.slice_of(frame)
-        if k in open_slices and grid.away_mm(frame, k) <= limit_mm:
-            placed.append(frame)
+    nearest = ((frame, grid.slice_of(frame)) for frame in alike)
+    placed = [f for f, k in nearest if k in open_slices and grid.away_mm(f, k) <= limit_mm]
     try:
         for frame, pixels in frame_pixels(placed):
             k = grid.slice_of(frame)

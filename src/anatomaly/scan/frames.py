@@ -6,13 +6,14 @@ Positions follow DICOM PS3.3 C.7.6.2.1.1 (Image Plane) and C.7.6.16.2 (functiona
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 
-from anatomaly.geometry import apply_affine, flip_lps_ras
+from anatomaly.geometry import affine_about, apply_affine, flip_lps_ras
 from anatomaly.scan.instances import UNREADABLE, number_of, texts_of
 from anatomaly.types import Affine, FloatArray
 
@@ -26,6 +27,9 @@ _NOT_MAGNITUDE = {"P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY", "LOC
 _ORDER = (
     "AcquisitionNumber", "TemporalPositionIdentifier", "AcquisitionTime", "InstanceNumber",
 )  # fmt: skip
+_PLACE = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+_ECHO, _KIND = "MREchoSequence", "MRImageFrameTypeSequence"
+"""Functional groups of an enhanced image, each of a frame or shared by all."""
 
 
 @dataclass(frozen=True)
@@ -110,15 +114,12 @@ def stacked_grid(affine: Affine, shape: Sequence[int], like: Frame) -> StackedGr
         shape: (I, J, K).
         like: any frame of the series.
     """
-    rough = np.eye(4)
     axes_lps = np.stack([like.row_axis, like.column_axis, like.normal])
-    rough[:3, :3] = flip_lps_ras(axes_lps).T
+    rough = affine_about(flip_lps_ras(axes_lps).T, np.zeros(3))
     axes = nib.io_orientation(np.linalg.inv(rough) @ affine)
-    turned = nib.apply_orientation(np.broadcast_to(np.uint8(0), tuple(shape)), axes)
-    columns, rows, count = turned.shape
-    return StackedGrid(
-        axes, affine @ nib.orientations.inv_ornt_aff(axes, shape), (columns, rows, count)
-    )
+    columns, rows, count = (int(shape[i]) for i in np.argsort(axes[:, 0]))
+    turned = affine @ nib.orientations.inv_ornt_aff(axes, shape)
+    return StackedGrid(axes, turned, (columns, rows, count))
 
 
 def frames_of(image: Dataset) -> Iterator[Frame]:
@@ -131,34 +132,23 @@ def frames_of(image: Dataset) -> Iterator[Frame]:
     if "PerFrameFunctionalGroupsSequence" not in image:
         yield _frame(image, 0, (image, image, image), image.get("EchoTime"), image)
         return
-    shared = image.get("SharedFunctionalGroupsSequence") or [{}]
+    shared = (image.get("SharedFunctionalGroupsSequence") or [{}])[0]
     for index, own in enumerate(image.PerFrameFunctionalGroupsSequence):
-
-        def group(name: str, own: Any = own) -> Any:
-            found = own.get(name) or shared[0].get(name)
-            if not found:
+        groups = {name: own.get(name) or shared.get(name) for name in (*_PLACE, _ECHO, _KIND)}
+        for name in _PLACE:
+            if not groups[name]:
                 raise AttributeError(f"no {name}")
-            return found[0]
-
-        echo = own.get("MREchoSequence") or shared[0].get("MREchoSequence")
-        kind = own.get("MRImageFrameTypeSequence") or shared[0].get("MRImageFrameTypeSequence")
-        parts = (
-            group("PlanePositionSequence"),
-            group("PlaneOrientationSequence"),
-            group("PixelMeasuresSequence"),
-        )
-        echo_ms = echo[0].get("EffectiveEchoTime") if echo else None
-        yield _frame(image, index, parts, echo_ms, kind[0] if kind else image)
+        echo_ms = groups[_ECHO][0].get("EffectiveEchoTime") if groups[_ECHO] else None
+        kind = groups[_KIND][0] if groups[_KIND] else image
+        yield _frame(image, index, tuple(groups[name][0] for name in _PLACE), echo_ms, kind)
 
 
 def placed_frames(images: Iterable[Dataset]) -> list[Frame]:
     """Return the frames that say where they lie; images that do not are passed over."""
     frames: list[Frame] = []
     for image in images:
-        try:
+        with suppress(*UNREADABLE):
             frames += frames_of(image)
-        except UNREADABLE:
-            continue
     return frames
 
 
@@ -170,11 +160,8 @@ def _frame(image: Dataset, index: int, parts: tuple[Any, ...], echo: Any, kind: 
     place = np.array(position.ImagePositionPatient, dtype=np.float64).reshape(3)
     if not (np.isfinite(axes).all() and np.isfinite(place).all()):
         raise ValueError("position or orientation is not finite")
-    types = {
-        text.upper()
-        for name in ("ImageType", "FrameType", "ComplexImageComponent")
-        for text in texts_of(kind, name)
-    }
+    names = ("ImageType", "FrameType", "ComplexImageComponent")
+    types = {text.upper() for name in names for text in texts_of(kind, name)}
     return Frame(
         image=image,
         index=index,
@@ -185,6 +172,24 @@ def _frame(image: Dataset, index: int, parts: tuple[Any, ...], echo: Any, kind: 
         echo_ms=None if echo is None else float(echo),
         is_magnitude=not types & _NOT_MAGNITUDE,
     )
+
+
+def turned_as_frames(
+    frames: Iterable[Frame], affine: Affine, shape: Sequence[int]
+) -> tuple[list[Frame], StackedGrid]:
+    """Return the parallel frames that a grid was made of, and the grid turned as they lie.
+
+    Where no group of frames fits the grid, the largest one is taken.
+
+    Args:
+        frames: at least one.
+        affine: of the grid, RAS+ mm.
+        shape: (I, J, K).
+    """
+    groups = parallel_groups(frames)
+    turned = [(group, stacked_grid(affine, shape, group[0])) for group in groups]
+    fitting = (pair for pair in turned if lies_as(pair[0][0], pair[1]))
+    return next(fitting, turned[0])
 
 
 def lies_as(frame: Frame, grid: StackedGrid) -> bool:
@@ -220,10 +225,9 @@ def of_one_stack(frames: Sequence[Frame], echo_ms: float | None) -> list[Frame]:
         frames: parallel and of one size; at least one.
         echo_ms: of the stack; None where it is unknown.
     """
-    kept = sorted(magnitudes_of_echo(frames, echo_ms), key=_order)
-    places = _places(kept)
+    in_order = sorted(magnitudes_of_echo(frames, echo_ms), key=_order)
     acquisitions: dict[float, dict[int, Frame]] = {}
-    for frame, place in zip(kept, places, strict=True):
+    for frame, place in zip(in_order, _places(in_order), strict=True):
         acquisitions.setdefault(_order(frame)[0], {}).setdefault(place, frame)
     stack: dict[int, Frame] = {}
     for of_one in sorted(acquisitions.values(), key=len, reverse=True):  # stable: the first wins

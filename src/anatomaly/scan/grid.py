@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import nibabel as nib
@@ -17,7 +17,7 @@ from anatomaly.geometry import (
     mm_per_unit,
     spacing_mm,
 )
-from anatomaly.scan.forms import choose_form, sizes_text, usable_form
+from anatomaly.scan.forms import Grid, choose_form, sizes_text, usable_form
 from anatomaly.types import Affine
 
 MIN_EXTENT_MM = 60.0
@@ -26,30 +26,9 @@ MIN_EXTENT_MM = 60.0
 _UNIT_NAMES: dict[float, str] = {1000.0: "metres", 0.001: "micrometres"}
 
 
-@dataclass(frozen=True)
-class Grid:
-    """Where the voxels lie.
-
-    Attributes:
-        affine: (4, 4) voxel indices to scanner RAS+ mm.
-        header: header whose grid is whole: what is written with it lies on the input's grid.
-        origin: `sform`, `qform` or `none` (position unknown).
-        warnings: what was chosen or put right, in plain sentences.
-    """
-
-    affine: Affine
-    header: nib.Nifti1Header
-    origin: str
-    warnings: tuple[str, ...]
-
-
 @np.errstate(all="ignore")  # damaged headers hold numbers like 1e300; the checks below see them
 def find_grid(header: nib.Nifti1Header, what: str) -> Grid:
-    """Find the affine of a 3D header; the unit of the file becomes mm.
-
-    The sform counts if its code is set, else the qform; where the first is unusable, or would make
-    no head, and the other is sound, the other one is used and the header that comes back no longer
-    names the bad one.
+    """Find the affine of a 3D header by `choose_form`; the unit of the file becomes mm.
 
     Args:
         header: of a 3D image; not changed.
@@ -58,18 +37,17 @@ def find_grid(header: nib.Nifti1Header, what: str) -> Grid:
     Raises:
         GeometryError: no usable affine, absurd voxel sizes, or a slab too thin to be a head.
     """
-    fixed = header.copy()
-    form = choose_form(fixed, what)
-    scale, warnings = _mm_per_file_unit(fixed, spacing_mm(form.affine))
-    affine = form.affine.copy()
+    grid = choose_form(header.copy(), what)
+    fixed, spacing = grid.header, spacing_mm(grid.affine)
+    scale, warnings = _mm_per_file_unit(fixed, spacing)
+    affine = grid.affine.copy()
     affine[:3] *= scale
-    shape = fixed.get_data_shape()
-    _check_sizes(affine, shape[:3], what)
-    if form.origin == "sform":
+    _check_sizes(affine, fixed.get_data_shape()[:3], what)
+    if grid.origin == "sform":
         warnings += _disagreements(fixed, affine, scale)
         if int(fixed["qform_code"]) == 0:  # nothing else stands on them
-            fixed["pixdim"][1:4] = spacing_mm(form.affine)
-    return Grid(affine, fixed, form.origin, (*form.warnings, *warnings))
+            fixed["pixdim"][1:4] = spacing
+    return replace(grid, affine=affine, warnings=(*grid.warnings, *warnings))
 
 
 def _mm_per_file_unit(

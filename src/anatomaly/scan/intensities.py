@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomaly.errors import ScanError
-from anatomaly.scan.missing_voxels import fill_missing
 from anatomaly.types import BoolArray
+from anatomaly.volume import outer_faces
 
 MAX_LABELS = 20
 """An image with no more distinct values than this is a mask or a label map."""
 MAX_EQUAL_NEIGHBOURS = 0.5
 """Share of equal neighbours in an integer image; .02-.15 in MR, .74 and more in parcellations."""
+MAX_MISSING_SHARE = 0.01
+"""NaN and Inf inside the head below this share of all voxels are repaired; above, refused."""
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 _LARGE = 1e15
@@ -79,12 +81,7 @@ def to_intensities(
 
 def background_value(data: NDArray[np.float32]) -> float:
     """Return the median intensity of the volume's six faces (air, or what a stripper left)."""
-    return float(np.median(np.concatenate([face.ravel() for face in _faces(data)])))
-
-
-def _faces(data: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the six outer faces."""
-    return [np.take(data, end, axis=axis) for axis in range(3) for end in (0, -1)]
+    return float(np.median(outer_faces(data)))
 
 
 def _scaled(
@@ -112,6 +109,62 @@ def _scaled(
     return data, missing
 
 
+def fill_missing(data: NDArray[np.float32], missing: BoolArray, what: str) -> str:
+    """Give a value to the voxels that are not finite, and say what was done.
+
+    Below 1 % of all voxels they become 0, wherever they lie. More must lie around the head, as
+    strippers and resamplers leave them: they become the background, 0 or the least intensity of a
+    scan that goes below 0 (z-scored); the few inside still become 0.
+
+    Args:
+        data: (I, J, K), 0 where a voxel is missing; changed.
+        missing: (I, J, K), where it is not finite.
+        what: how messages name the scan.
+
+    Raises:
+        ScanError: no voxel is finite, or too many are missing inside the head.
+    """
+    count = int(missing.sum())
+    if count < MAX_MISSING_SHARE * data.size:
+        return f"{count:,} voxels are NaN or Inf; set to 0"
+    if count == data.size:
+        raise ScanError(f"{what}: every voxel is NaN or Inf; export the scan again")
+    inside = enclosed_voxels(missing)
+    bad = int(inside.sum())
+    if bad >= MAX_MISSING_SHARE * data.size:
+        raise ScanError(
+            f"{what}: {count:,} of {data.size:,} voxels ({count / data.size:.1%}) are NaN or Inf, "
+            f"{bad:,} ({bad / data.size:.1%}) of them inside the head, where at most "
+            f"{MAX_MISSING_SHARE:.0%} are repaired; export the scan again, or replace them "
+            "(numpy.nan_to_num) where they only mark the background"
+        )
+    finite = data[~missing]
+    background = 0.0 if float(np.percentile(finite, 2.0)) >= 0 else float(finite.min())
+    data[missing & ~inside] = background
+    said = f"{count:,} voxels ({count / data.size:.0%}) are NaN or Inf; those around the head were "
+    return f"{said}taken for background and set to {background:g}, {bad:,} inside it to 0"
+
+
+def enclosed_voxels(missing: BoolArray) -> BoolArray:
+    """Return which missing voxels lie inside the head.
+
+    Those that have finite voxels on both sides along each of the three axes, and those of planes
+    that miss altogether between planes that do not.
+    """
+    finite = ~missing
+    inside = missing.copy()
+    for axis in range(3):
+        before = np.logical_or.accumulate(finite, axis=axis)
+        after = np.flip(np.logical_or.accumulate(np.flip(finite, axis), axis=axis), axis)
+        inside &= before & after
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        filled = np.flatnonzero(finite.any(axis=others))
+        gaps = np.setdiff1d(np.arange(filled[0], filled[-1]), filled)
+        np.moveaxis(inside, axis, 0)[gaps] = True
+    return inside
+
+
 def _refuse_labels(data: NDArray[np.float32], what: str) -> None:
     """Refuse masks (few values) and parcellations (integers in patches)."""
     sample = data.ravel()[:: max(1, data.size // 100_000)]
@@ -119,15 +172,14 @@ def _refuse_labels(data: NDArray[np.float32], what: str) -> None:
     if distinct <= MAX_LABELS:
         distinct = np.unique(data).size
     if distinct <= MAX_LABELS:
-        raise ScanError(
-            f"{what}: only {distinct} distinct values: this looks like a mask or label map; "
-            "give the MR image itself"
-        )
-    if np.array_equal(sample, np.rint(sample)) and _equal_neighbours(data) > MAX_EQUAL_NEIGHBOURS:
-        raise ScanError(
-            f"{what}: integers in patches of equal value: this looks like a mask or label map; "
-            "give the MR image itself"
-        )
+        sign = f"only {distinct} distinct values"
+    elif np.array_equal(sample, np.rint(sample)) and _equal_neighbours(data) > MAX_EQUAL_NEIGHBOURS:
+        sign = "integers in patches of equal value"
+    else:
+        return
+    raise ScanError(
+        f"{what}: {sign}: this looks like a mask or label map; give the MR image itself"
+    )
 
 
 def _equal_neighbours(data: NDArray[np.float32]) -> float:

@@ -13,17 +13,18 @@ import numpy as np
 
 from anatomaly.endings import FREESURFER_ENDINGS, HEADER_ENDINGS, VOXELS_ENDINGS, has_ending
 from anatomaly.errors import ScanError
-from anatomaly.scan.analyze import parse_analyze_header
-from anatomaly.scan.freesurfer import read_freesurfer
+from anatomaly.scan.beside import header_of, voxels_of
 from anatomaly.scan.nifti_header import ParsedHeader, parse_nifti_header
-from anatomaly.scan.pair import header_of, voxels_of
-from anatomaly.scan.stored_image import StoredImage, checked_shape, shape_warnings
+from anatomaly.scan.other_formats import parse_analyze_header, read_freesurfer
+from anatomaly.scan.stored_image import StoredImage, checked_shape, shape_warnings, undo_wraparound
 from anatomaly.scan.stream import Stream, check_promise, open_stream, read_exactly, read_up_to
-from anatomaly.scan.wraparound import undo_wraparound
 
 _HEADER_BYTES = 540
 _FLAG_BYTES = 4
 _EXTENSION = b"\1\0\0\0"
+
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 def read_nifti(path: Path) -> StoredImage:
@@ -88,8 +89,7 @@ def _read_other_half(path: Path, parsed: ParsedHeader) -> StoredImage:
 
 def _read_voxels(path: Path, stream: Stream, parsed: ParsedHeader) -> StoredImage:
     """Read the voxels of a stream, wherever its header should have said that they begin."""
-    place = _read_misplaced if parsed.offset is None or not parsed.holds_voxels else _read_placed
-    raw, begin = place(path, stream, parsed)
+    raw, begin = _read_raw(path, stream, parsed)
     _refuse_other_width(path, stream, parsed, raw.size)
     warnings = parsed.warnings + shape_warnings(parsed.shape)
     if begin != parsed.offset:
@@ -110,33 +110,24 @@ def _read_voxels(path: Path, stream: Stream, parsed: ParsedHeader) -> StoredImag
     )
 
 
-def _read_placed(
-    path: Path, stream: Stream, parsed: ParsedHeader
-) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int]:
-    """Return the bytes of the voxels of a single file that says where they are."""
-    begin = parsed.offset or 0
-    promised = check_promise(path, parsed.shape, parsed.dtype.itemsize, begin, stream.capacity)
-    checked_shape(path, parsed.shape)
-    stream.file.seek(begin)
-    return read_exactly(stream.file, promised), begin
+def _read_raw(path: Path, stream: Stream, parsed: ParsedHeader) -> tuple[Bytes, int]:
+    """Return the bytes of the voxels, and where they begin.
 
-
-def _read_misplaced(
-    path: Path, stream: Stream, parsed: ParsedHeader
-) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], int]:
-    """Return the bytes of the voxels where the offset may be wrong, and where they begin.
-
-    A single file has four bytes (is there an extension?) between header and voxels; some writers
-    leave them out. A pair has what its header says in front of the voxels, or nothing. How long
-    the file is tells which.
+    Where the offset may be wrong, the length of the file tells. A single file has four bytes (is
+    there an extension?) between header and voxels; some writers leave them out. A pair has what
+    its header says in front of the voxels, or nothing.
     """
-    if parsed.holds_voxels:
+    is_placed = parsed.holds_voxels and parsed.offset is not None
+    start, skipped = 0, parsed.offset or 0
+    if is_placed:
+        start, skipped = skipped, 0
+    elif parsed.holds_voxels:
         start, skipped = int(parsed.header.single_vox_offset) - _FLAG_BYTES, _FLAG_BYTES
-    else:
-        start, skipped = 0, parsed.offset or 0
     promised = check_promise(path, parsed.shape, parsed.dtype.itemsize, start, stream.capacity)
     checked_shape(path, parsed.shape)
     stream.file.seek(start)
+    if is_placed:
+        return read_exactly(stream.file, promised), start
     raw = read_up_to(stream.file, skipped + promised)
     if raw.size == promised:
         return raw, start

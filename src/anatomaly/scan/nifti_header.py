@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,10 @@ _KINDS: dict[bytes, tuple[Any, int]] = {
     b"ni2": (nib.Nifti2Header, 540),
 }
 
-quiet = logging.getLogger("anatomaly.nifti_header")
+_quiet = logging.getLogger("anatomaly.nifti_header")
 """Where nibabel's own remarks about a header go: nowhere."""
-quiet.addHandler(logging.NullHandler())
-quiet.propagate = False
+_quiet.addHandler(logging.NullHandler())
+_quiet.propagate = False
 
 
 @dataclass(frozen=True)
@@ -74,36 +74,76 @@ def parse_nifti_header(path: Path, block: bytes) -> ParsedHeader | None:
         ScanError: a damaged header, or voxels that are no grey values.
         GeometryError: no voxel sizes and no sform.
     """
-    sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")}
+    sizes = header_sizes(block)
     magic = block[344:347] if 348 in sizes else block[4:7] if 540 in sizes else b""
     kind, length = _KINDS.get(magic, (None, 0))
     if kind is None or len(block) < length:
         return None
-    try:
-        header: nib.Nifti1Header = kind(block[:length], check=False)
-        warnings = _mend_sizes(path, header)
-        if int(header["sform_code"]) == 0 and not (np.abs(header["pixdim"][1:4]) > 0).all():
-            raise GeometryError(
-                f"{path}: the header names voxel sizes {header['pixdim'][1:4].tolist()} and no "
-                "sform; it holds no usable position, convert the scan again from DICOM"
-            )
-        warnings += _mend_position(header)
-        facts = _facts(path, header, single=magic[1:2] == b"+")
-        header["magic"] = header.single_magic
-        header["vox_offset"] = header.single_vox_offset
-        header.check_fix(logger=quiet, error_level=40)
-        dtype = header.get_data_dtype()
-    except (HeaderDataError, KeyError) as error:
-        raise ScanError(
-            f"{path}: the NIfTI header is damaged ({error}); convert the scan again"
-        ) from error
-    check_voxel_type(path, dtype)
-    return replace(
-        facts,
+    header: nib.Nifti1Header = kind(block[:length], check=False)
+    warnings = _mend_sizes(path, header)
+    if int(header["sform_code"]) == 0 and not (np.abs(header["pixdim"][1:4]) > 0).all():
+        raise GeometryError(
+            f"{path}: the header names voxel sizes {header['pixdim'][1:4].tolist()} and no "
+            "sform; it holds no usable position, convert the scan again from DICOM"
+        )
+    warnings += _mend_position(header)
+    slope, intercept, ignored = _scaling(header)
+    is_single = magic[1:2] == b"+"
+    said, bits = float(header["vox_offset"]), int(header["bitpix"])
+    offset = usable_offset(path, said, int(header.single_vox_offset) if is_single else 0)
+    if offset is not None and offset != said:
+        ignored += [f"the voxels begin at byte {said:g} by the header; taken for {offset}"]
+    header["magic"] = header.single_magic
+    header["vox_offset"] = header.single_vox_offset
+    dtype = checked_type(path, header, "NIfTI")
+    return ParsedHeader(
+        header=header,
         shape=tuple(int(n) for n in header.get_data_shape()),
         dtype=dtype,
-        warnings=(*warnings, *facts.warnings, *width_warnings(facts.bits, dtype)),
+        file_type="NIfTI-2" if isinstance(header, nib.Nifti2Header) else "NIfTI-1",
+        holds_voxels=is_single,
+        said_offset=said,
+        offset=offset,
+        slope=slope,
+        intercept=intercept,
+        bits=bits,
+        warnings=(*warnings, *ignored, *width_warnings(bits, dtype)),
     )
+
+
+def checked_type(path: Path, header: Any, kind: str) -> np.dtype[Any]:
+    """Let nibabel mend a header, and return the type of its voxels.
+
+    Raises:
+        ScanError: the header is damaged, or the voxels are no grey values.
+    """
+    try:
+        header.check_fix(logger=_quiet, error_level=40)
+        dtype: np.dtype[Any] = header.get_data_dtype()
+    except (HeaderDataError, KeyError) as error:
+        raise ScanError(
+            f"{path}: the {kind} header is damaged ({error}); convert the scan again"
+        ) from error
+    check_voxel_type(path, dtype)
+    return dtype
+
+
+def header_sizes(block: bytes) -> set[int]:
+    """Return the length of the header by its first field, in either byte order."""
+    return {int.from_bytes(block[:4], order) for order in ("little", "big")}
+
+
+def refuse_impossible_sizes(path: Path, header: Any) -> None:
+    """Refuse a header with no axes, too many, or a negative size.
+
+    Raises:
+        ScanError: it is one.
+    """
+    dim = header["dim"]
+    if (dim[1:4] < 0).any() or not 1 <= int(dim[0]) <= 7:
+        raise ScanError(
+            f"{path}: the header names an impossible size {dim.tolist()}; convert the scan again"
+        )
 
 
 def usable_offset(path: Path, said: float, least: int) -> int | None:
@@ -127,37 +167,11 @@ def width_warnings(bits: int, dtype: np.dtype[Any]) -> tuple[str, ...]:
     return (f"the header says {bits} bits a voxel for the type {dtype.name}; the type counts",)
 
 
-def _facts(path: Path, header: nib.Nifti1Header, single: bool) -> ParsedHeader:
-    """Return what the header says about the voxels, before nibabel mends it."""
-    slope, intercept, warnings = _scaling(header)
-    said = float(header["vox_offset"])
-    offset = usable_offset(path, said, int(header.single_vox_offset) if single else 0)
-    if offset is not None and offset != said:
-        warnings += [f"the voxels begin at byte {said:g} by the header; taken for {offset}"]
-    return ParsedHeader(
-        header=header,
-        shape=(),
-        dtype=np.dtype(np.uint8),
-        file_type="NIfTI-2" if isinstance(header, nib.Nifti2Header) else "NIfTI-1",
-        holds_voxels=single,
-        said_offset=said,
-        offset=offset,
-        slope=slope,
-        intercept=intercept,
-        bits=int(header["bitpix"]),
-        warnings=tuple(warnings),
-    )
-
-
 def _mend_sizes(path: Path, header: nib.Nifti1Header) -> list[str]:
     """Put right the number of axes and the sizes of those beyond the third."""
+    refuse_impossible_sizes(path, header)
     dim = header["dim"]
-    count = int(dim[0])
-    if (dim[1:4] < 0).any() or not 1 <= count <= 7:
-        raise ScanError(
-            f"{path}: the header names an impossible size {dim.tolist()}; convert the scan again"
-        )
-    said = []
+    count, said = int(dim[0]), []
     if count < 3 and (dim[1:4] > 1).all():
         dim[0] = 3
         said.append(f"the header says {count}D and names three sizes; read as 3D")

@@ -35,13 +35,21 @@ def write_replaced(path: Path, scan: Scan, values: Volume, region: BoolArray) ->
     """
     source = scan.source
     check_target(path, source)
-    _make_folder(path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = f"cannot make {path.parent} ({error.strerror}); choose another"
+        raise OutputError(said) from error
     if source is None or not source.is_file() or is_dicom_file(source):
         merged = np.where(region, values.data, scan.volume.data)
         return write_volume(path, scan.volume.with_data(merged), scan, np.float32)
     stored = read_nifti(source)
     voxels = np.array(stored.voxels)
-    voxels[region] = _as_stored(values.data[region], stored.slope, stored.intercept, voxels.dtype)
+    raw = (values.data[region].astype(np.float64) - stored.intercept) / stored.slope
+    if voxels.dtype.kind in "iu":
+        limits = np.iinfo(voxels.dtype)
+        raw = np.clip(np.rint(raw), limits.min, limits.max)
+    voxels[region] = raw.astype(voxels.dtype)
     header = stored.header.copy()
     if scan.header is not None:
         take_grid(header, scan.header)
@@ -65,25 +73,6 @@ def check_target(path: Path, source: Path | None) -> None:
         raise OutputError(f"{path}: is a folder; give the name of a file")
     if source is not None and path.resolve() == source.resolve():
         raise OutputError(f"{path}: is the scan itself; give another name")
-
-
-def _as_stored(
-    values: np.ndarray[Any, Any], slope: float, intercept: float, dtype: np.dtype[Any]
-) -> np.ndarray[Any, Any]:
-    """Return intensities as a file stores them: value = (intensity − intercept) / slope."""
-    raw = (values.astype(np.float64) - intercept) / slope
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        raw = np.clip(np.rint(raw), limits.min, limits.max)
-    return raw.astype(dtype)
-
-
-def _make_folder(folder: Path) -> None:
-    """Make the folder of the output."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make {folder} ({error.strerror}); choose another") from error
 
 
 def _write_whole(image: Any, path: Path) -> None:

@@ -7,9 +7,9 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from anatomaly.errors import ScanError
 from anatomaly.scan.instances import Instance, text_of
@@ -24,19 +24,13 @@ _DATES = ("AcquisitionDate", "AcquisitionDateTime", "SeriesDate", "ContentDate")
 _MOST_NAMED = 8
 
 
-@dataclass(frozen=True)
-class _Person:
+class _Person(NamedTuple):
     """What tells people apart; empty where unknown."""
 
     number: str
     name: str
     born: str
     sex: str
-
-    @property
-    def known_count(self) -> int:
-        """How many of the fields say something."""
-        return sum(bool(value) for value in (self.number, self.name, self.born, self.sex))
 
     def is_other(self, than: _Person) -> bool:
         """Return whether the two cannot be one person.
@@ -58,12 +52,7 @@ class _Person:
 
     def joined(self, with_other: _Person) -> _Person:
         """Return the person with what only the other record knows."""
-        return _Person(
-            self.number or with_other.number,
-            self.name or with_other.name,
-            self.born or with_other.born,
-            self.sex or with_other.sex,
-        )
+        return _Person(*(mine or its for mine, its in zip(self, with_other, strict=True)))
 
 
 def check_one_visit(folder: Path, instances: Sequence[Instance]) -> tuple[str, ...]:
@@ -79,27 +68,28 @@ def check_one_visit(folder: Path, instances: Sequence[Instance]) -> tuple[str, .
     Raises:
         ScanError: several people or visits; it names what each visit holds and how to choose.
     """
-    people = _people({_person_of(instance) for instance in instances})
-    if len(people) > 1:
+    count = len(_people({_person_of(instance) for instance in instances}))
+    if count > 1:
         raise ScanError(
-            f"{folder}: DICOM files of {len(people)} patients; name the folder of one of them, or "
+            f"{folder}: DICOM files of {count} patients; name the folder of one of them, or "
             "one file of the series to take (number, name, birth date or sex differ)"
         )
     studies = _studies([instance for instance in instances if _may_be_structural(instance)])
     if len(studies) < 2 and len(_dates_of(studies)) < 2:
         return ()
-    if not all(_is_named(study) for study in studies):
+    people_of = [{_person_of(instance) for instance in study} for study in studies]
+    if not all(any(one.number or one.name for one in people) for people in people_of):
         raise ScanError(
             f"{folder}: {len(studies)} studies without the patient's number and name, so nobody "
-            f"can tell whether they are of one person ({_told(folder, studies)}); name the folder "
-            "of one study, or one file of the series to take"
+            f"can tell whether they are of one person ({_summary(folder, studies)}); name the "
+            "folder of one study, or one file of the series to take"
         )
     visits = _visits(studies)
     if len(visits) > 1:
         raise ScanError(
             f"{folder}: {len(visits)} visits of one person, and none is taken unless you say which "
-            f"({_told(folder, visits)}); name the folder of one visit, or one file of the series "
-            "to take"
+            f"({_summary(folder, visits)}); name the folder of one visit, or one file of the "
+            "series to take"
         )
     return (f"the folder holds {len(studies)} studies of one person and day; all were looked at",)
 
@@ -142,8 +132,7 @@ def _births_differ(one: str, other: str) -> bool:
 def _people(records: Iterable[_Person]) -> list[_Person]:
     """Join records that may be of one person, those that know most first."""
     people: list[_Person] = []
-    order = sorted(records, key=lambda p: (-p.known_count, p.number, p.name, p.born, p.sex))
-    for record in order:
+    for record in sorted(records, key=lambda record: (-sum(map(bool, record)), record)):
         for index, person in enumerate(people):
             if not person.is_other(record):
                 people[index] = person.joined(record)
@@ -166,10 +155,7 @@ def _studies(instances: Sequence[Instance]) -> list[list[Instance]]:
     groups: dict[int, list[Instance]] = {}
     for number, instance in enumerate(instances):
         keys = [(name, text_of(instance.header, name)) for name in _LINKS]
-        if not keys[0][1]:
-            keys[0] = (_LINKS[0], "")  # emptied: no sign of another study
-        else:
-            keys = [key for key in keys if key[1]]
+        keys = [key for key in keys if key[1] or key[0] == _LINKS[0]]  # emptied: no other study
         met = sorted({group_of[key] for key in keys if key in group_of})
         home = met[0] if met else number
         groups.setdefault(home, []).append(instance)
@@ -178,12 +164,6 @@ def _studies(instances: Sequence[Instance]) -> list[list[Instance]]:
             group_of = {key: home if g == other else g for key, g in group_of.items()}
         group_of.update(dict.fromkeys(keys, home))
     return list(groups.values())
-
-
-def _is_named(study: Sequence[Instance]) -> bool:
-    """Return whether number or name of a study's patient are known."""
-    people = {_person_of(instance) for instance in study}
-    return any(person.number or person.name for person in people)
 
 
 def _date_of(instance: Instance) -> str:
@@ -226,30 +206,22 @@ def _far(one: str, other: str) -> bool:
     return abs(apart.days) > 1
 
 
-def _told(folder: Path, groups: Sequence[Sequence[Instance]]) -> str:
+def _summary(folder: Path, groups: Sequence[Sequence[Instance]]) -> str:
     """Say of each study or visit its date, its series and a path to give."""
-    homes = [_home(group) for group in groups]
-    told = []
+    folders = [[str(instance.path.parent) for instance in group] for group in groups]
+    homes = [Path(os.path.commonpath(paths)) for paths in folders]
+    texts = []
     for group, home in zip(groups[:_MOST_NAMED], homes, strict=False):
         series = Counter(instance.series_uid for instance in group)
         largest = series.most_common(1)[0][0]
         example = next(instance.path for instance in group if instance.series_uid == largest)
-        apart = home != folder and sum(_lies_in(home, h) or _lies_in(h, home) for h in homes) == 1
+        around = [h for h in homes if home.is_relative_to(h) or h.is_relative_to(home)]
+        apart = home != folder and len(around) == 1
         date = min(_dates_of([group]), default="no study date")
         date += f", acquired {_acquired(group)}" if _far(_acquired(group), date) else ""
-        told.append(
+        texts.append(
             f"{date}: {len(series)} series, {len(group)} images, such as "
             f"{home if apart else example}"
         )
-    more = len(groups) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more > 0 else "")
-
-
-def _home(group: Sequence[Instance]) -> Path:
-    """Return the deepest folder that holds all images of a group."""
-    return Path(os.path.commonpath([str(instance.path.parent) for instance in group]))
-
-
-def _lies_in(path: Path, folder: Path) -> bool:
-    """Return whether a folder is another one or lies in it."""
-    return path == folder or folder in path.parents
+    more = len(groups) - len(texts)
+    return "; ".join(texts) + (f"; and {more} more" if more > 0 else "")

@@ -13,29 +13,28 @@ import numpy as np
 
 from anatomaly.endings import SCAN_ENDINGS, has_ending, without_ending
 from anatomaly.errors import ScanError
+from anatomaly.scan.beside import files_of, modality_warnings, read_sidecar
 from anatomaly.scan.dicom import converted_series
 from anatomaly.scan.fetched import refuse_unfetched
 from anatomaly.scan.grid import find_grid
 from anatomaly.scan.instances import is_dicom_file
 from anatomaly.scan.intensities import to_intensities
 from anatomaly.scan.nifti import read_nifti
-from anatomaly.scan.pair import files_of
 from anatomaly.scan.sequence_hint import (
     contrast_agent_from_fields,
     contrast_warning,
     sequence_from_name,
     sequence_from_timing,
 )
-from anatomaly.scan.sidecar import modality_warnings, read_sidecar
 from anatomaly.scan.stored_image import (
     StoredImage,
     check_voxel_type,
     checked_shape,
+    header_on_grid,
     shape_warnings,
+    undo_wraparound,
 )
-from anatomaly.scan.stream import other_packer
-from anatomaly.scan.wraparound import undo_wraparound
-from anatomaly.types import Sequence
+from anatomaly.scan.stream import other_packer, readable
 from anatomaly.volume import Scan, Volume
 
 
@@ -56,10 +55,8 @@ def read_scan(path: str | Path) -> Scan:
         GeometryError: its affine or its size cannot be used.
     """
     path = Path(path).expanduser()
-    try:
+    with readable(path, "the path"):
         is_folder, is_file = path.is_dir(), path.is_file()
-    except OSError as error:
-        raise ScanError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     if is_folder:
         return _read_dicom(path)
     refuse_unfetched(path)
@@ -68,17 +65,17 @@ def read_scan(path: str | Path) -> Scan:
     if is_dicom_file(path):
         return _read_dicom(path)
     if not has_ending(path.name):
-        raise ScanError(f"{path}: {_unknown_ending(path)}")
+        with readable(path, "the file"), path.open("rb") as file:
+            packer = other_packer(file.read(132))
+        expected = f"{', '.join(SCAN_ENDINGS)} or a folder with DICOM files"
+        raise ScanError(f"{path}: {packer or f'unknown file type, expected {expected}'}")
     sidecar, doubts = read_sidecar(path)
     doubts += modality_warnings(sidecar.get("Modality"), str(path))
     name = scan_name(path)
-    timing = sequence_from_timing(sidecar)
-    hint = sequence_from_name(name) or timing
     doubts += _contrast_warnings(name, sidecar)
     metadata = {"file": path.name, "sha256": sha256_of(files_of(path))}
     stored = read_nifti(path).with_warnings(*doubts)
-    scan = _join(stored, name, path, str(path), hint, metadata)
-    return replace(scan, hint_is_timed=timing is not None and timing == hint)
+    return _join(stored, name, path, str(path), metadata, sidecar)
 
 
 def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = "scan") -> Scan:
@@ -97,9 +94,8 @@ def scan_from_image(image: nib.spatialimages.SpatialImage | Volume, name: str = 
     >>> scan.sequence_hint, scan.volume.data.dtype.name
     ('T1w', 'float32')
     """
-    stored = _stored_volume(image, name) if isinstance(image, Volume) else _stored(image, name)
-    stored = stored.with_warnings(*_contrast_warnings(name, {}))
-    return _join(stored, name, None, name, sequence_from_name(name), {"file": None, "sha256": None})
+    stored = undo_wraparound(_stored(image, name)).with_warnings(*_contrast_warnings(name, {}))
+    return _join(stored, name, None, name, {"file": None, "sha256": None}, {})
 
 
 def _contrast_warnings(name: str, sidecar: dict[str, Any]) -> tuple[str, ...]:
@@ -126,30 +122,33 @@ def sha256_of(files: Iterable[Path]) -> str:
     """
     digest = hashlib.sha256()
     for path in files:
-        try:
-            with path.open("rb") as file:
-                while chunk := file.read(1 << 20):
-                    digest.update(chunk)
-        except OSError as error:
-            raise ScanError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+        with readable(path, "the file"), path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
     return digest.hexdigest()
 
 
 def _read_dicom(path: Path) -> Scan:
     """Convert a DICOM folder, or a file's series, and read the best structural series."""
-    with converted_series(path) as series:
+    with converted_series(path) as converted:
+        series = converted.series
         doubts = modality_warnings(series.modality, f"{path}: {series.label}")
-        metadata = {"file": path.name, "sha256": sha256_of(series.source_files), **series.summary}
+        metadata = {
+            "file": path.name,
+            "sha256": sha256_of(converted.source_files),
+            "dicom_series": series.facts,
+            "dicom_series_found": list(converted.labels),
+        }
         what = f"{path} ({series.label})"
         stored = read_nifti(series.path)
-        scan = _join(stored, scan_name(path), path, what, series.sequence, metadata)
-        timing = sequence_from_timing(series.summary.get("dicom_series", {}))
+        scan = _join(stored, scan_name(path), path, what, metadata, series.facts)
+    hint = series.sequence
     return replace(
         scan,
-        source=path,
-        warnings=(*series.warnings, *doubts, *scan.warnings),
+        sequence_hint=hint,
+        hint_is_timed=hint is not None and hint == sequence_from_timing(series.facts),
+        warnings=(*converted.warnings, *doubts, *scan.warnings),
         series_uid=series.uid,
-        hint_is_timed=timing is not None and timing == scan.sequence_hint,
     )
 
 
@@ -158,10 +157,12 @@ def _join(
     name: str,
     source: Path | None,
     what: str,
-    hint: Sequence | None,
     metadata: dict[str, Any],
+    fields: dict[str, Any],
 ) -> Scan:
-    """Judge grid and intensities and put the scan together."""
+    """Judge grid and intensities and put the scan together; the fields are of its sidecar."""
+    timing = sequence_from_timing(fields)
+    hint = sequence_from_name(name) or timing
     grid = find_grid(stored.header, what)
     intensities = to_intensities(stored.voxels, stored.slope, stored.intercept, what)
     volume = Volume(intensities.data, grid.affine)
@@ -180,24 +181,18 @@ def _join(
         source=source,
         header=grid.header,
         sequence_hint=hint,
+        hint_is_timed=timing is not None and hint == timing,
         warnings=(*stored.warnings, *grid.warnings, *intensities.warnings),
         metadata={**metadata, **facts},
     )
 
 
-def _stored_volume(volume: Volume, name: str) -> StoredImage:
-    """Give a bare volume a header of its own."""
-    check_voxel_type(name, volume.data.dtype)
-    header = nib.Nifti1Header()
-    header.set_data_shape(checked_shape(name, volume.shape))
-    header.set_xyzt_units("mm", "sec")
-    header["pixdim"][1:4] = volume.spacing_mm
-    header.set_sform(volume.affine, code="scanner")
-    return undo_wraparound(StoredImage(header, volume.data, file_type="memory"))
-
-
-def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
-    """Take a nibabel image: its affine counts, its header says codes and units."""
+def _stored(image: nib.spatialimages.SpatialImage | Volume, name: str) -> StoredImage:
+    """Take an image in memory; of nibabel's the affine counts, the header says codes and units."""
+    if isinstance(image, Volume):
+        check_voxel_type(name, image.data.dtype)
+        header = header_on_grid(checked_shape(name, image.shape), image.affine)
+        return StoredImage(header, image.data, file_type="memory")
     try:
         shape = tuple(int(n) for n in image.shape)
     except AttributeError as error:
@@ -219,17 +214,5 @@ def _stored(image: nib.spatialimages.SpatialImage, name: str) -> StoredImage:
     blank = np.broadcast_to(np.uint8(0), size)
     carrier = kind(blank, affine, image.header if is_nifti else None)
     carrier.update_header()
-    stored = StoredImage(carrier.header, voxels, file_type="memory", warnings=shape_warnings(shape))
-    return undo_wraparound(stored)
-
-
-def _unknown_ending(path: Path) -> str:
-    """Say what to do with a file that is no NIfTI by its name."""
-    try:
-        with path.open("rb") as file:
-            packer = other_packer(file.read(132))
-    except OSError as error:
-        return f"cannot be read ({error.strerror}); check the file"
-    if packer is not None:
-        return packer
-    return f"unknown file type, expected {', '.join(SCAN_ENDINGS)} or a folder with DICOM files"
+    warnings = shape_warnings(shape)
+    return StoredImage(carrier.header, voxels, file_type="memory", warnings=warnings)

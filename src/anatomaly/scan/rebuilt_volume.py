@@ -19,7 +19,7 @@ from anatomaly.geometry import flip_lps_ras
 from anatomaly.scan.frame_pixels import Pixels, frame_pixels
 from anatomaly.scan.frames import Frame, of_echo, of_one_stack, places_count
 from anatomaly.scan.instances import number_of
-from anatomaly.types import Affine
+from anatomaly.types import Affine, FloatArray
 
 _UNEVEN = 0.05
 """Distances between slices that differ by this share of the usual one are uneven."""
@@ -64,16 +64,12 @@ def rebuild_volume(frames: Sequence[Frame], echo_ms: float | None) -> RebuiltVol
     stack = of_one_stack(frames, echo_ms)
     spare_count = len(frames) - len(stack)
     may_be_copies = spare_count > 0 and len(frames) <= 4 * places_count(frames)
-    slices, alike = _slices(stack, frames if may_be_copies else stack)
     heights_mm = np.array([frame.position_mm @ stack[0].normal for frame in stack])
+    slices, alike = _slices(stack, frames if may_be_copies else stack, heights_mm)
     _check_stack(stack, heights_mm)
     data, interpolated_count = _even(slices, heights_mm)
-    return RebuiltVolume(
-        image=_nifti(data, _affine(stack, len(data) - 1)),
-        spare_count=spare_count,
-        spare_alike=may_be_copies and alike,
-        interpolated_count=interpolated_count,
-    )
+    image = _nifti(data, _affine(stack, len(data) - 1))
+    return RebuiltVolume(image, spare_count, may_be_copies and alike, interpolated_count)
 
 
 def write_rebuilt(volume: RebuiltVolume, path: Path) -> Path:
@@ -92,37 +88,35 @@ def write_rebuilt(volume: RebuiltVolume, path: Path) -> Path:
     return path
 
 
-def _slices(stack: list[Frame], frames: Sequence[Frame]) -> tuple[Pixels, bool]:
+def _slices(
+    stack: list[Frame], frames: Sequence[Frame], heights_mm: FloatArray
+) -> tuple[Pixels, bool]:
     """Return the stack's pixels, (slices, rows, columns), and whether all frames repeat them."""
     place = {id(frame): number for number, frame in enumerate(stack)}
-    heights = np.array([frame.position_mm @ stack[0].normal for frame in stack])
-    kept: dict[int, Pixels] = {}
+    own: dict[int, Pixels] = {}
     spare: list[tuple[int, Pixels]] = []
     for frame, pixels in frame_pixels(frames):
-        number = place.get(id(frame))
-        if number is None:
-            nearest = int(np.argmin(np.abs(heights - frame.position_mm @ stack[0].normal)))
-            spare.append((nearest, pixels))
+        if id(frame) in place:
+            own[place[id(frame)]] = pixels
         else:
-            kept[number] = pixels
-    alike = all(np.array_equal(pixels, kept[number]) for number, pixels in spare)
+            away_mm = np.abs(heights_mm - frame.position_mm @ stack[0].normal)
+            spare.append((int(np.argmin(away_mm)), pixels))
+    alike = all(np.array_equal(pixels, own[number]) for number, pixels in spare)
     scales = [_scale(frame) for frame in stack]
-    in_order = [kept[number] for number in range(len(stack))]
+    slices = [own[number] for number in range(len(stack))]
     if set(scales) == {(1.0, 0.0)}:
-        return np.stack(in_order), alike
-    scaled = [p * np.float32(s) + np.float32(i) for p, (s, i) in zip(in_order, scales, strict=True)]
+        return np.stack(slices), alike
+    scaled = [p * np.float32(s) + np.float32(i) for p, (s, i) in zip(slices, scales, strict=True)]
     return np.stack(scaled).astype(np.float32), alike
 
 
 def _scale(frame: Frame) -> tuple[float, float]:
     """Return the rescale slope and intercept of a frame."""
+    shared = frame.image.get("SharedFunctionalGroupsSequence") or []
+    own = (frame.image.get("PerFrameFunctionalGroupsSequence") or [])[frame.index :][:1]
     holders: list[Any] = [frame.image]
-    for groups in (
-        frame.image.get("SharedFunctionalGroupsSequence") or [],
-        (frame.image.get("PerFrameFunctionalGroupsSequence") or [])[frame.index : frame.index + 1],
-    ):
-        for group in groups:
-            holders += list(group.get("PixelValueTransformationSequence") or [])
+    for group in (*shared, *own):
+        holders += group.get("PixelValueTransformationSequence") or []
     slope, intercept = 1.0, 0.0
     for holder in holders:
         slope = number_of(holder, "RescaleSlope") or slope
@@ -130,7 +124,7 @@ def _scale(frame: Frame) -> tuple[float, float]:
     return slope, intercept
 
 
-def _check_stack(stack: list[Frame], heights_mm: np.ndarray[Any, Any]) -> None:
+def _check_stack(stack: list[Frame], heights_mm: FloatArray) -> None:
     """Refuse frames of which too many are missing, or that do not lie in a row."""
     steps_mm = np.diff(heights_mm)
     if len(stack) < 3:
@@ -150,7 +144,7 @@ def _check_stack(stack: list[Frame], heights_mm: np.ndarray[Any, Any]) -> None:
         raise ScanError(f"slices lie up to {away_mm:.1f} mm beside their row: {_NO_ADVICE}")
 
 
-def _even(slices: Pixels, heights_mm: np.ndarray[Any, Any]) -> tuple[Pixels, int]:
+def _even(slices: Pixels, heights_mm: FloatArray) -> tuple[Pixels, int]:
     """Bring slices to even distances; return them, and how many are no frame but made up."""
     steps_mm = np.diff(heights_mm)
     step_mm = float(np.median(steps_mm))

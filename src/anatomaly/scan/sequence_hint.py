@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from anatomaly.types import Sequence
@@ -12,11 +13,9 @@ _EDGE_L, _EDGE_R = r"(?:^|(?<=[^a-z0-9]))", r"(?=$|[^a-z0-9])"
 _BIDS_SUFFIX = re.compile(r"^(?:[a-z]+-[^_]+_)*(T1w|T2w|FLAIR|UNIT1)$", re.IGNORECASE)
 """A name of BIDS entities alone, or the suffix alone."""
 _CANONICAL: dict[str, Sequence] = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "unit1": "T1w"}
-_T1_FLAIR = re.compile(_EDGE_L + r"t1 ?flair" + _EDGE_R)
+_T1_FLAIR = re.compile(rf"{_EDGE_L}t1 ?flair{_EDGE_R}")
 """One sequence, as GE names it. With other signs between the words, they are two."""
-_FLAIR = re.compile(
-    r"flair|dark[^a-z0-9]*fluid|" + _EDGE_L + r"(?:tirm|da[^a-z0-9]?fl|t2f)" + _EDGE_R
-)
+_FLAIR = re.compile(rf"flair|dark[^a-z0-9]*fluid|{_EDGE_L}(?:tirm|da[^a-z0-9]?fl|t2f){_EDGE_R}")
 _KIND = (
     r"(?:[23]d|(?:[23]d)?(?:tse|fse|ssfse|haste|blade|propeller|se|space|spc|cube|vista)(?:[23]d)?|"
     r"fs|sag|cor|tra|ax)"
@@ -28,12 +27,8 @@ _T1_AGENT = (
     r"(?:pre|post)(?:c|ce|con|contrast|contraste|kontrast|gd|gad|gado|km)?)"
 )
 _T1 = re.compile(
-    _EDGE_L
-    + rf"(?:(?:s|[23]d)?t1(?:w|wi)?{_T1_KIND}?{_T1_AGENT}?|ct1|unit1)"
-    + _EDGE_R
-    + r"|mp2?rage|"
-    + _EDGE_L
-    + r"(?:f?spgr|bravo|tfl3d)"
+    rf"{_EDGE_L}(?:(?:s|[23]d)?t1(?:w|wi)?{_T1_KIND}?{_T1_AGENT}?|ct1|unit1){_EDGE_R}|mp2?rage|"
+    rf"{_EDGE_L}(?:f?spgr|bravo|tfl3d)"
 )
 _T2_STAR = re.compile(_EDGE_L + r"t2[^a-z0-9]?(?:\*|star)|" + _EDGE_L + r"(?:swi|swan)" + _EDGE_R)
 _T2 = re.compile(_EDGE_L + rf"(?:s|[23]d)?t2(?:w|wi)?{_KIND}?" + _EDGE_R)
@@ -68,19 +63,16 @@ _NOT = (
 )
 _WITH = r"(?:w|w/|with|mit|m\.|avec|con|met|med|post|nach|apres|après|after|dopo)"
 _BOTH = re.compile(
-    _EDGE_L
-    + _STUCK
-    + rf"(?:{_NOT}{_JOIN}(?:and|und|et|e|y|en|&)?{_JOIN}{_WITH}|"
-    + rf"{_WITH}{_JOIN}(?:and|und|et|e|y|en|&)?{_JOIN}{_NOT})"
-    + rf"(?:{_JOIN}(?:iv|i\.v\.)?{_JOIN}{_AGENTS})?{_EDGE_R}"
+    rf"{_EDGE_L}{_STUCK}(?:{_NOT}{_JOIN}(?:and|und|et|e|y|en|&)?{_JOIN}{_WITH}|"
+    rf"{_WITH}{_JOIN}(?:and|und|et|e|y|en|&)?{_JOIN}{_NOT})"
+    rf"(?:{_JOIN}(?:iv|i\.v\.)?{_JOIN}{_AGENTS})?{_EDGE_R}"
 )
 """`W/WO CONTRAST`, `pre/post`: the whole exam, which says nothing about one series."""
 _WITHOUT = re.compile(
-    _EDGE_L
-    + _STUCK
-    + rf"(?:{_NOT}(?:{_JOIN}(?:iv|i\.v\.|any|the|de|di|der|v)?{_JOIN}{_AGENTS}|{_EDGE_R})"
-    + rf"|ce-(?:none|no|pre|without|0){_EDGE_R}|{_AGENTS}(?:[ _]?-|{_JOIN}(?:free|none)){_EDGE_R}"
-    + rf"|(?:-(?<![a-z0-9]-)c|c-){_EDGE_R}|(?:no|non|pre|wo|o){_AGENT}{_EDGE_R})"
+    rf"{_EDGE_L}{_STUCK}"
+    rf"(?:{_NOT}(?:{_JOIN}(?:iv|i\.v\.|any|the|de|di|der|v)?{_JOIN}{_AGENTS}|{_EDGE_R})"
+    rf"|ce-(?:none|no|pre|without|0){_EDGE_R}|{_AGENTS}(?:[ _]?-|{_JOIN}(?:free|none)){_EDGE_R}"
+    rf"|(?:-(?<![a-z0-9]-)c|c-){_EDGE_R}|(?:no|non|pre|wo|o){_AGENT}{_EDGE_R})"
 )
 _NOTHING_SAID = re.compile(
     r"[^a-z0-9]*(?:(?:unknown|unk|unspecified|not (?:known|specified|stated|recorded|available)|"
@@ -102,10 +94,9 @@ _ENHANCED = re.compile(
     rf"{_EDGE_L}{_STUCK}post(?:c|con|ce|{_AGENT}){_EDGE_R}|"
     rf"{_EDGE_L}(?:{_AGENT}|ce|t1w?i?(?:[ _+-]?(?:c|ce|gd|gad|km|pc)|post)|ct1|"
     rf"c\+|w/ ?c|post[ _-]?(?:c|con|ce|gd|gad|km|{_AGENT}))"
-    + _EDGE_R
-    + rf"|(?:^|[^0-9])\+ ?(?:c|gd|gad|km|{_AGENT}){_EDGE_R}"
-    + rf"|(?:mprage|spgr|bravo|vibe|space|cube|tse|fse)(?:gd|gad|km|ce){_EDGE_R}"
-    + rf"|(?:^|(?<=[^a-z0-9])(?<!ses-)(?<!session-))post{_EDGE_R}(?!{_JOIN}{_PLACE_IN_TIME})"
+    rf"{_EDGE_R}|(?:^|[^0-9])\+ ?(?:c|gd|gad|km|{_AGENT}){_EDGE_R}"
+    rf"|(?:mprage|spgr|bravo|vibe|space|cube|tse|fse)(?:gd|gad|km|ce){_EDGE_R}"
+    rf"|(?:^|(?<=[^a-z0-9])(?<!ses-)(?<!session-))post{_EDGE_R}(?!{_JOIN}{_PLACE_IN_TIME})"
 )
 
 
@@ -139,22 +130,17 @@ def sequence_from_name(name: str) -> Sequence | None:
     return named[0]
 
 
-def contrast_agent_from_name(text: str) -> bool:
-    """Return whether a file name or a series description speaks of contrast agent.
+def contrast_agent_said(text: str) -> bool | None:
+    """Return whether a text says with contrast agent (True), without (False), or neither (None).
 
     Negations count ("W/O CONTRAST", "sans gado", "PRE"), and what names both (`W/WO CONTRAST`)
     says nothing.
 
-    >>> [contrast_agent_from_name(t) for t in ("t1c", "T1 +C", "sub-01_ce-gad_T1w", "AX T1 POST")]
+    >>> [contrast_agent_said(t) for t in ("t1c", "T1 +C", "sub-01_ce-gad_T1w", "AX T1 POST")]
     [True, True, True, True]
-    >>> [contrast_agent_from_name(t) for t in ("T1 W/O CONTRAST", "ohne KM", "t1n", "pre/post")]
-    [False, False, False, False]
+    >>> [contrast_agent_said(t) for t in ("T1 W/O CONTRAST", "ohne KM", "t1n", "pre/post")]
+    [False, False, None, None]
     """
-    return bool(contrast_agent_said(text))
-
-
-def contrast_agent_said(text: str) -> bool | None:
-    """Return whether a text says with contrast agent (True), without (False), or neither (None)."""
     plain = _BOTH.sub(" ", text.lower())
     rest = _WITHOUT.sub(" ", plain)
     if _ENHANCED.search(rest):
@@ -175,12 +161,10 @@ def contrast_agent_from_fields(texts: Iterable[str], fields: Mapping[str, Any]) 
     >>> [contrast_agent_from_fields([text], agent) for text in ("T1", "T1 PRE")]
     [True, False]
     """
-    said = next((s for text in texts if (s := contrast_agent_said(text)) is not None), None)
-    if said is not None:
-        return said
     tags = (fields.get(name) for name in ("ContrastBolusAgent", "ContrastBolusIngredient"))
-    told = next((s for tag in tags if (s := _agent_given(str(tag or ""))) is not None), None)
-    return bool(told)
+    by_words = (contrast_agent_said(text) for text in texts)
+    by_tags = (_agent_given(str(tag or "")) for tag in tags)
+    return next((said for said in chain(by_words, by_tags) if said is not None), False)
 
 
 def _agent_given(tag: str) -> bool | None:
@@ -217,9 +201,8 @@ def sequence_from_timing(fields: Mapping[str, Any]) -> Sequence | None:
     >>> sequence_from_timing({"RepetitionTime": 4.0, "EchoTime": 0.1})
     'T2w'
     """
-    repetition = _seconds(fields, "RepetitionTime")
-    echo = _seconds(fields, "EchoTime")
-    inversion = _seconds(fields, "InversionTime")
+    times = ("RepetitionTime", "EchoTime", "InversionTime")
+    repetition, echo, inversion = (_seconds(fields, name) for name in times)
     if echo is None or repetition is None:
         return None
     gradient_echo = "GR" in str(fields.get("ScanningSequence", "")).upper()

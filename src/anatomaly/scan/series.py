@@ -21,35 +21,17 @@ from anatomaly.scan.sequence_hint import (
 from anatomaly.types import Sequence
 
 _START, _END = r"(?:^|(?<=[^a-z]))", r"(?=$|[^a-z])"
-_WORDS_AGAINST: tuple[tuple[str, re.Pattern[str]], ...] = (
-    (
-        "a localizer",
-        re.compile(r"locali[sz]er|scout|3[ -]?plane|" + _START + r"(?:loc|survey)" + _END),
-    ),
-    (
-        "diffusion",
-        re.compile(
-            r"dwi|dti|diffusion|tracew|" + _START + r"(?:adc|fa(?![ _:=]?\d)|trace|b[01]0*0)" + _END
-        ),
-    ),
-    (
-        "functional or perfusion",
-        re.compile(
-            r"bold|fmri|perfusion|"
-            + _START
-            + "(?:asl|pcasl|pasl|dsc|dce|rcbf|rcbv|mtt|ttp)"
-            + _END
-            + r"|ep2d|epi[_ -]"
-        ),
-    ),
-    ("an angiogram", re.compile(r"angio|" + _START + "(?:tof|mra|mrv|pca|mip)" + _END)),
-    (
-        "a field map or susceptibility image",
-        re.compile(r"field[ _-]?map|gre_field|" + _START + "(?:b0map|b1map|swi|swan|qsm)" + _END),
-    ),
-    ("a spectroscopy image", re.compile(_START + "(?:mrs|csi|svs)" + _END)),
-    ("a report or screenshot", re.compile(r"screen[ _-]?(?:save|shot)|phoenix|report")),
-)
+_WORDS_AGAINST = {
+    "a localizer": rf"locali[sz]er|scout|3[ -]?plane|{_START}(?:loc|survey){_END}",
+    "diffusion": rf"dwi|dti|diffusion|tracew|{_START}(?:adc|fa(?![ _:=]?\d)|trace|b[01]0*0){_END}",
+    "functional or perfusion": "bold|fmri|perfusion|ep2d|epi[_ -]|"
+    rf"{_START}(?:asl|pcasl|pasl|dsc|dce|rcbf|rcbv|mtt|ttp){_END}",
+    "an angiogram": rf"angio|{_START}(?:tof|mra|mrv|pca|mip){_END}",
+    "a field map or susceptibility image": "field[ _-]?map|gre_field|"
+    rf"{_START}(?:b0map|b1map|swi|swan|qsm){_END}",
+    "a spectroscopy image": rf"{_START}(?:mrs|csi|svs){_END}",
+    "a report or screenshot": r"screen[ _-]?(?:save|shot)|phoenix|report",
+}
 """Words in descriptions mean other things too (epilepsy, flip angle): alone they refuse nothing
 that is a whole head with the timing of a structural image."""
 _DERIVED_TYPES = {"DERIVED", "SECONDARY", "MPR", "PROJECTION IMAGE", "REFORMATTED"}
@@ -72,8 +54,6 @@ _FACTS = (
     "SliceThickness", "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle",
     "ConversionSoftwareVersion",
 )  # fmt: skip
-
-
 NO_SIDECAR = (
     "slices are missing or unevenly spaced, and dcm2niix could not interpolate them: convert the "
     "series with another tool and give the NIfTI file"
@@ -158,14 +138,17 @@ def series_of_file(
     protocol = str(fields.get("ProtocolName", ""))
     title = description or protocol or re.sub(r"_[0-9.]{5,}.*", "", path.stem)  # no UID
     of_series = "" if protocol in of_exams else protocol
-    words = description or of_series
-    image_type = _image_type(fields)
-    timing = sequence_from_timing(fields)
-    against = _reason_against(path, fields, shape, zooms)
-    doubt = _words_against(words)
-    named = sequence_from_name(description)
+    types = fields.get("ImageType", [])
+    image_type = {str(t).upper() for t in types} if isinstance(types, list) else set()
+    timing, named = sequence_from_timing(fields), sequence_from_name(description)
+    extent_mm = [n * z for n, z in zip((*shape, 1, 1)[:3], zooms, strict=False)]
+    against = _kind_against(fields, image_type) or _pulses_against(path, fields)
+    against = against or _size_against(shape, extent_mm)
+    text = (description or of_series).lower()
+    doubt = next((why for why, words in _WORDS_AGAINST.items() if re.search(words, text)), "")
     is_timed = timing is not None or (named is not None and "EchoTime" not in fields)
-    if doubt and (against or not is_timed or not _is_whole_head(shape, zooms)):
+    is_whole = min(extent_mm) >= _WHOLE_HEAD_MM and min(shape[:3]) >= _WHOLE_HEAD_SLICES
+    if doubt and (against or not is_timed or not is_whole):
         against = against if against.startswith("modality") else doubt
     return Series(
         path=path,
@@ -188,7 +171,7 @@ def series_of_file(
     )
 
 
-def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str, ...]]:
+def choose_series(candidates: list[Series], folder: Path) -> tuple[Series, tuple[str, ...]]:
     """Return the best structural series and what to tell the user.
 
     Series that are no structural MR image are out. Of the rest the best is, in this order: with a
@@ -199,19 +182,19 @@ def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str,
     Raises:
         ScanError: none is left; the message names each and why.
     """
-    left = [series for series in found if not series.reason_against]
+    left = [series for series in candidates if not series.reason_against]
     if not left:
-        reasons = "; ".join(f"{s.label}: {s.reason_against}" for s in found[:20])
+        reasons = "; ".join(f"{s.label}: {s.reason_against}" for s in candidates[:20])
         raise ScanError(
-            f"{folder}: no structural MR series among {len(found)} ({reasons}); name a folder "
+            f"{folder}: no structural MR series among {len(candidates)} ({reasons}); name a folder "
             "with a T1w, T2w or FLAIR series of the whole head"
         )
     best = min(left, key=_rank)
     warnings = []
-    if len(found) > 1:
-        others = [s for s in found if s is not best]
-        told = ", ".join(_told(s) for s in others[:20])
-        warnings.append(f"of {len(found)} series, {best.label} was taken; not taken: {told}")
+    if len(candidates) > 1:
+        others = [s for s in candidates if s is not best]
+        text = ", ".join(_named(s) for s in others[:20])
+        warnings.append(f"of {len(candidates)} series, {best.label} was taken; not taken: {text}")
     if best.derived:
         warnings.append(f"{best.label} is derived or reformatted, not as acquired")
     if best.contrast_enhanced:
@@ -224,7 +207,7 @@ def choose_series(found: list[Series], folder: Path) -> tuple[Series, tuple[str,
     return best, tuple(warnings)
 
 
-def _told(series: Series) -> str:
+def _named(series: Series) -> str:
     """Name a series that was not taken, and why if there is a reason."""
     why = series.reason_against or series.doubt
     if not why and series.volumes > 1:
@@ -251,48 +234,27 @@ def _rank(series: Series) -> tuple[float, ...]:
     )
 
 
-def _image_type(fields: Mapping[str, Any]) -> set[str]:
-    """Return the values of ImageType in capitals."""
-    types = fields.get("ImageType", [])
-    return {str(t).upper() for t in types} if isinstance(types, list) else set()
-
-
-def _words_against(text: str) -> str:
-    """Return what else than a structural image a description speaks of; empty if nothing."""
-    found = (reason for reason, pattern in _WORDS_AGAINST if pattern.search(text.lower()))
-    return next(found, "")
-
-
-def _reason_against(
-    path: Path, fields: Mapping[str, Any], shape: tuple[int, ...], zooms: tuple[float, ...]
-) -> str:
-    """Return why a series cannot be a structural MR image, whatever it is called."""
+def _kind_against(fields: Mapping[str, Any], image_type: set[str]) -> str:
+    """Return what else than a structural MR image the header names; empty if nothing."""
     modality = str(fields.get("Modality", "")).upper()
     if modality and modality != "MR":
         return f"modality {modality}"
-    odd = sorted(_image_type(fields) & _NO_STRUCTURAL_TYPES)
-    if odd:
-        return "a localizer" if odd == ["LOCALIZER"] else f"{ODD_TYPE} {odd[0]}"
-    return _pulses_against(path, fields) or _size_against(shape, zooms)
+    odd = sorted(image_type & _NO_STRUCTURAL_TYPES)
+    if not odd:
+        return ""
+    return "a localizer" if odd == ["LOCALIZER"] else f"{ODD_TYPE} {odd[0]}"
 
 
-def _size_against(shape: tuple[int, ...], zooms: tuple[float, ...]) -> str:
+def _size_against(shape: tuple[int, ...], extent_mm: list[float]) -> str:
     """Return why a volume of that size shows no whole head; empty if it may."""
     volumes = int(np.prod(shape[3:]))
     if volumes > _MAX_VOLUMES:
         return f"{volumes} volumes"
-    extent = [n * z for n, z in zip((*shape, 1, 1)[:3], zooms, strict=False)]
-    if min(extent) < MIN_EXTENT_MM:
-        return f"{TOO_SMALL} {' x '.join(f'{e:.0f}' for e in extent)} mm"
+    if min(extent_mm) < MIN_EXTENT_MM:
+        return f"{TOO_SMALL} {' x '.join(f'{e:.0f}' for e in extent_mm)} mm"
     if min(shape[:3]) < _MIN_SLICES:
         return f"{TOO_FEW} {min(shape[:3])} slices"
     return ""
-
-
-def _is_whole_head(shape: tuple[int, ...], zooms: tuple[float, ...]) -> bool:
-    """Return whether a volume is as long and has as many slices as one of a whole head."""
-    extent = [n * z for n, z in zip((*shape, 1, 1)[:3], zooms, strict=False)]
-    return min(extent) >= _WHOLE_HEAD_MM and min(shape[:3]) >= _WHOLE_HEAD_SLICES
 
 
 def _pulses_against(path: Path, fields: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,14 +35,26 @@ class Stream:
     Attributes:
         file: to read from; it can seek.
         capacity: most bytes that it can hold, judged from the size on the disk.
-        layers: how many times it was packed with gzip.
         warnings: what was odd about the packing; complete after the file was closed.
     """
 
     file: io.BufferedIOBase
     capacity: int
-    layers: int
     warnings: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def readable(path: Path, check: str) -> Iterator[None]:
+    """Turn the failure of an attempt to read a file or folder into a `ScanError`.
+
+    Args:
+        path: of what is read in the block.
+        check: what the message tells the user to check.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ScanError(f"{path}: cannot be read ({error.strerror}); check {check}") from error
 
 
 @contextmanager
@@ -53,7 +66,11 @@ def open_stream(path: Path) -> Iterator[Stream]:
     Raises:
         ScanError: the file cannot be read, is empty, truncated, damaged, or packed otherwise.
     """
-    size = _size(path)
+    with readable(path, "the path"):
+        size = path.stat().st_size
+        path.open("rb").close()
+    if size == 0:
+        raise ScanError(f"{path}: the file is empty (0 bytes); copy it again from its source")
     try:
         with ExitStack() as stack:
             raw: Any = stack.enter_context(path.open("rb"))
@@ -65,7 +82,7 @@ def open_stream(path: Path) -> Iterator[Stream]:
             if packer is not None:
                 raise ScanError(f"{path}: {packer}")
             depth = len(layers) - 1
-            stream = Stream(layers[-1], size * GZIP_RATIO**depth, depth)
+            stream = Stream(layers[-1], size * GZIP_RATIO**depth)
             yield stream
             stream.warnings += _packing_warnings(path, depth)
             for packed in reversed(layers[1:]):
@@ -90,9 +107,7 @@ def check_promise(
     Raises:
         ScanError: the voxels do not fit behind the offset.
     """
-    promised = itemsize
-    for n in shape:
-        promised *= max(int(n), 1)
+    promised = math.prod((itemsize, *(max(int(n), 1) for n in shape)))
     room = max(capacity - offset, 0)
     if promised > room:
         needs, has = _bytes(promised), _bytes(room)
@@ -123,10 +138,10 @@ def read_exactly(file: io.BufferedIOBase, wanted: int) -> np.ndarray[Any, np.dty
     Raises:
         EOFError: there are fewer.
     """
-    found = read_up_to(file, wanted)
-    if found.size < wanted:
-        raise EOFError(f"{_bytes(found.size)} of {_bytes(wanted)} are there")
-    return found
+    read = read_up_to(file, wanted)
+    if read.size < wanted:
+        raise EOFError(f"{_bytes(read.size)} of {_bytes(wanted)} are there")
+    return read
 
 
 def other_packer(start: bytes) -> str | None:
@@ -135,23 +150,10 @@ def other_packer(start: bytes) -> str | None:
     Args:
         start: first bytes of the file.
     """
-    for magic, packer in _OTHER_PACKERS.items():
-        if start.startswith(magic):
-            return f"packed with {packer}, only gzip is read; unpack it and give what is in it"
-    return None
-
-
-def _size(path: Path) -> int:
-    """Return the size of a file that is not empty."""
-    try:
-        size = path.stat().st_size
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise ScanError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    if size == 0:
-        raise ScanError(f"{path}: the file is empty (0 bytes); copy it again from its source")
-    return size
+    packer = next((name for magic, name in _OTHER_PACKERS.items() if start.startswith(magic)), None)
+    if packer is None:
+        return None
+    return f"packed with {packer}, only gzip is read; unpack it and give what is in it"
 
 
 def _packing_warnings(path: Path, layers: int) -> list[str]:

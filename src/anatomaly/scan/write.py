@@ -6,6 +6,7 @@ import contextlib
 import errno
 import gzip
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from anatomaly.errors import OutputError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.leftovers import alone_in, hold_lock, is_stale
 from anatomaly.volume import Scan, Volume
+from anatomaly.whole_file import whole_file
 
 RESULT_MARKER = "run.json"
 """A folder that holds this file is one of our results and may be replaced."""
@@ -65,9 +67,8 @@ def write_volume(path: Path, volume: Volume, scan: Scan, dtype: DTypeLike) -> Pa
     target = np.dtype(dtype)
     data = _as_type(volume.data, target, path)
     header = result_header(volume, scan, target)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
     try:
-        with temporary.open("xb") as raw:
+        with whole_file(path, several=True) as temporary, temporary.open("xb") as raw:
             if path.name.endswith(".gz"):
                 with gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed:
                     _stream(packed, header, data)
@@ -75,12 +76,8 @@ def write_volume(path: Path, volume: Volume, scan: Scan, dtype: DTypeLike) -> Pa
                 _stream(raw, header, data)
             raw.flush()
             os.fsync(raw.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise _output_error(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return path
 
 
@@ -137,11 +134,13 @@ def output_folder(path: str | Path) -> Iterator[Path]:
     lock: int | None = None
     try:
         path = path.resolve()
-        _make_parents(path, parents)
+        for parent in reversed([p for p in path.parents if not p.exists()]):
+            parent.mkdir(exist_ok=True)
+            parents.append(parent)
         with alone_in(path.parent):
             _recover(path)
             _refuse_foreign(path)
-            temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PARTIAL}")
+            temporary = _hidden_beside(path, _PARTIAL)
             temporary.mkdir()
             lock = hold_lock(temporary)
         yield temporary
@@ -149,8 +148,10 @@ def output_folder(path: str | Path) -> Iterator[Path]:
             _publish(temporary, path)
         parents.clear()
     except OSError as error:
-        if temporary is not None and not _concerns(error, path.parent):
-            raise
+        names = [Path(str(n)) for n in (error.filename, error.filename2) if n is not None]
+        is_ours = any(name.is_relative_to(path.parent) for name in names)
+        if temporary is not None and not (is_ours or error.errno in _DISK_ERRORS):
+            raise  # of something that the block read
         raise _output_error(path, error) from error
     finally:
         if lock is not None:
@@ -166,11 +167,8 @@ def _as_type(data: np.ndarray[Any, Any], dtype: np.dtype[Any], path: Path) -> np
     """Return the data in the file's type; refuse a value that would change."""
     with np.errstate(all="ignore"):
         cast = data.astype(dtype)
-    if dtype.kind in "iu":
-        faithful = np.array_equal(cast, data)
-    else:
-        faithful = bool((np.isfinite(cast) == np.isfinite(data)).all())
-    if not faithful:
+    same = cast == data if dtype.kind in "iu" else np.isfinite(cast) == np.isfinite(data)
+    if not same.all():
         raise ValueError(f"{path.name}: values do not fit {dtype} without change")
     return cast
 
@@ -182,14 +180,6 @@ def _stream(
     file.write(header.binaryblock + b"\0\0\0\0")
     for k in range(data.shape[2]):
         file.write(data[:, :, k].tobytes(order="F"))
-
-
-def _make_parents(path: Path, made: list[Path]) -> None:
-    """Make missing parent folders, outermost first, and note which."""
-    missing = [parent for parent in path.parents if not parent.exists()]
-    for parent in reversed(missing):
-        parent.mkdir(exist_ok=True)
-        made.append(parent)
 
 
 def _refuse_foreign(path: Path) -> None:
@@ -210,7 +200,7 @@ def _publish(temporary: Path, path: Path) -> None:
     if not path.exists():
         temporary.rename(path)
         return
-    old = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_OLD}")
+    old = _hidden_beside(path, _OLD)
     path.rename(old)
     try:
         temporary.rename(path)
@@ -241,24 +231,16 @@ def _recover(path: Path) -> None:
             shutil.rmtree(partial, ignore_errors=True)
 
 
+def _hidden_beside(path: Path, ending: str) -> Path:
+    """Return a hidden name beside the path that nobody has."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{ending}")
+
+
 def _leftovers(path: Path, ending: str) -> list[Path]:
     """Return our hidden folders beside the path, newest first."""
-    start = f".{path.name}."
-    found = [
-        entry
-        for entry in path.parent.iterdir()
-        if entry.name.startswith(start)
-        and entry.name.endswith(ending)
-        and len(entry.name) == len(start) + 8 + len(ending)
-        and entry.is_dir()
-    ]
-    return sorted(found, key=lambda entry: entry.stat().st_mtime, reverse=True)
-
-
-def _concerns(error: OSError, folder: Path) -> bool:
-    """Return whether an error in the block is about the output rather than about something read."""
-    named = [Path(str(name)) for name in (error.filename, error.filename2) if name is not None]
-    return error.errno in _DISK_ERRORS or any(name.is_relative_to(folder) for name in named)
+    hidden = re.compile(rf"\.{re.escape(path.name)}\..{{8}}{re.escape(ending)}", re.DOTALL)
+    folders = [p for p in path.parent.iterdir() if hidden.fullmatch(p.name) and p.is_dir()]
+    return sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True)
 
 
 def _output_error(path: Path, error: OSError) -> OutputError:

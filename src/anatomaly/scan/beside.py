@@ -1,4 +1,4 @@
-"""The BIDS sidecar beside a scan, however it was encoded, and the modality that it names."""
+"""What belongs to a scan by its name: the other half of a pair, and the BIDS sidecar."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from anatomaly.endings import without_ending
+from anatomaly.endings import HEADER_ENDINGS, VOXELS_ENDINGS, has_ending, without_ending
 from anatomaly.errors import ScanError
 
 _MAX_BYTES = 10_000_000
@@ -24,6 +24,25 @@ _OTHER_WORDS = frozenset({
     "COMPUTED TOMOGRAPHY", "COMPUTERIZED TOMOGRAPHY", "COMPUTERISED TOMOGRAPHY", "CT SCAN",
     "POSITRON EMISSION TOMOGRAPHY", "ULTRASOUND", "X RAY", "MICROSCOPY",
 })  # fmt: skip
+
+
+def header_of(path: Path) -> Path:
+    """Return the file that holds the header: the `.hdr` beside an `.img`, else the file itself."""
+    if not has_ending(path.name, VOXELS_ENDINGS):
+        return path
+    return _beside(path, HEADER_ENDINGS) or path
+
+
+def voxels_of(header: Path) -> Path | None:
+    """Return the `.img` beside a `.hdr`, None if there is none."""
+    return _beside(header, VOXELS_ENDINGS)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files that a scan consists of, the header first; either half may be named."""
+    header = header_of(path)
+    voxels = voxels_of(header) if has_ending(header.name, HEADER_ENDINGS) else None
+    return (header,) if voxels is None else (header, voxels)
 
 
 def read_sidecar(scan: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -78,6 +97,13 @@ def modality_warnings(modality: object, what: str) -> tuple[str, ...]:
             "be used; give an MR series"
         )
     return (f"the modality is given as {said}, which is not known; taken for MR",)
+
+
+def _beside(path: Path, endings: tuple[str, ...]) -> Path | None:
+    """Return the file of the same name with one of the endings, in lower or upper case."""
+    stem = without_ending(path.name)
+    names = [stem + shown for ending in endings for shown in (ending, ending.upper())]
+    return next((path.with_name(name) for name in names if path.with_name(name).is_file()), None)
 
 
 def _decoded(content: bytes) -> str:

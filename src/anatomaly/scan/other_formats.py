@@ -1,4 +1,7 @@
-"""Analyze 7.5 headers, read as SPM and nibabel do: the first voxel of a row lies on the right."""
+"""Formats other than NIfTI: FreeSurfer's `.mgh` and `.mgz`, and headers of Analyze 7.5.
+
+Analyze is read as SPM and nibabel do: the first voxel of a row lies on the right.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,71 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.fileholders import FileHolder
+from nibabel.freesurfer.mghformat import MGHHeader
 from nibabel.spatialimages import HeaderDataError
 
 from anatomaly.endings import without_ending
 from anatomaly.errors import GeometryError, ScanError
-from anatomaly.scan.nifti_header import ParsedHeader, quiet, usable_offset, width_warnings
-from anatomaly.scan.pair import voxels_of
-from anatomaly.scan.stored_image import check_voxel_type
+from anatomaly.scan.beside import voxels_of
+from anatomaly.scan.nifti_header import (
+    ParsedHeader,
+    checked_type,
+    header_sizes,
+    refuse_impossible_sizes,
+    usable_offset,
+    width_warnings,
+)
+from anatomaly.scan.stored_image import (
+    StoredImage,
+    checked_shape,
+    header_on_grid,
+    shape_warnings,
+)
+from anatomaly.scan.stream import Stream, check_promise, read_exactly
 from anatomaly.types import FloatArray
 
-_HEADER_BYTES = 348
+_ANALYZE_BYTES = 348
+_MGH_BYTES = 284
+_MGH_TYPES = {0: ">u1", 1: ">i4", 3: ">f4", 4: ">i2", 10: ">u2"}
 _MAX_MATRIX_BYTES = 1_000_000
 _MATRIX_ERRORS = (
     OSError, ValueError, KeyError, TypeError, IndexError, NotImplementedError, HeaderDataError,
     ImageFileError,
 )  # fmt: skip
+
+
+def read_freesurfer(path: Path, stream: Stream) -> StoredImage:
+    """Read a FreeSurfer stream; its grid goes into a NIfTI header for the results.
+
+    Raises:
+        ScanError: not such a file, larger than its file can hold, or not one 3D image.
+    """
+    block = stream.file.read(_MGH_BYTES)
+    fields = np.frombuffer(block[:28].ljust(28, b"\0"), dtype=">i4")
+    version, dims, code = int(fields[0]), [int(n) for n in fields[1:5]], int(fields[5])
+    if len(block) < _MGH_BYTES or version != 1 or code not in _MGH_TYPES:
+        raise ScanError(
+            f"{path}: not a FreeSurfer .mgz file (it begins with {block[:12]!r}); if it was "
+            "renamed, give the original"
+        )
+    dtype = np.dtype(_MGH_TYPES[code])
+    shape = tuple(dims if dims[3] > 1 else dims[:3])
+    if min(dims) >= 0:
+        check_promise(path, tuple(dims), dtype.itemsize, _MGH_BYTES, stream.capacity)
+    size = checked_shape(path, shape)
+    mgh = MGHHeader(block, check=False)
+    known = block[28:30] != b"\0\0"  # the flag goodRASFlag, which nibabel sets to 1
+    raw = read_exactly(stream.file, int(np.prod(size, dtype=np.int64)) * dtype.itemsize)
+    warnings = shape_warnings(shape)
+    with np.errstate(all="ignore"):
+        header = header_on_grid(size, mgh.get_affine())
+    if not known:
+        warnings += (
+            "the FreeSurfer file says that its position is unknown; a default orientation is "
+            "used, left and right may be wrong",
+        )
+    voxels = raw.view(dtype).reshape(size, order="F")
+    return StoredImage(header, voxels, file_type="MGH", warnings=warnings)
 
 
 def parse_analyze_header(path: Path, block: bytes) -> ParsedHeader | None:
@@ -33,36 +86,24 @@ def parse_analyze_header(path: Path, block: bytes) -> ParsedHeader | None:
         ScanError: a damaged header, or voxels that are no grey values.
         GeometryError: no voxel sizes.
     """
-    sizes = {int.from_bytes(block[:4], order) for order in ("little", "big")}
-    if len(block) < _HEADER_BYTES or _HEADER_BYTES not in sizes:
+    if len(block) < _ANALYZE_BYTES or _ANALYZE_BYTES not in header_sizes(block):
         return None
-    header = nib.Spm2AnalyzeHeader(block[:_HEADER_BYTES], check=False)
+    header = nib.Spm2AnalyzeHeader(block[:_ANALYZE_BYTES], check=False)
     said, bits = float(header["vox_offset"]), int(header["bitpix"])
-    if not 1 <= int(header["dim"][0]) <= 7 or (header["dim"][1:4] < 0).any():
-        raise ScanError(
-            f"{path}: the header names an impossible size {header['dim'].tolist()}; "
-            "convert the scan again"
-        )
+    refuse_impossible_sizes(path, header)
     sides = header["pixdim"][1:4]
     if not (np.isfinite(sides) & (sides != 0)).all():
         raise GeometryError(
             f"{path}: the header names voxel sizes {sides.tolist()}; convert the scan again "
             "from DICOM"
         )
-    try:
-        header["vox_offset"] = 0
-        header.check_fix(logger=quiet, error_level=40)
-        dtype = header.get_data_dtype()
-    except (HeaderDataError, KeyError) as error:
-        raise ScanError(
-            f"{path}: the Analyze header is damaged ({error}); convert the scan again"
-        ) from error
-    check_voxel_type(path, dtype)
+    header["vox_offset"] = 0
+    dtype = checked_type(path, header, "Analyze")
     shape = tuple(int(n) for n in header.get_data_shape())
     affine, warnings = _affine(path, header)
     slope, intercept = header.get_slope_inter()
     return ParsedHeader(
-        header=_as_nifti(affine, shape),
+        header=header_on_grid(shape, affine, code="aligned"),
         shape=shape,
         dtype=dtype,
         file_type="Analyze",
@@ -109,13 +150,3 @@ def _spm_affine(path: Path, matrix: Path) -> FloatArray:
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         raise ValueError("not a 4 x 4 matrix of finite numbers")
     return affine
-
-
-def _as_nifti(affine: FloatArray, shape: tuple[int, ...]) -> nib.Nifti1Header:
-    """Return a NIfTI header on the same grid, for the results."""
-    header = nib.Nifti1Header()
-    header.set_data_shape(shape)
-    header.set_xyzt_units("mm", "sec")
-    header.set_sform(affine, code="aligned")
-    header["pixdim"][1:4] = np.linalg.norm(affine[:3, :3], axis=0)
-    return header
