@@ -10,7 +10,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from anatomaly.training.synthesis.boxes import blur_within, extent
+from anatomaly.training.synthesis.boxes import SOFT, blur_within, extent
 from anatomaly.training.synthesis.contrast import WHITE
 from anatomaly.training.synthesis.deform import Push
 from anatomaly.training.synthesis.random_draws import (
@@ -21,8 +21,6 @@ from anatomaly.training.synthesis.random_draws import (
     smooth_field,
     uniform,
 )
-
-SOFT = (0.8, 0.8, 0.8)
 
 
 class SoftTissue:
@@ -54,7 +52,7 @@ def add_normal_variants(rng: Rng, image: Tensor, tissue: SoftTissue, sequence: s
     40 % CSF by up to .15, brighter in FLAIR and T1w (inflow), darker in T2w (flow voids); in 70 %
     of the FLAIR images a rim of 1 to 4 mm around the ventricles, up to .2 brighter.
     """
-    shape = (image.shape[0], image.shape[1], image.shape[2])
+    shape = image.shape
     spacing = uniform(rng, 20, 60)
     strength = uniform(rng, 0, 0.05)
     out = image + smooth_field(rng, shape, spacing).mul_(strength).mul_(tissue.grey)
@@ -66,9 +64,8 @@ def add_normal_variants(rng: Rng, image: Tensor, tissue: SoftTissue, sequence: s
         flow.mul_(-strength if sequence == "T2w" else strength)
         out.add_(flow.mul_(tissue.csf))
     if sequence == "FLAIR" and chance(rng, 0.7):
-        sigma = uniform(rng, 0.6, 2.0)
         ventricle = tissue.classes == 1
-        near, box = blur_within(ventricle, (sigma, sigma, sigma), extent(ventricle))
+        near, box = blur_within(ventricle, uniform(rng, 0.6, 2.0), extent(ventricle))
         near = near.mul_(2.5).clamp_(max=1).mul_(uniform(rng, 0, 0.2))
         out[box] += near * tissue.white[box]
     return out.clamp_(min=-0.1)
