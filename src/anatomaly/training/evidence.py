@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from anatomaly.engine import put_contrast_back, run_networks
 from anatomaly.geometry import TEMPLATE_SHAPE, mirrored_index
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.loop import single_thread
+from anatomaly.training.held_out import single_thread
 from anatomaly.training.synthesis.generator import PairGenerator
 from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
 from anatomaly.types import SEQUENCES

@@ -18,7 +18,7 @@ from anatomaly.types import TrainedEdges
 from anatomaly.weights import TENSOR_FILE, preparation_hash, write_card, write_tensors
 
 
-def assemble(
+def join_stages(
     output: Path, start_from: str | None = None, edges: TrainedEdges = "oriented"
 ) -> tuple[PseudoHealthyModel, dict[str, int]]:
     """Join the checkpoints of a run, later stages over earlier ones.
@@ -51,10 +51,7 @@ def assemble(
 
 
 def export_weights(
-    model: PseudoHealthyModel,
-    folder: Path,
-    thresholds: Mapping[str, float],
-    **card: Any,
+    model: PseudoHealthyModel, folder: Path, thresholds: Mapping[str, float], **card: Any
 ) -> Path:
     """Write `model.safetensors` (fp16) and `card.json` into `folder`.
 

@@ -14,9 +14,8 @@ from anatomaly.training.recipe import FINETUNE_LINES, StagePlan
 from anatomaly.training.run import (
     Report,
     Say,
+    ignore,
     open_run,
-    report_nothing,
-    say_nothing,
     train_stages,
 )
 from anatomaly.weights import (
@@ -36,17 +35,10 @@ class FinetuneConfig(CohortConfig):
     lines: tuple[StagePlan, ...] = field(default=FINETUNE_LINES, repr=False)
 
 
-def finetune(
-    config: FinetuneConfig, say: Say = say_nothing, report: Report = report_nothing
-) -> Path:
+def finetune(config: FinetuneConfig, say: Say = ignore, report: Report = ignore) -> Path:
     """Train modality extractor and combiner on the people of a cohort; write new weights.
 
     The tissue shares of the weights stay: the frozen networks were trained with them.
-
-    Args:
-        config: weights, people, length, speed.
-        say: receives one line for each person.
-        report: receives stage name and progress every ten steps.
 
     Returns:
         Folder of the new weights, below that of the run.

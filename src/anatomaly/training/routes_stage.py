@@ -9,18 +9,17 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from torch import nn
 
 from anatomaly.model.anatomy_edges import anatomy_edges, edge_mask
 from anatomaly.model.anatomy_restorer import AnatomyRestorer
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import losses
-from anatomaly.training.stages import Losses, RestorationStage, lesion_weight, restorer_loss
+from anatomaly.training.pair_stage import DECODING, Losses, lesion_weight, restorer_loss
+from anatomaly.training.stages import RestorationStage
 from anatomaly.training.synthesis.corrupt import drop_edges
 from anatomaly.training.synthesis.generator import Pair
-from anatomaly.training.synthesis.random_draws import Draws, chance
+from anatomaly.training.synthesis.random_draws import chance
 
-EXTRACTOR_SHARE = 0.7
 LESION_WEIGHT = 5.0
 """A voxel of a lesion counts as much as this many others where codes are compared."""
 
@@ -34,27 +33,21 @@ class RoutesStage(RestorationStage):
     the batches. Restorers of both kinds see the same samples.
     """
 
+    parts = (*DECODING, "anatomy_restorers")
+    salt = 43
+
     def __init__(self, model: PseudoHealthyModel) -> None:
-        super().__init__(model, EXTRACTOR_SHARE)
-        self.trained = nn.ModuleList(
-            [
-                model.anatomy_encoder,
-                model.modality_extractor,
-                model.representation_combiner,
-                model.anatomy_restorers,
-            ]
-        )
+        super().__init__(model, extractor_share=0.7)
 
     def step(self, batch: Pair, step: int = 0) -> Losses:
         """Losses of one batch of pairs; `step` seeds the corruption."""
-        model, brain = self.model, batch["brain"]
-        rng = Draws(7_919 * step + 43, brain.device)
+        model, rng = self.model, self.draws(batch, step)
         context, healthy_map, seen_map = self._see(batch, rng)
         code = model.anatomy_encoder(healthy_map, context)
         straight = model.anatomy_encoder.logits(seen_map, context)
         codes = {"straight": torch.softmax(straight.float(), dim=1)}
-        weight = brain * lesion_weight(batch["lesion"], LESION_WEIGHT)
-        found = {"straight_code": losses.code_loss(straight, code.detach(), weight)}
+        weight = batch["brain"] * lesion_weight(batch["lesion"], LESION_WEIGHT)
+        coded = {"straight_code": losses.code_loss(straight, code.detach(), weight)}
         outlines = anatomy_edges(seen_map, "oriented")
         outlines = drop_edges(outlines, rng) if chance(rng, 0.5) else outlines
         for kind, restorer in model.anatomy_restorers.items():
@@ -62,5 +55,5 @@ class RoutesStage(RestorationStage):
             restored = cast(AnatomyRestorer, restorer).logits(edges, context)
             shares = torch.softmax(restored.float(), dim=1)
             codes[f"restored_{kind}"] = model.anatomy_encoder(shares, context)
-            found[f"tissue_{kind}"] = restorer_loss(batch, restored)
-        return self._decode(batch, (code, healthy_map, seen_map), codes, rng) | found
+            coded[f"tissue_{kind}"] = restorer_loss(batch, restored)
+        return self._decode(batch, (code, healthy_map, seen_map), codes, rng) | coded

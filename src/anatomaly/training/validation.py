@@ -28,7 +28,7 @@ from anatomaly.engine import (
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject
-from anatomaly.training.loop import single_thread
+from anatomaly.training.held_out import single_thread
 from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesion_shapes import LesionShape

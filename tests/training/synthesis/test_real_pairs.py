@@ -61,7 +61,9 @@ def test_a_sample_depends_on_its_index_alone(paired, shapes):
 
 def test_both_real_sequences_are_paired_most_of_the_time(paired):
     pairs = generator([paired], lesions=False)
-    drawn = [pairs.images.draw_contrasts(torch.Generator().manual_seed(s), paired) for s in range(100)]
+    drawn = [
+        pairs.images.draw_contrasts(torch.Generator().manual_seed(s), paired) for s in range(100)
+    ]
     assert all(isinstance(first, RealContrast) for first, _ in drawn)
     both = [d for d in drawn if isinstance(d[1], RealContrast)]
     assert 66 < len(both) < 92
