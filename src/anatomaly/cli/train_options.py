@@ -55,7 +55,7 @@ Edges = Annotated[
     TrainedEdges,
     course(
         help="Kind that anatomy is restored from: `canny`, the paper's, or `oriented`; `both` "
-        "trains a restorer for each, with --minutes or --export.",
+        "trains a restorer for each, with --minutes or --export."
     ),
 ]
 Seed = Annotated[int, course(min=0, help="Of the samples: another one to go on from weights.")]

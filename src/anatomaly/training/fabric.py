@@ -49,7 +49,10 @@ def open_fabric(
             "pip install 'anatomaly[train]'"
         ) from error
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    kind, index = _parse_device(device)
+    try:
+        kind, index = torch.device(device).type, torch.device(device).index
+    except RuntimeError as error:
+        raise TrainingError(f"device {device}: {error}") from error
     if processes > 1 and kind not in ("cpu", "cuda"):
         raise TrainingError(f"device {device} cannot be shared by {processes} processes")
     if index is not None and devices * nodes > 1:
@@ -93,16 +96,3 @@ def share_devices(kind: str, index: int | None, devices: int, processes: int) ->
     numbers = range(devices) if index is None else [index]
     each = [torch.device(kind) if kind == "cpu" else torch.device(kind, n) for n in numbers]
     return [device for device in each for _ in range(processes)]
-
-
-def _parse_device(device: str) -> tuple[str, int | None]:
-    """Type and index of a torch device; the index is None where it is left open.
-
-    >>> _parse_device("cuda:1"), _parse_device("cpu")
-    (('cuda', 1), ('cpu', None))
-    """
-    try:
-        parsed = torch.device(device)
-    except RuntimeError as error:
-        raise TrainingError(f"device {device}: {error}") from error
-    return parsed.type, parsed.index

@@ -11,20 +11,8 @@ from anatomaly.training.checkpoint import read_result
 from anatomaly.training.cohort_run import CohortConfig, draw_pairs, gather_cohort
 from anatomaly.training.export import export_weights
 from anatomaly.training.recipe import FINETUNE_LINES, StagePlan
-from anatomaly.training.run import (
-    Report,
-    Say,
-    ignore,
-    open_run,
-    train_stages,
-)
-from anatomaly.weights import (
-    HEALTHY_FILE,
-    SCORER_FILE,
-    WeightsCard,
-    find_weights,
-    load_model,
-)
+from anatomaly.training.run import Report, Say, ignore, open_run, train_stages
+from anatomaly.weights import HEALTHY_FILE, SCORER_FILE, WeightsCard, find_weights, load_model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -225,11 +225,7 @@ class _Run:
         return int(state["step"]), float(state.get("share", 0.0)) if self.config.seconds else 0.0
 
     def advance(
-        self,
-        step: int,
-        batch: dict[str, Tensor],
-        pace: Pace,
-        report: Callable[[Progress], None],
+        self, step: int, batch: dict[str, Tensor], pace: Pace, report: Callable[[Progress], None]
     ) -> bool:
         """Take one step and do all that is due after it; returns whether the stage has ended."""
         config, done = self.config, step + 1

@@ -15,12 +15,7 @@ from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.lesion_scorer import LesionScorer, brain_of
 from anatomaly.model.template_context import TemplateContext
 from anatomaly.training.cohort import load_cohort
-from anatomaly.training.evidence import (
-    EvidenceDraws,
-    EvidencePatch,
-    EvidencePatches,
-    draw_evidence,
-)
+from anatomaly.training.evidence import EvidenceDraws, EvidencePatch, EvidencePatches, draw_evidence
 from anatomaly.training.loop import LoopConfig, Progress, train_stage
 from anatomaly.training.losses import lesion_loss
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator

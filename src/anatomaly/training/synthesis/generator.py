@@ -207,12 +207,7 @@ class PairGenerator(Dataset[Pair]):
         return brain, tissue
 
     def _draw_images(
-        self,
-        rng: Rng,
-        patient: Patient,
-        contrasts: list[c.Contrast],
-        share: Tensor,
-        brain: Tensor,
+        self, rng: Rng, patient: Patient, contrasts: list[c.Contrast], share: Tensor, brain: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draw what is seen, the same without lesion and noise, (2, I, J, K), and tissue means.
 

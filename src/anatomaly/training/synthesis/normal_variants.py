@@ -32,17 +32,20 @@ class SoftTissue:
     @cached_property
     def grey(self) -> Tensor:
         """Grey matter, σ .8."""
-        return gaussian_blur(((self.classes >= 3) & (self.classes <= 8)).float(), SOFT)
+        return self._blurred(3, 8)
 
     @cached_property
     def white(self) -> Tensor:
         """White matter and brainstem, σ .8."""
-        return gaussian_blur(((self.classes >= WHITE) & (self.classes <= 12)).float(), SOFT)
+        return self._blurred(WHITE, 12)
 
     @cached_property
     def csf(self) -> Tensor:
         """CSF, σ .8."""
-        return gaussian_blur(((self.classes == 1) | (self.classes == 2)).float(), SOFT)
+        return self._blurred(1, 2)
+
+    def _blurred(self, first: int, last: int) -> Tensor:
+        return gaussian_blur(((self.classes >= first) & (self.classes <= last)).float(), SOFT)
 
 
 def add_normal_variants(rng: Rng, image: Tensor, tissue: SoftTissue, sequence: str) -> Tensor:

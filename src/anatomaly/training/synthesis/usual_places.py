@@ -118,7 +118,8 @@ def add_usual_places(
         box = tuple(_extent(bell) for bell in bells)
         parts = [b[part].to(image.device) for b, part in zip(bells, box, strict=True)]
         bell = torch.einsum("i,j,k->ijk", *parts).mul_(strength)
-        change[box] += bell * _shows(classes[box], place)
+        shown = torch.tensor(place.classes, device=image.device)
+        change[box] += bell * torch.isin(classes[box], shown)
     box = extent(change != 0)
     uneven = smooth_field(rng, image.shape, uniform(rng, 5, 20), box)
     change[box] *= (1 + 0.35 * uneven).clamp(min=0)
@@ -126,14 +127,6 @@ def add_usual_places(
     out = image.clone()
     out[box] += soft
     return out
-
-
-def _shows(classes: Tensor, place: Place) -> Tensor:
-    """Where a place shows, bool of the shape of the classes."""
-    shown = classes == place.classes[0]
-    for index in place.classes[1:]:
-        shown |= classes == index
-    return shown
 
 
 def _bell(axis: int, voxels: range, centre_mm: float, spread_mm: float) -> Tensor:
