@@ -24,9 +24,8 @@ from anatomaly.training.run import (
     tissue_share,
     train_stages,
 )
-from anatomaly.training.synthesis.generator import GeneratorConfig
+from anatomaly.training.synthesis.generator import GeneratorConfig, RealPairGenerator
 from anatomaly.training.synthesis.lesion_shapes import LesionShape, load_shapes
-from anatomaly.training.synthesis.real_pairs import RealPairGenerator
 from anatomaly.types import SEQUENCES, Sequence
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anatomaly.geometry import TEMPLATE_SHAPE
-from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.training.checkpoint import LAST_FILE, read_checkpoint
 from anatomaly.training.evidence_ring import EvidenceRing, RingPatches
 from anatomaly.training.export import export_weights, join_stages
@@ -32,17 +31,10 @@ from anatomaly.training.run import (
     starting_model,
     train_stages,
 )
-from anatomaly.training.scorer import ScorerStage, write_scorer
+from anatomaly.training.scorer import ScorerStage, starting_scorer, write_scorer
 from anatomaly.training.synthetic import SyntheticConfig, drawing_loop, prepare_draws
 from anatomaly.types import SEQUENCES
-from anatomaly.weights import (
-    CARD_FILE,
-    find_weights,
-    load_model,
-    load_scorer,
-    read_card,
-    update_card,
-)
+from anatomaly.weights import CARD_FILE, find_weights, load_model, read_card
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -191,7 +183,7 @@ def _train_scorer(course: _Course, plans: list[StagePlan]) -> None:
     """Train the scorer on fresh evidence and write it beside the networks."""
     config, fabric = course.config, course.fabric
     model, card = load_model(str(config.export))
-    scorer = _starting_scorer(config)
+    scorer = starting_scorer(config.start_from)
     stage = ScorerStage(scorer, model.context)
     folder = config.output / f"ring-{card.sha256[:8]}"
     if fabric.is_global_zero:
@@ -219,17 +211,7 @@ def _train_scorer(course: _Course, plans: list[StagePlan]) -> None:
         _scorer_stages(course, plans, stage, ring, producers.check)
         course.say(f"{ring.next_brain()} brains drawn")
     steps = {p.name: int(read_checkpoint(config.output / p.name)[1]["step"]) for p in plans}
-    write_scorer(config.export, scorer, steps.get("scorer", 0))
-    update_card(config.export, {"steps": read_card(config.export).steps | steps})
-
-
-def _starting_scorer(config: CompleteConfig) -> LesionScorer:
-    """Return the scorer of the weights that the run starts from, or an untrained one."""
-    if config.start_from:
-        card = read_card(find_weights(config.start_from))
-        if card.scorer_sha256:
-            return load_scorer(card, config.start_from).train()
-    return LesionScorer()
+    write_scorer(config.export, scorer, {"scorer": 0} | steps)
 
 
 def even_batch(wanted: int, processes: int) -> int:

@@ -159,15 +159,9 @@ def _check_values(section: dict[str, Any], where: str) -> None:
 
 def _fill(line: StagePlan, section: dict[str, Any]) -> StagePlan:
     """Return a line of the list with the numbers of its section."""
-    return replace(
-        line,
-        steps=section["steps"],
-        learning_rate=float(section["learning_rate"]),
-        seed=section["seed"],
-        share=float(section.get("share", 0.0)),
-        weights={name: float(weight) for name, weight in section["weights"].items()},
-        options={**line.options, **{k: v for k, v in section.items() if k in OPTIONS}},
-    )
+    numbers = {name: value for name, value in section.items() if name not in OPTIONS}
+    options = {name: value for name, value in section.items() if name in OPTIONS}
+    return replace(line, **numbers, options={**line.options, **options})
 
 
 STAGES: tuple[StagePlan, ...] = read_recipe()

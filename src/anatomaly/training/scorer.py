@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.synthetic import LABEL_MAP_REPEATS
 from anatomaly.weights import (
     SCORER_FILE,
+    find_weights,
     load_model,
     load_scorer,
     read_card,
@@ -115,10 +116,18 @@ def train_scorer(
     draw_evidence(EvidenceDraws(model, pairs, evidence, config.pairs), config.loop.workers, say)
     paths = sorted(config.run.glob(f"evidence-{card.sha256[:8]}-*/[0-9]*.npy"))
     patches = EvidencePatches(paths, config.patch, PATCH_SEED + 1000 * config.seed)
-    scorer = load_scorer(card, str(folder)) if card.scorer_sha256 else LesionScorer()
-    stage = ScorerStage(scorer.train(), model.context)
+    scorer = starting_scorer(str(folder))
+    stage = ScorerStage(scorer, model.context)
     train_stage(stage, patches, config.run / "scorer", config.loop, report)
-    write_scorer(folder, scorer, config.loop.steps)
+    write_scorer(folder, scorer, {"scorer": config.loop.steps})
+
+
+def starting_scorer(weights: str | None) -> LesionScorer:
+    """Return the scorer of weights, or an untrained one if they have none, in training mode."""
+    card = read_card(find_weights(weights)) if weights else None
+    if weights and card and card.scorer_sha256:
+        return load_scorer(card, weights).train()
+    return LesionScorer()
 
 
 def brain_pairs(
@@ -145,8 +154,7 @@ def brain_pairs(
     return PairGenerator(people, load_shapes(lesions, cache), settings, device=device)
 
 
-def write_scorer(folder: Path, scorer: LesionScorer, steps: int) -> None:
-    """Write the scorer and its steps in this run; each file is whole at any time."""
-    counts = read_card(folder).steps | {"scorer": steps}
+def write_scorer(folder: Path, scorer: LesionScorer, steps: Mapping[str, int]) -> None:
+    """Write the scorer and the steps of its stages in this run; a file is whole at any time."""
     digest = write_tensors(folder / SCORER_FILE, scorer.state_dict())
-    update_card(folder, {"scorer_sha256": digest, "steps": counts})
+    update_card(folder, {"scorer_sha256": digest, "steps": read_card(folder).steps | dict(steps)})

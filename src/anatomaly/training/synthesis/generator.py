@@ -133,8 +133,8 @@ class PairGenerator(Dataset[Pair]):
             the same kind; volumes once read are kept on a device that is not the CPU.
     """
 
-    images_of: type[HealthyImages] = HealthyImages
-    """Draws the healthy images."""
+    real_pairs = False
+    """Whether images are real where there are any; as of `HealthyImages`."""
 
     def __init__(
         self,
@@ -147,8 +147,9 @@ class PairGenerator(Dataset[Pair]):
         self.subjects, self.shapes, self.length = subjects, shapes, length
         self.config = config or GeneratorConfig()
         self.volumes = Volumes(torch.device(device))
-        drawer = self.images_of if self.config.images else HealthyImages
-        self.images = drawer(self.volumes, self.config.sequence_shares, self.config.real_share)
+        shares, real_share = self.config.sequence_shares, self.config.real_share
+        real_pairs = self.real_pairs and self.config.images
+        self.images = HealthyImages(self.volumes, shares, real_share, real_pairs)
 
     def __len__(self) -> int:
         """Return the nominal number of samples."""
@@ -181,9 +182,19 @@ class PairGenerator(Dataset[Pair]):
     def _draw_patient(
         self, rng: Rng, index: int, subject: Subject, start: tuple[int, int, int]
     ) -> Patient:
-        """Draw the anatomy of a patch, and lesions that may push it aside."""
-        labels = self.volumes.whole(subject.labels)
-        coordinates, classes = self._draw_anatomy(rng, labels, start)
+        """Draw the anatomy of a patch (bent, mirrored, ventricles widened) and its lesions."""
+        labels, size = self.volumes.whole(subject.labels), self.config.patch
+        if self.config.deform:
+            coordinates = random_deformation(rng, start, size)
+        else:
+            coordinates = patch_grid(start, size, rng.device)
+        if chance(rng, 0.5):
+            coordinates[0] = 2 * MIDPLANE_INDEX - coordinates[0]
+        classes = read_nearest(labels, coordinates)
+        widening = widen_ventricles(rng, classes) if self.config.deform else None
+        if widening:
+            coordinates = push_coordinates(coordinates, widening)
+            classes = read_nearest(labels, coordinates)
         lesions = self._draw_lesions(rng, index, classes, start)
         for push in (lesion.push for lesion in lesions if lesion.push):
             coordinates = push_coordinates(coordinates, push)
@@ -243,23 +254,6 @@ class PairGenerator(Dataset[Pair]):
             means.append(estimate + MEANS_ERROR * normal(rng, (3,)))
         return torch.stack(images), torch.stack(healthy), torch.stack(means)
 
-    def _draw_anatomy(
-        self, rng: Rng, labels: Tensor, start: tuple[int, int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Where a patch reads the healthy person (bent, mirrored, ventricles widened), and what."""
-        bend, size = self.config.deform, self.config.patch
-        coordinates = (
-            random_deformation(rng, start, size) if bend else patch_grid(start, size, rng.device)
-        )
-        if chance(rng, 0.5):
-            coordinates[0] = 2 * MIDPLANE_INDEX - coordinates[0]
-        classes = read_nearest(labels, coordinates)
-        widening = widen_ventricles(rng, classes) if bend else None
-        if not widening:
-            return coordinates, classes
-        coordinates = push_coordinates(coordinates, widening)
-        return coordinates, read_nearest(labels, coordinates)
-
     def _draw_lesions(
         self, rng: Rng, index: int, classes: Tensor, start: tuple[int, int, int]
     ) -> list[Lesion]:
@@ -293,6 +287,15 @@ class PairGenerator(Dataset[Pair]):
             for part in extent((thin > 0) & (thin != RIM))
         )
         return i, j, k
+
+
+class RealPairGenerator(PairGenerator):
+    """Draws pairs whose first member, at least, is a real image; index i gives the same pair.
+
+    Lesions, deformation, point spread, noise and scaling are those of `PairGenerator`.
+    """
+
+    real_pairs = True
 
 
 def _joint_share(lesions: list[Lesion], classes: Tensor) -> Tensor:

@@ -8,12 +8,8 @@ import torch
 
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
-from anatomaly.training.synthesis.generator import GeneratorConfig
-from anatomaly.training.synthesis.real_pairs import (
-    RealContrast,
-    RealPairGenerator,
-    recolouring,
-)
+from anatomaly.training.synthesis.generator import GeneratorConfig, RealPairGenerator
+from anatomaly.training.synthesis.healthy_images import RealContrast, recolouring
 
 GREY = {
     "T1w": np.array([0, 30, 32, 110, 110, 115, 140, 110, 112, 170, 170, 160, 150, 45, 20]),
