@@ -6,18 +6,15 @@ from torch.utils.data import default_collate
 
 from anatomaly.model.anatomy_edges import anatomy_edges
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.pair_stage import (
-    healthy_tissue_map,
-    known_sequence,
-    pair_context,
-    swap_members,
-)
+from anatomaly.training.restoration import RestorationStage, StraightStage
 from anatomaly.training.stages import (
     AnatomyStage,
     DisentangleStage,
     EdgeStage,
-    RestorationStage,
-    StraightStage,
+    healthy_tissue_map,
+    known_sequence,
+    pair_context,
+    swap_members,
 )
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 

@@ -120,10 +120,7 @@ def draw_evidence(
 ) -> None:
     """Draw and rebuild every pair; goes on where a killed run stopped.
 
-    Args:
-        draws: what to draw.
-        workers: processes; each holds a copy of the networks and takes about 3 GB.
-        say: receives one line for each pair that was drawn.
+    Each of the `workers` is a process, holds a copy of the networks and takes about 3 GB.
     """
     draws.folder.mkdir(parents=True, exist_ok=True)
     loader = DataLoader(

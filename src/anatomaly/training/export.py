@@ -29,7 +29,7 @@ def join_stages(
         edges: kind that the run restored from, or `both`.
 
     Returns:
-        The model and the steps of each stage that was found.
+        The model and the steps of each stage that has a checkpoint.
 
     Raises:
         TrainingError: no stage of this run has a checkpoint, or none trained both restorers.

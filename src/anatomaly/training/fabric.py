@@ -76,13 +76,17 @@ def open_fabric(
         )
         fabric.launch()
         if kind == "cuda":
-            torch.backends.cudnn.benchmark = True  # a stage has few shapes, each used thousandfold
-            torch.backends.cudnn.benchmark_limit = 4  # ten, the default, take 10 s a stage
-            if precision == "bf16":
-                torch.set_float32_matmul_precision("high")  # what autocast leaves in float32
+            _tune_cuda(precision)
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"device {device} ({devices} on {nodes} nodes): {error}") from error
     return fabric
+
+
+def _tune_cuda(precision: str) -> None:
+    torch.backends.cudnn.benchmark = True  # a stage has few shapes, each used thousandfold
+    torch.backends.cudnn.benchmark_limit = 4  # ten, the default, take 10 s a stage
+    if precision == "bf16":
+        torch.set_float32_matmul_precision("high")  # what autocast leaves in float32
 
 
 def share_devices(kind: str, index: int | None, devices: int, processes: int) -> list[torch.device]:

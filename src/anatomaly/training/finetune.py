@@ -17,7 +17,7 @@ from anatomaly.weights import HEALTHY_FILE, SCORER_FILE, WeightsCard, find_weigh
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(CohortConfig):
-    """What `train finetune` is told: that of `train cohort`, and `weights` to go on from."""
+    """Settings of `train finetune`: those of `train cohort`, and `weights` to go on from."""
 
     weights: str
     lines: tuple[StagePlan, ...] = field(default=FINETUNE_LINES, repr=False)
@@ -58,13 +58,13 @@ def _write(
             shutil.copyfile(source / name, folder / name)
     (plan,) = config.lines
     steps = int(read_result(config.output / plan.name)[1]["step"])
-    kept = asdict(card)
+    entries = asdict(card)
     for name in ("name", "date", "sha256", "preparation", "thresholds"):
-        del kept[name]
-    kept["steps"] = card.steps | {plan.name: steps}
-    kept["training_data"] = [*card.training_data, f"finetuned on {config.bids.name}"]
-    kept["limits"] = [
+        del entries[name]
+    entries["steps"] = card.steps | {plan.name: steps}
+    entries["training_data"] = [*card.training_data, f"finetuned on {config.bids.name}"]
+    entries["limits"] = [
         *card.limits,
         f"thresholds and healthy residuals are those of {card.name}: `anatomaly train calibrate`",
     ]
-    export_weights(model, folder, card.thresholds, **kept)
+    export_weights(model, folder, card.thresholds, **entries)

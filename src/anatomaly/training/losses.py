@@ -111,8 +111,8 @@ def lesion_loss(logits: Tensor, share: Tensor, mask: Tensor) -> dict[str, Tensor
         mask: (B, 1, I, J, K) of 0 and 1.
     """
     surprise = F.binary_cross_entropy_with_logits(logits.float(), share, reduction="none")
-    found, truth = torch.sigmoid(logits.float()) * mask, share * mask
-    overlap = (2 * (found * truth).sum() + 100) / (found.sum() + truth.sum() + 100)
+    answer, truth = torch.sigmoid(logits.float()) * mask, share * mask
+    overlap = (2 * (answer * truth).sum() + 100) / (answer.sum() + truth.sum() + 100)
     return {"entropy": 10 * (surprise * mask).sum() / (mask.sum() + 1), "dice": 0.5 * (1 - overlap)}
 
 

@@ -15,15 +15,8 @@ from typing import Any
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.loop import Stage
-from anatomaly.training.routes_stage import RoutesStage
-from anatomaly.training.stages import (
-    AnatomyStage,
-    DisentangleStage,
-    EdgeStage,
-    FinetuneStage,
-    RestorationStage,
-    StraightStage,
-)
+from anatomaly.training.restoration import RestorationStage, RoutesStage, StraightStage
+from anatomaly.training.stages import AnatomyStage, DisentangleStage, EdgeStage, FinetuneStage
 
 
 @dataclass(frozen=True)

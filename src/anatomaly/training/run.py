@@ -34,7 +34,7 @@ SMALLEST_PATCH = 48
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What every training is told, whatever its data.
+    """Settings of every training, whatever its data.
 
     Attributes:
         output: folder of the run: cache, checkpoints, loss curves.

@@ -18,6 +18,7 @@ from anatomaly.training.cohort import load_cohort
 from anatomaly.training.evidence import EvidenceDraws, EvidencePatch, EvidencePatches, draw_evidence
 from anatomaly.training.loop import LoopConfig, Progress, train_stage
 from anatomaly.training.losses import lesion_loss
+from anatomaly.training.run import Say, ignore
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.synthetic import LABEL_MAP_REPEATS
@@ -90,15 +91,10 @@ class ScorerStage(nn.Module):
 
 def train_scorer(
     config: ScorerConfig,
-    say: Callable[[str], None] = lambda _: None,
-    report: Callable[[Progress], None] = lambda _: None,
+    say: Say = ignore,
+    report: Callable[[Progress], None] = ignore,
 ) -> None:
     """Draw evidence, train the scorer on it, and write it beside the weights.
-
-    Args:
-        config: weights, people, shapes, lengths.
-        say: receives one line for each pair that was drawn.
-        report: receives progress every ten steps.
 
     Raises:
         TrainingError: the run has no cached people, its checkpoint cannot be used, or the patch
@@ -144,11 +140,10 @@ def brain_pairs(
             people += repeats * load_cohort(cache / name)
     if not people:
         raise TrainingError(f"{cache}: no prepared people; --run names the folder of a training")
-    third = 1 / 3
     settings = GeneratorConfig(
         patch=TEMPLATE_SHAPE,
         seed=EVIDENCE_SEED + 1000 * seed,
-        sequence_shares=(third, third, third, 0.0),
+        sequence_shares=(1 / 3, 1 / 3, 1 / 3, 0.0),
         most_lesions=3,
     )
     return PairGenerator(people, load_shapes(lesions, cache), settings, device=device)

@@ -7,30 +7,118 @@ drawn lesion, so that the outline of a lesion is not read as anatomy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from anatomaly.model.anatomy_extractor import Anatomy
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import losses
-from anatomaly.training.pair_stage import (
-    DECODING,
-    Losses,
-    PairStage,
-    anatomy_losses,
-    healthy_tissue_map,
-    known_sequence,
-    lesion_weight,
-    pair_context,
-    random_window,
-    restorer_loss,
-    swap_members,
-)
+from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.corrupt import corrupt_tissue, deform_locally, drop_edges
 from anatomaly.training.synthesis.generator import Pair
-from anatomaly.training.synthesis.random_draws import Rng, chance
+from anatomaly.training.synthesis.random_draws import Draws, Rng, integer
+
+Losses = dict[str, Tensor]
+
+CLASS_WEIGHT = (0.6, 1.6, 1.0, 1.0)
+"""Cross-entropy weights of background, CSF, grey and white matter."""
+
+LESION_WEIGHT = 6.0
+"""Lesions are few voxels: one of theirs counts as much as this many others."""
+
+DECODING: tuple[str, ...] = ("anatomy_encoder", "modality_extractor", "representation_combiner")
+"""Parts of the model that turn a tissue map into an image."""
+
+WINDOW = 48
+"""Side of the part of a patch whose intensities are compared, voxels."""
+
+
+def pair_context(model: PseudoHealthyModel, batch: Pair) -> Tensor:
+    """Template context of each patch of a batch, once per pair: (B, 6, I/2, J/2, K/2)."""
+    i, j, k = batch["brain"].shape[2:]
+    context: Tensor = model.context(batch["start"], (i, j, k))
+    return context
+
+
+def lesion_weight(lesion: Tensor, inside: float = LESION_WEIGHT) -> Tensor:
+    """Weight of each voxel of a lesion mask: 1 outside, `inside` in it."""
+    return 1 + (inside - 1) * lesion
+
+
+def random_window(grid: torch.Size, rng: Rng) -> tuple[slice, ...]:
+    """Index of a random cube of (B, C, I, J, K), on even voxels."""
+    window = [slice(None), slice(None)]
+    for n in grid:
+        size = min(WINDOW, n)
+        first = 2 * integer(rng, (n - size) // 2 + 1)
+        window.append(slice(first, first + size))
+    return tuple(window)
+
+
+def healthy_tissue_map(batch: Pair) -> Tensor:
+    """One-hot tissue map (B, 4, I, J, K) of the healthy anatomy."""
+    return nn.functional.one_hot(batch["tissue"], 4).permute(0, 4, 1, 2, 3).float()
+
+
+def anatomy_losses(batch: Pair, logits: Tensor) -> Losses:
+    """Tissue prior and consistency of E_A's logits (2B, 4, I, J, K), pairs side by side."""
+    tissue = batch["tissue"].repeat_interleave(2, dim=0)
+    lesion = batch["lesion"][:, 0].repeat_interleave(2, dim=0)
+    weight = torch.tensor(CLASS_WEIGHT, device=logits.device)
+    return {
+        "tissue": losses.tissue_loss(logits, tissue, weight, lesion_weight(lesion)),
+        "consistency": losses.consistency_loss(logits[0::2], logits[1::2]),
+    }
+
+
+def restorer_loss(batch: Pair, logits: Tensor) -> Tensor:
+    """Tissue prior of R_E's logits (B, 4, I, J, K): healthy tissue, in lesions too."""
+    weight = torch.tensor(CLASS_WEIGHT, device=logits.device)
+    return losses.tissue_loss(logits, batch["tissue"], weight, lesion_weight(batch["lesion"][:, 0]))
+
+
+def swap_members(values: Tensor) -> Tensor:
+    """Exchange the members of each pair: (2B, …), pairs side by side, the same shape.
+
+    >>> swap_members(torch.tensor([1, 2, 3, 4])).tolist()
+    [2, 1, 4, 3]
+    """
+    return values.reshape(-1, 2, *values.shape[1:]).flip(1).flatten(0, 1)
+
+
+def known_sequence(sequence: Tensor) -> Tensor:
+    """Index into `contrast.CONTRASTS`, −1 for `random`, which is no sequence in particular."""
+    return torch.where(sequence == CONTRASTS.index("random"), -1, sequence)
+
+
+class PairStage(nn.Module):
+    """A stage on batches of pairs.
+
+    Args:
+        model: all parts.
+    """
+
+    parts: ClassVar[tuple[str, ...]]
+    """Names of the parts of the model that are trained, in the order of the checkpoint."""
+    salt: ClassVar[int] = 0
+    """Keeps the draws of its steps apart from those of other stages."""
+
+    def __init__(self, model: PseudoHealthyModel) -> None:
+        super().__init__()
+        self.model = model
+        parts = [getattr(model, name) for name in self.parts]
+        self.trained = parts[0] if len(parts) == 1 else nn.ModuleList(parts)
+
+    def draws(self, batch: Pair, step: int) -> Draws:
+        """Return what a step draws from, on the device of the batch."""
+        return Draws(7_919 * step + self.salt, batch["brain"].device)
+
+    def members(self, batch: Pair) -> tuple[Tensor, Tensor, Tensor]:
+        """Image, context and tissue means of both members of each pair, side by side: 2B."""
+        context = pair_context(self.model, batch).repeat_interleave(2, dim=0)
+        return batch["image"].flatten(0, 1), context, batch["tissue_means"].flatten(0, 1)
 
 
 class AnatomyStage(PairStage):
@@ -121,123 +209,6 @@ class EdgeStage(PairStage):
             edges = drop_edges(edges, rng)
         logits = self.model.anatomy_restorer.logits(edges, pair_context(self.model, batch))
         return {"tissue": restorer_loss(batch, logits)}
-
-
-class RestorationStage(PairStage):
-    """Encoder, E_M, R_D and R_E: self- and cross-reconstruction, modality cycle, edges to tissue.
-
-    `straight` trains the route without edges: the code of the map as it was seen, lesion and all,
-    must decode to the healthy image too.
-
-    Args:
-        model: all parts.
-        extractor_share: share of batches whose edges come from E_A's own map of the image with
-            its lesion; the others come from the healthy labels, corrupted.
-        deformed_share: as in `EdgeStage`, of the maps whose edges are restored.
-    """
-
-    parts = (*DECODING, "anatomy_restorer")
-    salt = 13
-
-    def __init__(
-        self, model: PseudoHealthyModel, extractor_share: float = 0.0, deformed_share: float = 0.0
-    ) -> None:
-        super().__init__(model)
-        self.extractor_share, self.deformed_share = extractor_share, deformed_share
-
-    def step(self, batch: Pair, step: int = 0) -> Losses:
-        """Losses of one batch of pairs; `step` seeds the corruption."""
-        model, rng = self.model, self.draws(batch, step)
-        context, healthy_map, seen_map = self._see(batch, rng)
-        code = model.anatomy_encoder(healthy_map, context)
-        outlines = model.find_edges(deform_locally(seen_map, rng, self.deformed_share))
-        logits = model.anatomy_restorer.logits(drop_edges(outlines, rng), context)
-        restored = model.anatomy_encoder(torch.softmax(logits.float(), dim=1), context)
-        codes = {"restored": restored, "straight": model.anatomy_encoder(seen_map, context)}
-        decoded = self._decode(batch, (code, healthy_map, seen_map), codes, rng)
-        return decoded | {"tissue": restorer_loss(batch, logits)}
-
-    def _decode(
-        self,
-        batch: Pair,
-        healthy: tuple[Tensor, Tensor, Tensor],
-        codes: Mapping[str, Tensor],
-        rng: Rng,
-    ) -> Losses:
-        """Losses of what codes decode to, in a random window, against the healthy images.
-
-        Args:
-            batch: of pairs.
-            healthy: code of the healthy map, that map, and the map as it was seen.
-            codes: further codes, which must decode to the first image, by the name of their loss.
-            rng: of the window.
-        """
-        model, combine = self.model, self.model.representation_combiner
-        code, healthy_map, seen_map = healthy
-        modality = [model.modality_extractor(batch["image"][:, n], seen_map) for n in (0, 1)]
-        window = random_window(batch["brain"].shape[2:], rng)
-        mask = batch["brain"][window]
-        first, second = (batch["healthy"][:, n][window] for n in (0, 1))
-
-        def rebuilt(code: Tensor) -> Tensor:
-            image = combine(code[window], modality[0]) * mask
-            return losses.reconstruction_loss(image, first, mask)
-
-        partner = combine(code[window], modality[1]) * mask
-        again = model.modality_extractor(partner, healthy_map[window])
-        return {
-            "first": rebuilt(code),
-            "second": losses.absolute_loss(partner, second, mask),
-            "cycle": losses.modality_loss(again, modality[1].detach()),
-        } | {name: rebuilt(other) for name, other in codes.items()}
-
-    def _see(self, batch: Pair, rng: Rng) -> tuple[Tensor, Tensor, Tensor]:
-        """Context, healthy tissue map and the map as it was seen."""
-        context = pair_context(self.model, batch)
-        healthy_map = healthy_tissue_map(batch)
-        return context, healthy_map, self._seen_map(batch, healthy_map, context, rng)
-
-    def _seen_map(self, batch: Pair, healthy_map: Tensor, context: Tensor, rng: Rng) -> Tensor:
-        """Tissue map as the restorer will meet it: E_A's, or healthy labels corrupted."""
-        if chance(rng, self.extractor_share):
-            with torch.no_grad():
-                anatomy: Anatomy = self.model.anatomy_extractor(
-                    batch["image"][:, 0], context, batch["tissue_means"][:, 0]
-                )
-            return anatomy.tissue_map
-        return corrupt_tissue(healthy_map, batch["lesion"], rng)
-
-
-class StraightStage(RestorationStage):
-    """The route without edges: encoder, E_M and R_D on the tissue map that E_A finds.
-
-    The code of the map as it was seen, lesion and all, must be the code of the healthy map and
-    decode to the healthy image; voxels of lesions count more, as in `AnatomyStage`.
-    """
-
-    parts = DECODING
-    salt = 31
-
-    def __init__(self, model: PseudoHealthyModel, extractor_share: float = 0.85) -> None:
-        super().__init__(model, extractor_share)
-
-    def step(self, batch: Pair, step: int = 0) -> Losses:
-        """Losses of one batch of pairs; `step` seeds the corruption."""
-        model, rng = self.model, self.draws(batch, step)
-        context, healthy_map, seen_map = self._see(batch, rng)
-        with torch.no_grad():
-            healthy_code = model.anatomy_encoder(healthy_map, context)
-        logits = model.anatomy_encoder.logits(seen_map, context)
-        modality = model.modality_extractor(batch["image"][:, 0], seen_map)
-        window = random_window(batch["brain"].shape[2:], rng)
-        mask = batch["brain"][window]
-        code = torch.softmax(logits[window].float(), dim=1)
-        rebuilt = model.representation_combiner(code, modality) * mask
-        weight = batch["brain"] * lesion_weight(batch["lesion"])
-        return {
-            "straight": losses.reconstruction_loss(rebuilt, batch["healthy"][:, 0][window], mask),
-            "code": losses.code_loss(logits, healthy_code, weight),
-        }
 
 
 class FinetuneStage(PairStage):

@@ -34,7 +34,7 @@ LABEL_MAP_REPEATS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticConfig(RunConfig):
-    """What `train synthetic` is told.
+    """Settings of `train synthetic`.
 
     Attributes:
         label_maps: folder of whole-head label maps (FreeSurfer numbers), or None.
@@ -132,7 +132,7 @@ def prepare_cohort(folder: Path, cache: Path, say: Say) -> None:
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
-    found = sorted(folder.glob(pattern))
-    if not found:
+    files = sorted(folder.glob(pattern))
+    if not files:
         raise TrainingError(f"{folder}: no {pattern}")
-    return found
+    return files

@@ -118,8 +118,8 @@ def read_nearest(volume: Tensor, coordinates: Tensor) -> Tensor:
         inside &= ours == at
     _, j, k = volume.shape
     flat = clamped[0].mul_(j).add_(clamped[1]).mul_(k).add_(clamped[2])  # whole below 2²⁴ voxels
-    found: Tensor = volume.reshape(-1)[flat.long()] * inside.to(volume.dtype)
-    return found
+    values: Tensor = volume.reshape(-1)[flat.long()] * inside.to(volume.dtype)
+    return values
 
 
 def read_linear(volume: Tensor, coordinates: Tensor) -> Tensor:

@@ -313,10 +313,10 @@ def peel(mask: Tensor) -> Tensor:
     """
     out = mask
     for axis, n in enumerate(mask.shape):
-        kept = out.clone()
-        kept.narrow(axis, 1, n - 1).logical_and_(out.narrow(axis, 0, n - 1))
-        kept.narrow(axis, 0, n - 1).logical_and_(out.narrow(axis, 1, n - 1))
-        out = kept
+        inner = out.clone()
+        inner.narrow(axis, 1, n - 1).logical_and_(out.narrow(axis, 0, n - 1))
+        inner.narrow(axis, 0, n - 1).logical_and_(out.narrow(axis, 1, n - 1))
+        out = inner
     return out
 
 

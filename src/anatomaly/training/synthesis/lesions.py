@@ -77,12 +77,6 @@ class Lesion:
         return extent(self.alpha > 0)
 
 
-def no_lesion(classes: Tensor) -> Lesion:
-    """Return the lesion of a healthy patch: nothing."""
-    empty = torch.zeros(classes.shape, device=classes.device)
-    return Lesion(empty, empty, "none")
-
-
 def draw_lesion(
     rng: Rng,
     shapes: list[LesionShape],
@@ -104,7 +98,8 @@ def draw_lesion(
     drawn = pick(rng, KIND_SHARES)
     kind = drawn if kind is None else kind
     if kind == "none" or int(tissue.sum()) < FEWEST_TISSUE_VOXELS:
-        return no_lesion(classes)
+        empty = torch.zeros(classes.shape, device=classes.device)
+        return Lesion(empty, empty, "none")
     if kind in ("stroke", "ms") and shapes:
         wanted = [s for s in shapes if s.kind == kind] or shapes
         alpha = paste_shape(rng, wanted, tissue, start)
