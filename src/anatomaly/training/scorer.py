@@ -90,9 +90,7 @@ class ScorerStage(nn.Module):
 
 
 def train_scorer(
-    config: ScorerConfig,
-    say: Say = ignore,
-    report: Callable[[Progress], None] = ignore,
+    config: ScorerConfig, say: Say = ignore, report: Callable[[Progress], None] = ignore
 ) -> None:
     """Draw evidence, train the scorer on it, and write it beside the weights.
 
