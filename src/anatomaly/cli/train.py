@@ -56,9 +56,9 @@ def synthetic(
     settings = course.settings() | data | {"output": output, "loop": loop.config()}
     if complete.are_given():
         all_of_it = CompleteConfig(**settings, **complete.settings(output))
-        o.run_training(output.name, output, partial(train_complete, all_of_it))
+        o.run_training(output, partial(train_complete, all_of_it))
     else:
-        o.run_training(output.name, output, partial(train_synthetic, SyntheticConfig(**settings)))
+        o.run_training(output, partial(train_synthetic, SyntheticConfig(**settings)))
 
 
 train_app.command()(cohort_command)
@@ -156,9 +156,7 @@ def scorer(
     rated = replace(loop.config(steps), learning_rate=rate or SCORER_RATE)
     config = ScorerConfig(weights, run, lesions, pairs, seed, (patch,) * 3, rated)
     o.run_training(
-        weights.name,
-        weights,
-        lambda say, report: train_scorer(config, say, partial(report, "scorer")),
+        weights, lambda say, report: train_scorer(config, say, partial(report, "scorer"))
     )
 
 

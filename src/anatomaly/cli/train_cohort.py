@@ -72,7 +72,7 @@ def cohort(
 
     settings = people.settings() | course.settings()
     config = CohortConfig(output=output, bids=bids, loop=loop.config(), **settings)
-    o.run_training(output.name, output, partial(train_cohort, config))
+    o.run_training(output, partial(train_cohort, config))
 
 
 @expand_groups
@@ -113,7 +113,7 @@ def finetune(
         loop=loop.config(),
         **people.settings(),
     )
-    o.run_training(output.name, output, partial(adapt, config))
+    o.run_training(output, partial(adapt, config))
 
 
 def parse_sequences(words: list[str] | None) -> tuple[Sequence, ...]:

@@ -66,7 +66,6 @@ Patience = Annotated[
     int,
     course(min=0, help="End a stage after so many validations without a lower loss; 0 never does."),
 ]
-Batch = Annotated[int, speed(min=1, help="Pairs a step, over all devices.")]
 Device = Annotated[str, speed(help="Torch device: cpu, cuda, cuda:1, mps.")]
 
 
@@ -109,7 +108,7 @@ class CourseOptions:
 class LoopOptions:
     """How fast, on one device; named as the fields of `LoopConfig`."""
 
-    batch: Batch = 1
+    batch: Annotated[int, speed(min=1, help="Pairs a step, over all devices.")] = 1
     workers: Annotated[int, speed(min=0, help="Processes that draw samples.")] = 1
     threads: Annotated[int, speed(min=1, help="CPU threads of the networks.")] = 1
     precision: Annotated[Literal["bf16", "fp32"], speed(help="Of the networks.")] = "bf16"
@@ -196,16 +195,14 @@ def parse_steps(text: str) -> tuple[str, int]:
     return stage, int(count)
 
 
-def run_training(
-    title: str, done: Path, train: Callable[[Callable[[str], None], Reporter], object]
-) -> None:
-    """Show a training while it runs; leave with 1 if it failed."""
+def run_training(folder: Path, train: Callable[[Callable[[str], None], Reporter], object]) -> None:
+    """Show a training into a folder while it runs; leave with 1 if it failed."""
     with Display(1, verbose=True) as display:
-        display.start_scan(title)
+        display.start_scan(folder.name)
         with exit_on_error(say=partial(display.line, style="red")):
             result = train(display.note, Reporter(display))
         if is_first_process():
-            display.line(f"done: {result if isinstance(result, Path) else done}", style="green")
+            display.line(f"done: {result if isinstance(result, Path) else folder}", style="green")
 
 
 def is_first_process() -> bool:
