@@ -16,7 +16,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import torch
 from environment import RESULTS, ROOT, data_folder, describe_run, describe_weights
 from numpy.typing import NDArray
 
@@ -29,7 +28,6 @@ from anatomaly.preprocess.normalise import HIGH_VALUE
 from anatomaly.score import Networks, load_networks, score_prepared
 from anatomaly.thresholds import join_thresholds, value_at_volume
 from anatomaly.training.cohort import IMAGE_UNIT, Subject, load_cohort
-from anatomaly.training.synthesis import contrast as c
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthetic import prepare_cohort
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray
@@ -42,20 +40,17 @@ VOXEL_ML = 0.001
 Row = dict[str, str | float]
 
 
-class SessionGenerator(PairGenerator):
-    """Draws T2w and FLAIR of one person."""
-
-    def _draw_contrasts(self, rng: torch.Generator, subject: Subject) -> list[c.Contrast]:
-        del subject
-        return [c.draw_contrast(rng, sequence) for sequence in SEQUENCES[1:]]
-
-
 def draw_session(person: Subject, number: int) -> list[PreparedImage]:
     """Take the real scan of a healthy person and draw two; the same number, the same voxels."""
     config = GeneratorConfig(
-        patch=TEMPLATE_SHAPE, seed=SEED, lesions=False, deform=False, real_share=1.0
+        patch=TEMPLATE_SHAPE,
+        seed=SEED,
+        lesions=False,
+        deform=False,
+        real_share=1.0,
+        sequences=SEQUENCES[1:],
     )
-    drawn = SessionGenerator([person], [], config)[number]
+    drawn = PairGenerator([person], [], config)[number]
     brain = drawn["brain"][0].numpy() > 0
     grey = np.array(person.image, dtype=np.float32) / IMAGE_UNIT  # 1 at the upper percentile
     real = np.clip(HIGH_VALUE * grey, 0, 1)

@@ -63,7 +63,8 @@ def _steps(people: list, shapes: list, device: str, count: int) -> dict[str, flo
     from anatomaly.model.pseudo_healthy import PseudoHealthyModel
     from anatomaly.model.unet import lay_channels_last
     from anatomaly.training.losses import weighted_sum
-    from anatomaly.training.stages import AnatomyStage, RestorationStage
+    from anatomaly.training.restoration import RestorationStage
+    from anatomaly.training.stages import AnatomyStage
     from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 
     model = PseudoHealthyModel()

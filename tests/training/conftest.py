@@ -9,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch.utils.data import default_collate
 
 from anatomaly.geometry import TEMPLATE_SHAPE
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training import loop
 from anatomaly.training.cohort import Subject
 from anatomaly.training.pace import Pace
+from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesion_shapes import LesionShape
 
 GREY_OF_CLASS = np.array([0, 30, 32, 110, 115, 125, 140, 110, 112, 170, 170, 160, 150, 45, 20])
@@ -74,3 +77,34 @@ def ticking(monkeypatch):
         return clock
 
     return start
+
+
+@pytest.fixture(name="batch", scope="module")
+def fixture_batch(drawn, scanned, shapes):
+    """Two pairs that lie in the brain."""
+    pairs = PairGenerator([drawn, scanned], shapes, GeneratorConfig(patch=(32, 32, 32), seed=1))
+    inside = [i for i in range(40) if pairs[i]["brain"].mean() > 0.6][:2]
+    return default_collate([pairs[i] for i in inside])
+
+
+@pytest.fixture(name="model", scope="module")
+def fixture_model():
+    torch.manual_seed(0)
+    return PseudoHealthyModel()
+
+
+@pytest.fixture(name="gradients", scope="module")
+def fixture_gradients():
+    """Return a function that tells which parts of a model received a gradient."""
+
+    def gradients(model):
+        """Names of the parts that received a gradient; clears them."""
+        found = {
+            name.split(".")[0]
+            for name, p in model.named_parameters()
+            if p.grad is not None and p.grad.abs().max() > 0
+        }
+        model.zero_grad(set_to_none=True)
+        return found
+
+    return gradients

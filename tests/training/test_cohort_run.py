@@ -11,7 +11,7 @@ from anatomaly.training import cohort_people, cohort_run
 from anatomaly.training.checkpoint import read_checkpoint
 from anatomaly.training.cohort_run import CohortConfig, train_cohort
 from anatomaly.training.loop import LoopConfig
-from anatomaly.training.synthesis.real_pairs import RealPairGenerator
+from anatomaly.training.synthesis.generator import RealPairGenerator
 
 
 @pytest.fixture(name="bids")

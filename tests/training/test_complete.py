@@ -15,7 +15,7 @@ from anatomaly.training.complete import CompleteConfig, train_complete
 from anatomaly.training.evidence_ring import EvidenceRing
 from anatomaly.training.loop import LoopConfig
 from anatomaly.training.recipe import LINES
-from anatomaly.training.routes_stage import RoutesStage
+from anatomaly.training.restoration import RoutesStage
 from anatomaly.training.run import RunConfig, StageData, plan_run
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.types import EDGE_KINDS

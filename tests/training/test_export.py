@@ -9,7 +9,7 @@ import torch
 from anatomaly.errors import TrainingError, WeightsError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.checkpoint import save_checkpoint
-from anatomaly.training.export import assemble, export_weights
+from anatomaly.training.export import export_weights, join_stages
 from anatomaly.training.recipe import STAGES
 from anatomaly.weights import load_weights
 
@@ -63,7 +63,7 @@ def test_stages_without_a_checkpoint_come_from_the_weights_the_run_went_on_from(
     old = export_weights(model, tmp_path / "old", THRESHOLDS)
     save_shares(tmp_path)
     edges = save_stage(tmp_path, "edges", 3, 20)
-    joined, steps = assemble(tmp_path, str(old))
+    joined, steps = join_stages(tmp_path, str(old))
     assert steps == {"edges": 20}
     expected = load_weights(str(old))[0]
     for name, tensor in joined.state_dict().items():
@@ -105,7 +105,7 @@ def test_later_stages_win(tmp_path):
     anatomy = save_stage(tmp_path, "anatomy", 1, 40)
     restoration = save_stage(tmp_path, "restoration", 2, 30)
     edges = save_stage(tmp_path, "edges", 3, 20)
-    model, steps = assemble(tmp_path)
+    model, steps = join_stages(tmp_path)
     assert steps == {"anatomy": 40, "restoration": 30, "edges": 20}
     assert not model.training
     np.testing.assert_array_equal(model.context.tissue_share[0].numpy(), shares)
@@ -123,10 +123,10 @@ def test_later_stages_win(tmp_path):
 
 def test_nothing_to_join(tmp_path):
     with pytest.raises(TrainingError, match="train first"):
-        assemble(tmp_path)
+        join_stages(tmp_path)
     save_shares(tmp_path)
     with pytest.raises(TrainingError, match="no checkpoint found"):
-        assemble(tmp_path)
+        join_stages(tmp_path)
 
 
 def test_a_checkpoint_of_another_model(tmp_path):
@@ -134,4 +134,4 @@ def test_a_checkpoint_of_another_model(tmp_path):
     net = torch.nn.Linear(2, 2)
     save_checkpoint(tmp_path / "anatomy", net, torch.optim.AdamW(net.parameters()), {"step": 1})
     with pytest.raises(TrainingError, match="another model"):
-        assemble(tmp_path)
+        join_stages(tmp_path)

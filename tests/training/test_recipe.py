@@ -6,6 +6,7 @@ from torch.utils.data import default_collate
 
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.training.complete import COMPLETE_LINES
 from anatomaly.training.recipe import STAGES, read_recipe
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 
@@ -30,7 +31,7 @@ def test_each_stage_starts_from_earlier_ones_of_the_recipe():
 
 def test_numbers_of_the_stages_that_the_bundled_weights_came_from():
     numbers = {plan.name: (plan.steps, plan.learning_rate, plan.seed) for plan in STAGES}
-    assert numbers["anatomy"] == (4000, 2.5e-3, 1)
+    assert numbers["anatomy"] == (4000, 1.2e-3, 1)
     assert numbers["restoration"] == (480, 1.5e-3, 2)
     assert numbers["edges"] == (6000, 1.5e-3, 4)
     assert numbers["straight"] == (1500, 2e-3, 7)
@@ -42,6 +43,17 @@ def test_numbers_of_the_stages_that_the_bundled_weights_came_from():
     model = PseudoHealthyModel()
     assert plan_of("joint").make(model).extractor_share == 0.85
     assert plan_of("restoration").make(model).extractor_share == 0.0
+
+
+def test_rates_and_shares_are_those_of_the_bundled_weights():
+    """Those that the card of `synthetic-8` names."""
+    numbers = {p.name: (p.learning_rate, p.share) for p in read_recipe(None, COMPLETE_LINES)}
+    assert numbers == {
+        "anatomy": (1.2e-3, 0.16),
+        "routes": (1.3e-3, 0.41),
+        "scorer": (1e-3, 0.37),
+        "whole": (3e-4, 0.06),
+    }
 
 
 @pytest.mark.parametrize("plan", STAGES, ids=lambda plan: plan.name)

@@ -1,47 +1,21 @@
-"""The two stages on a small patch: what they return, what they train, what they are blind to."""
+"""The stages on a small patch: what they return, what they train, what they are blind to."""
 
 import pytest
 import torch
 from torch.utils.data import default_collate
 
 from anatomaly.model.anatomy_edges import anatomy_edges
-from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.training.restoration import RestorationStage
 from anatomaly.training.stages import (
     AnatomyStage,
     DisentangleStage,
     EdgeStage,
-    RestorationStage,
-    StraightStage,
     healthy_tissue_map,
     known_sequence,
     pair_context,
     swap_members,
 )
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
-
-
-@pytest.fixture(name="batch", scope="module")
-def fixture_batch(drawn, scanned, shapes):
-    pairs = PairGenerator([drawn, scanned], shapes, GeneratorConfig(patch=(32, 32, 32), seed=1))
-    inside = [i for i in range(40) if pairs[i]["brain"].mean() > 0.6][:2]
-    return default_collate([pairs[i] for i in inside])
-
-
-@pytest.fixture(name="model", scope="module")
-def fixture_model():
-    torch.manual_seed(0)
-    return PseudoHealthyModel()
-
-
-def gradients(model):
-    """Names of the parts that received a gradient; clears them."""
-    found = {
-        name.split(".")[0]
-        for name, p in model.named_parameters()
-        if p.grad is not None and p.grad.abs().max() > 0
-    }
-    model.zero_grad(set_to_none=True)
-    return found
 
 
 def test_context_is_that_of_each_patch(model, batch):
@@ -52,7 +26,7 @@ def test_context_is_that_of_each_patch(model, batch):
         assert torch.equal(patch, whole[:, i : i + 16, j : j + 16, k : k + 16])
 
 
-def test_anatomy_stage_trains_the_extractor_alone(model, batch):
+def test_anatomy_stage_trains_the_extractor_alone(model, batch, gradients):
     losses = AnatomyStage(model).step(batch, 0)
     assert set(losses) == {"tissue", "consistency"}
     sum(losses.values()).backward()
@@ -76,59 +50,9 @@ def test_anatomy_stage_weighs_lesions(model, batch):
     assert first["consistency"] == second["consistency"]
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_restoration_stage_trains_its_four_parts(model, batch, share):
-    stage = RestorationStage(model, extractor_share=share)
-    losses = stage.step(batch, 3)
-    assert set(losses) >= {"first", "second", "restored", "tissue", "cycle"}
-    assert all(torch.isfinite(v) and v >= 0 for v in losses.values())
-    sum(losses.values()).backward()
-    assert gradients(model) == {
-        "anatomy_encoder",
-        "modality_extractor",
-        "representation_combiner",
-        "anatomy_restorers",
-    }
-
-
-def test_the_tissue_that_is_asked_for_trains_the_restorer_alone(model, batch):
-    RestorationStage(model).step(batch, 0)["tissue"].backward()
-    assert gradients(model) == {"anatomy_restorers"}
-
-
-def test_a_step_repeats_and_another_step_corrupts_otherwise(model, batch):
-    stage = RestorationStage(model)
-    with torch.no_grad():
-        first, again, other = (stage.step(batch, s)["tissue"].item() for s in (5, 5, 6))
-    assert first == again != other
-
-
-def test_the_extractors_map_is_used_as_often_as_asked(model, batch, monkeypatch):
-    calls = []
-    forward = model.anatomy_extractor.forward
-    monkeypatch.setattr(
-        model.anatomy_extractor, "forward", lambda *a: calls.append(1) or forward(*a)
-    )
-    healthy = torch.nn.functional.one_hot(batch["tissue"], 4).permute(0, 4, 1, 2, 3).float()
-    context = pair_context(model, batch)
-    stage = RestorationStage(model, extractor_share=0.5)
-    for seed in range(20):
-        stage._seen_map(batch, healthy, context, torch.Generator().manual_seed(seed))
-    assert 4 <= len(calls) <= 16
-
-
-def test_targets_show_no_lesion(model, batch):
-    with_lesion = dict(batch)
-    with_lesion["healthy"] = batch["healthy"].clone()
-    with torch.no_grad():
-        before = RestorationStage(model).step(batch, 1)
-        with_lesion["healthy"] += 0.2 * batch["brain"][:, None]
-        after = RestorationStage(model).step(with_lesion, 1)
-    assert before["first"] != after["first"]
-    assert before["tissue"] == after["tissue"]
-
-
-def test_edge_stage_trains_the_restorer_alone_and_needs_no_image(model, drawn, shapes, batch):
+def test_edge_stage_trains_the_restorer_alone_and_needs_no_image(
+    model, drawn, shapes, batch, gradients
+):
     config = GeneratorConfig(patch=(32, 32, 32), seed=1, images=False)
     pairs = PairGenerator([drawn], shapes, config)
     blind = default_collate([pairs[i] for i in range(2)])
@@ -174,27 +98,10 @@ def test_edge_stage_asks_for_the_healthy_tissue_and_weighs_lesions(model, batch,
     assert found[0] > found[1] > 0.01
 
 
-def test_straight_stage_trains_the_route_without_edges(model, batch):
-    losses = StraightStage(model).step(batch, 1)
-    assert set(losses) == {"straight", "code"}
-    sum(losses.values()).backward()
-    parts = {"anatomy_encoder", "modality_extractor", "representation_combiner"}
-    assert gradients(model) == parts
-
-
-def test_straight_stage_weighs_lesions(model, batch):
-    """A lesion voxel counts six times, so another lesion gives another loss of the code."""
-    stage = StraightStage(model, extractor_share=1.0)
-    moved = dict(batch, lesion=batch["brain"] * torch.rand_like(batch["brain"]).round())
-    with torch.no_grad():
-        assert stage.step(batch, 1)["code"] != stage.step(moved, 1)["code"]
-        assert stage.step(batch, 1)["straight"] == stage.step(moved, 1)["straight"]
-
-
 DISENTANGLE_LOSSES = {"tissue", "consistency", "self", "cross", "margin", "cycle"}
 
 
-def test_disentangle_stage_trains_the_drm(model, batch):
+def test_disentangle_stage_trains_the_drm(model, batch, gradients):
     losses = DisentangleStage(model).step(batch, 1)
     assert set(losses) == DISENTANGLE_LOSSES
     assert all(torch.isfinite(v) and v >= 0 for v in losses.values())
@@ -224,7 +131,7 @@ def test_the_encoder_reads_tissue_shares_only_without_one_hot(model, batch, monk
         ("cycle", {"anatomy_extractor", "anatomy_encoder", "modality_extractor"}),
     ],
 )
-def test_where_the_gradients_of_the_drm_go(model, batch, name, parts):
+def test_where_the_gradients_of_the_drm_go(model, batch, name, parts, gradients):
     DisentangleStage(model).step(batch, 1)[name].backward()
     assert gradients(model) - {"representation_combiner"} == parts
 

@@ -8,7 +8,7 @@ import torch
 from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-from anatomaly.training.export import assemble, export_weights
+from anatomaly.training.export import export_weights, join_stages
 from anatomaly.training.loop import LoopConfig
 from anatomaly.training.recipe import STAGES
 from anatomaly.training.synthetic import SyntheticConfig, train_synthetic
@@ -97,7 +97,7 @@ def test_from_label_maps_to_weights(tmp_path):
     assert [name for name, _ in reported] == names
     assert all(np.isfinite(list(p.losses.values())).all() for _, p in reported)
 
-    model, steps = assemble(tmp_path / "run")
+    model, steps = join_stages(tmp_path / "run")
     assert steps == dict.fromkeys(names, 10)
     share = model.context.tissue_share[0]
     middle = share[:, 10:30, 14:36, 14:28].mean((1, 2, 3))
@@ -114,7 +114,7 @@ def test_from_label_maps_to_weights(tmp_path):
     assert not any("prepared" in line for line in said)
 
     thresholds = dict.fromkeys(("T1w", "T2w", "FLAIR"), 0.1)
-    folder = export_weights(assemble(tmp_path / "run")[0], tmp_path / "weights", thresholds)
+    folder = export_weights(join_stages(tmp_path / "run")[0], tmp_path / "weights", thresholds)
     tensors, _ = load_weights(str(folder))
     PseudoHealthyModel().load_state_dict(tensors)
     assert all(torch.isfinite(t).all() for t in tensors.values())

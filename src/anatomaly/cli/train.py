@@ -53,13 +53,12 @@ def synthetic(
     from anatomaly.training.synthetic import SyntheticConfig, train_synthetic
 
     data = {"label_maps": label_maps, "cohort": cohort, "lesions": lesions}
-    told = {"output": output, "loop": loop.config(), **data, **course.settings()}
+    settings = course.settings() | data | {"output": output, "loop": loop.config()}
     if complete.are_given():
-        all_of_it = CompleteConfig(**told, **complete.settings(output))
-        o.run_training(output.name, output, partial(train_complete, all_of_it))
-        return
-    config = SyntheticConfig(**told)
-    o.run_training(output.name, output, lambda say, report: train_synthetic(config, say, report))
+        all_of_it = CompleteConfig(**settings, **complete.settings(output))
+        o.run_training(output, partial(train_complete, all_of_it))
+    else:
+        o.run_training(output, partial(train_synthetic, SyntheticConfig(**settings)))
 
 
 train_app.command()(cohort_command)
@@ -101,7 +100,7 @@ def export(
     """
     import json
 
-    from anatomaly.training.export import assemble, export_weights
+    from anatomaly.training.export import export_weights, join_stages
     from anatomaly.types import SEQUENCES
 
     thresholds = dict(map(parse_threshold, threshold))
@@ -109,7 +108,7 @@ def export(
         raise typer.BadParameter(f"--threshold is needed for each of {', '.join(SEQUENCES)}")
     with exit_on_error(json.JSONDecodeError):
         more = json.loads(card.read_text(encoding="utf-8")) if card else {}
-        model, steps = assemble(run, start_from, edges)
+        model, steps = join_stages(run, start_from, edges)
         export_weights(model, output, thresholds, **{"steps": steps, **more})
     typer.echo(f"{output}: {', '.join(f'{name} {count} steps' for name, count in steps.items())}")
 
@@ -118,7 +117,7 @@ def export(
 class ScorerLoopOptions(o.LoopOptions):
     """Its samples are patches, and small enough for two a step."""
 
-    batch: Annotated[int, typer.Option(min=1, rich_help_panel=o.SPEED, help="Patches a step.")] = 2
+    batch: Annotated[int, o.speed(min=1, help="Patches a step.")] = 2
 
 
 @train_app.command()
@@ -126,12 +125,10 @@ class ScorerLoopOptions(o.LoopOptions):
 def scorer(
     *,
     weights: Annotated[
-        Path,
-        typer.Argument(help="Folder of the weights, which receives the network."),
+        Path, typer.Argument(help="Folder of the weights, which receives the network.")
     ],
     run: Annotated[
-        Path,
-        typer.Option(help="Folder of the run, for its people; checkpoints go there."),
+        Path, typer.Option(help="Folder of the run, for its people; checkpoints go there.")
     ],
     lesions: o.Lesions,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of brains to draw and rebuild.")] = 150,
@@ -156,30 +153,22 @@ def scorer(
     """
     from anatomaly.training.scorer import SCORER_RATE, ScorerConfig, train_scorer
 
-    told = replace(loop.config(steps), learning_rate=rate or SCORER_RATE)
-    config = ScorerConfig(weights, run, lesions, pairs, seed, (patch,) * 3, told)
+    rated = replace(loop.config(steps), learning_rate=rate or SCORER_RATE)
+    config = ScorerConfig(weights, run, lesions, pairs, seed, (patch,) * 3, rated)
     o.run_training(
-        weights.name,
-        weights,
-        lambda say, report: train_scorer(config, say, partial(report, "scorer")),
+        weights, lambda say, report: train_scorer(config, say, partial(report, "scorer"))
     )
 
 
 @train_app.command()
 def calibrate(
-    weights: Annotated[
-        Path,
-        typer.Argument(help="Folder of the weights; its card is updated."),
-    ],
-    run: Annotated[
-        Path,
-        typer.Option(help="Folder of the run, for its people."),
-    ],
+    weights: Annotated[Path, typer.Argument(help="Folder of the weights; its card is updated.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run, for its people.")],
     controls: Annotated[
         Path,
         typer.Option(
             help="Healthy *_T1w.nii.gz with parcellations that training did not see, for the "
-            "thresholds.",
+            "thresholds."
         ),
     ],
     count: Annotated[int, typer.Option(min=1, help="Scans a sequence, for the maps.")] = 16,

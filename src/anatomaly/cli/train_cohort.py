@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,35 +13,24 @@ from anatomaly.cli import train_options as o
 from anatomaly.cli.option_groups import expand_groups
 from anatomaly.types import SEQUENCES, Sequence
 
-Bids = Annotated[
-    Path,
-    typer.Argument(
-        metavar="BIDS_DIR",
-        exists=True,
-        file_okay=False,
-        show_default=False,
-        help="Healthy people: `sub-*/[ses-*/]anat/*_T1w.nii.gz`, `*_T2w.nii.gz`, `*_FLAIR.nii.gz`.",
-    ),
-]
-Sequences = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--sequence",
-        metavar="T1w|T2w|FLAIR",
-        show_default=False,
-        rich_help_panel=o.DATA,
-        help="Use this sequence alone; may be repeated.",
-    ),
-]
-
 
 @dataclass(frozen=True)
 class PeopleOptions:
     """Who is trained on; named as the fields of `CohortConfig`."""
 
     lesions: o.OptionalLesions = None
-    sequences: Sequences = None
-    held_out_share: o.HeldOutShare = 0.1
+    sequences: Annotated[
+        list[str] | None,
+        o.data(
+            "--sequence",
+            metavar="T1w|T2w|FLAIR",
+            show_default=False,
+            help="Use this sequence alone; may be repeated.",
+        ),
+    ] = None
+    held_out_share: Annotated[
+        float, o.data(min=0, max=0.9, help="Share of the people kept for validation.")
+    ] = 0.1
 
     def settings(self) -> dict[str, Any]:
         """Return the fields of `CohortConfig`."""
@@ -57,7 +47,17 @@ class FinetuneLoopOptions(o.ValidatedLoopOptions):
 
 @expand_groups
 def cohort(
-    bids: Bids,
+    bids: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BIDS_DIR",
+            exists=True,
+            file_okay=False,
+            show_default=False,
+            help="Healthy people: `sub-*/[ses-*/]anat/*_T1w.nii.gz`, `*_T2w.nii.gz`, "
+            "`*_FLAIR.nii.gz`.",
+        ),
+    ],
     output: o.Run,
     people: PeopleOptions,
     course: o.CourseOptions,
@@ -70,14 +70,9 @@ def cohort(
     """
     from anatomaly.training.cohort_run import CohortConfig, train_cohort
 
-    config = CohortConfig(
-        output=output,
-        bids=bids,
-        loop=loop.config(),
-        **people.settings(),
-        **course.settings(),
-    )
-    o.run_training(output.name, output, lambda say, report: train_cohort(config, say, report))
+    settings = people.settings() | course.settings()
+    config = CohortConfig(output=output, bids=bids, loop=loop.config(), **settings)
+    o.run_training(output, partial(train_cohort, config))
 
 
 @expand_groups
@@ -97,10 +92,7 @@ def finetune(
     output: o.Run,
     people: PeopleOptions,
     recipe: o.Recipe = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(min=1, show_default=False, rich_help_panel=o.COURSE, help="Length."),
-    ] = None,
+    steps: Annotated[int | None, o.optional_course(min=1, help="Length.")] = None,
     seed: o.Seed = 0,
     loop: FinetuneLoopOptions,
 ) -> None:
@@ -121,7 +113,7 @@ def finetune(
         loop=loop.config(),
         **people.settings(),
     )
-    o.run_training(output.name, output, lambda say, report: adapt(config, say, report))
+    o.run_training(output, partial(adapt, config))
 
 
 def parse_sequences(words: list[str] | None) -> tuple[Sequence, ...]:

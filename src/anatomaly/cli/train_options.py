@@ -21,22 +21,13 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 30.0
 
-SPEED, DATA, COURSE = "Speed", "Data", "Course"
 SHAPES = "Lesion shapes, masks in MNI space, in folders stroke/ and ms/"
 
-
-def data_folder(*names: str, metavar: str | None = None, help: str) -> Any:
-    """Declare an option that names a folder of data, which must be there."""
-    return typer.Option(
-        *names,
-        metavar=metavar,
-        exists=True,
-        file_okay=False,
-        show_default=False,
-        rich_help_panel=DATA,
-        help=help,
-    )
-
+speed = partial(typer.Option, rich_help_panel="Speed")
+course = partial(typer.Option, rich_help_panel="Course")
+optional_course = partial(course, show_default=False)
+data = partial(typer.Option, rich_help_panel="Data")
+data_folder = partial(data, exists=True, file_okay=False, show_default=False)
 
 Run = Annotated[
     Path,
@@ -52,171 +43,60 @@ Lesions = Annotated[Path, data_folder(help=f"{SHAPES}.")]
 OptionalLesions = Annotated[
     Path | None, data_folder(help=f"{SHAPES}; without them lesions are drawn.")
 ]
-StartFrom = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WEIGHTS",
-        show_default=False,
-        rich_help_panel=COURSE,
-        help="Go on from weights: `default`, a bundled name, or a folder.",
-    ),
-]
 Recipe = Annotated[
     Path | None,
-    typer.Option(
+    optional_course(
         exists=True,
         dir_okay=False,
-        show_default=False,
-        rich_help_panel=COURSE,
         help="TOML with what differs from the recipe: steps, rates, weights of losses.",
-    ),
-]
-Steps = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="STAGE=N",
-        show_default=False,
-        rich_help_panel=COURSE,
-        help="Length of a stage; may be repeated.",
-    ),
-]
-Only = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="STAGE",
-        show_default=False,
-        rich_help_panel=COURSE,
-        help="Train this stage alone; may be repeated.",
     ),
 ]
 Edges = Annotated[
     TrainedEdges,
-    typer.Option(
-        rich_help_panel=COURSE,
+    course(
         help="Kind that anatomy is restored from: `canny`, the paper's, or `oriented`; `both` "
-        "trains a restorer for each, with --minutes or --export.",
+        "trains a restorer for each, with --minutes or --export."
     ),
 ]
-Patch = Annotated[
-    tuple[int, int, int],
-    typer.Option(
-        metavar="I J K",
-        rich_help_panel=SPEED,
-        help="Sides of a sample in voxels, multiples of 16; a GPU likes 96 112 96.",
-    ),
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        rich_help_panel=COURSE,
-        help="Of the samples: another one to go on from weights.",
-    ),
-]
-HeldOutShare = Annotated[
-    float,
-    typer.Option(
-        min=0, max=0.9, rich_help_panel=DATA, help="Share of the people kept for validation."
-    ),
-]
+Seed = Annotated[int, course(min=0, help="Of the samples: another one to go on from weights.")]
 ValidateEvery = Annotated[
-    int,
-    typer.Option(
-        min=0, rich_help_panel=COURSE, help="Steps between validations on the people held out."
-    ),
+    int, course(min=0, help="Steps between validations on the people held out.")
 ]
 Patience = Annotated[
     int,
-    typer.Option(
-        min=0,
-        rich_help_panel=COURSE,
-        help="End a stage after so many validations without a lower loss; 0 never does.",
-    ),
+    course(min=0, help="End a stage after so many validations without a lower loss; 0 never does."),
 ]
-Batch = Annotated[
-    int, typer.Option(min=1, rich_help_panel=SPEED, help="Pairs a step, over all devices.")
-]
-Workers = Annotated[
-    int, typer.Option(min=0, rich_help_panel=SPEED, help="Processes that draw samples.")
-]
-Threads = Annotated[
-    int, typer.Option(min=1, rich_help_panel=SPEED, help="CPU threads of the networks.")
-]
-Precision = Annotated[
-    Literal["bf16", "fp32"], typer.Option(rich_help_panel=SPEED, help="Of the networks.")
-]
-Device = Annotated[
-    str, typer.Option(rich_help_panel=SPEED, help="Torch device: cpu, cuda, cuda:1, mps.")
-]
-Devices = Annotated[
-    int,
-    typer.Option(
-        min=1, rich_help_panel=SPEED, help="Devices on each node, one process each (DDP)."
-    ),
-]
-Nodes = Annotated[
-    int,
-    typer.Option(
-        min=1, rich_help_panel=SPEED, help="Machines, started by torchrun or SLURM; all see RUN."
-    ),
-]
-
-
-Processes = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        rich_help_panel=SPEED,
-        help="Processes that share each device, where one does not fill it.",
-    ),
-]
-Minutes = Annotated[
-    float | None,
-    typer.Option(
-        min=0.1,
-        show_default=False,
-        rich_help_panel=COURSE,
-        help="Train all from people to weights in so many minutes, by the shares of the recipe.",
-    ),
-]
-Export = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        show_default="RUN/(name of RUN)",
-        rich_help_panel=COURSE,
-        help="Train the scorer too and write weights with their card here; with --minutes always.",
-    ),
-]
-Producers = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        rich_help_panel=SPEED,
-        help="Processes that draw fresh brains while the scorer learns.",
-    ),
-]
-Brains = Annotated[
-    int,
-    typer.Option(
-        min=2,
-        rich_help_panel=SPEED,
-        help="Newest brains that the scorer learns from, 25 MB each; 2 · producers · n.",
-    ),
-]
+Device = Annotated[str, speed(help="Torch device: cpu, cuda, cuda:1, mps.")]
 
 
 @dataclass(frozen=True)
 class CourseOptions:
     """What is trained, for how long, and from where; named as the fields of `RunConfig`."""
 
-    start_from: StartFrom = None
+    start_from: Annotated[
+        str | None,
+        optional_course(
+            metavar="WEIGHTS", help="Go on from weights: `default`, a bundled name, or a folder."
+        ),
+    ] = None
     recipe: Recipe = None
-    steps: Steps = None
-    only: Only = None
+    steps: Annotated[
+        list[str] | None,
+        optional_course(metavar="STAGE=N", help="Length of a stage; may be repeated."),
+    ] = None
+    only: Annotated[
+        list[str] | None,
+        optional_course(metavar="STAGE", help="Train this stage alone; may be repeated."),
+    ] = None
     seed: Seed = 0
     edges: Edges = "oriented"
-    patch: Patch = (80, 80, 80)
+    patch: Annotated[
+        tuple[int, int, int],
+        speed(
+            metavar="I J K",
+            help="Sides of a sample in voxels, multiples of 16; a GPU likes 96 112 96.",
+        ),
+    ] = (80, 80, 80)
 
     def settings(self) -> dict[str, Any]:
         """Return the fields of `RunConfig`."""
@@ -228,10 +108,10 @@ class CourseOptions:
 class LoopOptions:
     """How fast, on one device; named as the fields of `LoopConfig`."""
 
-    batch: Batch = 1
-    workers: Workers = 1
-    threads: Threads = 1
-    precision: Precision = "bf16"
+    batch: Annotated[int, speed(min=1, help="Pairs a step, over all devices.")] = 1
+    workers: Annotated[int, speed(min=0, help="Processes that draw samples.")] = 1
+    threads: Annotated[int, speed(min=1, help="CPU threads of the networks.")] = 1
+    precision: Annotated[Literal["bf16", "fp32"], speed(help="Of the networks.")] = "bf16"
     device: Device = "cpu"
 
     def config(self, steps: int = 0) -> LoopConfig:
@@ -245,19 +125,45 @@ class LoopOptions:
 class DistributedLoopOptions(LoopOptions):
     """How fast, on any number of devices."""
 
-    devices: Devices = 1
-    nodes: Nodes = 1
-    processes: Processes = 1
+    devices: Annotated[int, speed(min=1, help="Devices on each node, one process each (DDP).")] = 1
+    nodes: Annotated[
+        int, speed(min=1, help="Machines, started by torchrun or SLURM; all see RUN.")
+    ] = 1
+    processes: Annotated[
+        int, speed(min=1, help="Processes that share each device, where one does not fill it.")
+    ] = 1
 
 
 @dataclass(frozen=True)
 class CompleteOptions:
     """What one command from people to weights is told; named as the fields of `CompleteConfig`."""
 
-    minutes: Minutes = None
-    export: Export = None
-    producers: Producers = 1
-    brains: Brains = 32
+    minutes: Annotated[
+        float | None,
+        optional_course(
+            min=0.1,
+            help="Train all from people to weights in so many minutes, by the shares of the "
+            "recipe.",
+        ),
+    ] = None
+    export: Annotated[
+        Path | None,
+        course(
+            metavar="FOLDER",
+            show_default="RUN/(name of RUN)",
+            help="Train the scorer too and write weights with their card here; with --minutes "
+            "always.",
+        ),
+    ] = None
+    producers: Annotated[
+        int, speed(min=1, help="Processes that draw fresh brains while the scorer learns.")
+    ] = 1
+    brains: Annotated[
+        int,
+        speed(
+            min=2, help="Newest brains that the scorer learns from, 25 MB each; 2 · producers · n."
+        ),
+    ] = 32
 
     def are_given(self) -> bool:
         """Whether everything is trained, rather than the networks alone."""
@@ -289,16 +195,14 @@ def parse_steps(text: str) -> tuple[str, int]:
     return stage, int(count)
 
 
-def run_training(
-    title: str, done: Path, train: Callable[[Callable[[str], None], Reporter], object]
-) -> None:
-    """Show a training while it runs; leave with 1 if it failed."""
+def run_training(folder: Path, train: Callable[[Callable[[str], None], Reporter], object]) -> None:
+    """Show a training into a folder while it runs; leave with 1 if it failed."""
     with Display(1, verbose=True) as display:
-        display.start_scan(title)
+        display.start_scan(folder.name)
         with exit_on_error(say=partial(display.line, style="red")):
             result = train(display.note, Reporter(display))
         if is_first_process():
-            display.line(f"done: {result if isinstance(result, Path) else done}", style="green")
+            display.line(f"done: {result if isinstance(result, Path) else folder}", style="green")
 
 
 def is_first_process() -> bool:

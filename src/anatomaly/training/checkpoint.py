@@ -30,7 +30,9 @@ def save_checkpoint(
     """
     tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
     if optimiser is not None:
-        tensors |= _optimiser_tensors(model, optimiser)
+        for key, parameter in model.named_parameters():
+            for slot, value in optimiser.state.get(parameter, {}).items():
+                tensors[f"optimiser.{slot}.{key}"] = value
     tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / name) as temporary:
@@ -46,8 +48,7 @@ def read_checkpoint(
         TrainingError: there is none, or it is damaged.
     """
     tensors, state = _read(folder / name)
-    prefix = "model."
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, state
+    return _model_tensors(tensors), state
 
 
 def read_result(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -58,6 +59,10 @@ def read_result(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     tensors, state = read_checkpoint(folder)
     return read_checkpoint(folder, BEST_FILE) if "best_step" in state else (tensors, state)
+
+
+def _model_tensors(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -79,32 +84,15 @@ def load_checkpoint(
     """
     tensors, state = _read(folder / LAST_FILE)
     try:
-        model.load_state_dict(
-            {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        )
+        model.load_state_dict(_model_tensors(tensors))
     except RuntimeError as error:
         raise TrainingError(f"{folder}: checkpoint of another model: {error}") from error
     for name, parameter in model.named_parameters():
-        slots = {
-            slot: tensors[f"optimiser.{slot}.{name}"]
-            for slot in ("step", "exp_avg", "exp_avg_sq")
-            if f"optimiser.{slot}.{name}" in tensors
-        }
-        if slots:
-            optimiser.state[parameter] = {
-                k: v.to(parameter.device).contiguous(memory_format=_layout(v)) if k != "step" else v
-                for k, v in slots.items()
-            }
+        for slot in ("step", "exp_avg", "exp_avg_sq"):
+            value = tensors.get(f"optimiser.{slot}.{name}")
+            if value is not None and slot != "step":
+                layout = torch.channels_last_3d if value.ndim == 5 else torch.contiguous_format
+                value = value.to(parameter.device).contiguous(memory_format=layout)
+            if value is not None:
+                optimiser.state[parameter][slot] = value
     return state
-
-
-def _layout(tensor: Tensor) -> torch.memory_format:
-    return torch.channels_last_3d if tensor.ndim == 5 else torch.contiguous_format
-
-
-def _optimiser_tensors(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors = {}
-    for name, parameter in model.named_parameters():
-        for slot, value in optimiser.state.get(parameter, {}).items():
-            tensors[f"optimiser.{slot}.{name}"] = value
-    return tensors

@@ -8,8 +8,9 @@ on the template grid.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,18 @@ from scipy import ndimage
 from anatomaly.errors import AnatomalyError, TrainingError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, voxel_to_voxel
 from anatomaly.preprocess.bias_field import correct_bias_field
+from anatomaly.preprocess.normalise import HIGH_PERCENTILE, LOW_PERCENTILE
 from anatomaly.preprocess.register import register_to_template
 from anatomaly.training.synthesis.label_maps import CLASS_NAMES, RIM, Scheme, to_classes
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
 IMAGE_UNIT = 200.0
-"""Cached grey value of the 99.5th percentile of the brain; 0 is the 0.5th."""
+"""Cached grey value of the upper percentile of the brain; 0 is the lower."""
+
+RECORD_FILE = "subject.json"
+Arrays = dict[str, NDArray[np.uint8]]
+Record = dict[str, Any]
 
 _DRAWN_T1W = np.array(
     [0, 0.15, 0.15, 0.5, 0.55, 0.65, 0.75, 0.5, 0.5, 0.9, 0.9, 0.85, 0.75, 0.2, 0], np.float32
@@ -78,40 +84,60 @@ def load_cohort(cache: Path) -> list[Subject]:
 def prepare_label_maps(paths: Iterable[Path], cache: Path) -> Iterator[str]:
     """Cache whole-head label maps (FreeSurfer numbers); yields a line for each file."""
     for path in paths:
-        yield _cached(path, cache, path.name.split(".")[0], None)
+        name = path.name.split(".")[0]
+        yield cache_person(cache / name, partial(_prepare_arrays, path, name, None))
 
 
 def prepare_scans(pairs: Iterable[tuple[Path, Path]], cache: Path) -> Iterator[str]:
     """Cache healthy T1w scans with their parcellations (MUSE numbers); yields a line for each."""
     for scan, parcellation in pairs:
-        yield _cached(parcellation, cache, scan.name.split("_")[0], scan)
+        name = scan.name.split("_")[0]
+        yield cache_person(cache / name, partial(_prepare_arrays, parcellation, name, scan))
 
 
-def _cached(labels: Path, cache: Path, name: str, scan: Path | None) -> str:
-    folder = cache / name
-    if is_cached(folder):
-        return f"{name}: cached"
+def cache_person(
+    folder: Path, prepare: Callable[[], tuple[Arrays, Record]], scans: list[str] | None = None
+) -> str:
+    """Prepare a person who is not cached yet; returns a line that says so, or why not.
+
+    Args:
+        folder: of the person, named after them.
+        prepare: returns arrays by the name of their file, and a record: `volume_ml`, and where
+            they are known `scans`, `prepared` (sequences) and `notes`.
+        scans: files that the person must have been made from; None for any.
+    """
+    if is_cached(folder, scans):
+        return f"{folder.name}: cached"
     try:
-        subject, record = _prepare(labels, name, scan)
-    except (AnatomalyError, OSError, EOFError, ImageFileError) as error:
-        return f"{name}: skipped: {error}"
+        arrays, record = prepare()
+    except (AnatomalyError, ImageFileError, OSError, EOFError, ValueError) as error:
+        return f"{folder.name}: skipped: {error}"
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "labels.npy", subject.labels)
-    if subject.image is not None:
-        np.save(folder / "image.npy", subject.image)
-    (folder / "subject.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-    return f"{name}: prepared"
+    for stale in (folder / RECORD_FILE, *folder.glob("*.npy")):
+        stale.unlink(missing_ok=True)
+    for name in sorted(arrays, key="labels".__eq__):  # labels last: they make it a person
+        np.save(folder / f"{name}.npy", arrays[name])
+    (folder / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    done = f"{folder.name}: prepared {', '.join(record.get('prepared', []))}".rstrip()
+    return "; ".join([done, *record.get("notes", [])])
 
 
-def is_cached(folder: Path) -> bool:
-    """Whether the person was prepared by a version that checks the volume of the brain."""
+def is_cached(folder: Path, scans: list[str] | None = None) -> bool:
+    """Whether a version that checks the volume of the brain prepared the person, of these files."""
     try:
-        return "volume_ml" in json.loads((folder / "subject.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        return "volume_ml" in record and scans in (None, record.get("scans"))
+    except (OSError, ValueError, TypeError, AttributeError):
         return False
 
 
-def _prepare(labels_path: Path, name: str, scan: Path | None) -> tuple[Subject, dict[str, object]]:
+def _prepare_arrays(labels: Path, name: str, scan: Path | None) -> tuple[Arrays, Record]:
+    subject, record = _prepare(labels, name, scan)
+    image = {} if subject.image is None else {"image": subject.image}
+    return {"labels": subject.labels, **image}, record
+
+
+def _prepare(labels_path: Path, name: str, scan: Path | None) -> tuple[Subject, Record]:
     """Register one person and resample labels (and image) to the template grid."""
     scheme: Scheme = "freesurfer" if scan is None else "muse"
     file: Any = nib.load(labels_path)
@@ -134,7 +160,7 @@ def _prepare(labels_path: Path, name: str, scan: Path | None) -> tuple[Subject, 
     out = resample_classes(classes, to_voxel)
     cached_image = None
     if scan is not None:
-        low, high = np.percentile(image.data[brain], (0.5, 99.5))
+        low, high = np.percentile(image.data[brain], (LOW_PERCENTILE, HIGH_PERCENTILE))
         scaled = (image.data - low) / (high - low)
         template = _sample(torch.from_numpy(scaled * brain)[None], to_voxel)[0].numpy()
         out = _refine_cortex(out, template)
@@ -142,7 +168,7 @@ def _prepare(labels_path: Path, name: str, scan: Path | None) -> tuple[Subject, 
     volume_ml = float(((out > 0) & (out != RIM)).sum()) / 1000
     if not 1200 < volume_ml < 2400:
         raise TrainingError(f"registration failed: brain of {volume_ml:.0f} mL in the template")
-    record: dict[str, object] = {
+    record = {
         "volume_ml": volume_ml,
         "source": labels_path.name,
         "affine": registration.scanner_to_template.tolist(),

@@ -44,29 +44,26 @@ def find_visits(folder: Path, sequences: tuple[Sequence, ...] = SEQUENCES) -> li
     Raises:
         TrainingError: the folder holds none.
     """
-    visits = [_visit(folder, anat, sequences) for anat in anat_folders(folder)]
-    found = [visit for visit in visits if visit is not None]
-    if not found:
+    visits = [
+        Visit("_".join(place), place[0], scans, _segmentation(folder, anat))
+        for anat in anat_folders(folder)
+        if (scans := _scans(anat, sequences))
+        for place in [anat.relative_to(folder).parts[:-1]]
+    ]
+    if not visits:
         wanted = ", ".join(f"*_{s}.nii.gz" for s in sequences)
         raise TrainingError(f"{folder}: no sub-*/[ses-*/]anat/ with {wanted}; is it a BIDS folder?")
-    return found
+    return visits
 
 
-def _visit(folder: Path, anat: Path, sequences: tuple[Sequence, ...]) -> Visit | None:
-    scans: dict[Sequence, Path] = {}
-    for sequence in (s for s in SEQUENCES if s in sequences):
-        files = scans_of(anat, sequence)
-        if files:
-            scans[sequence] = files[0]
-    if not scans:
-        return None
-    inside = anat.relative_to(folder)
-    places = [anat, *derivatives_of(folder, inside)]
-    segmentations = [
-        path
-        for place in places
-        for path in images_of(place, "_dseg")
-        if not any(word in path.name for word in (*OTHER_SPACES, "lesion"))
-    ]
-    name = "_".join(inside.parts[:-1])
-    return Visit(name, inside.parts[0], scans, segmentations[0] if segmentations else None)
+def _scans(anat: Path, sequences: tuple[Sequence, ...]) -> dict[Sequence, Path]:
+    files = {sequence: scans_of(anat, sequence) for sequence in SEQUENCES if sequence in sequences}
+    return {sequence: paths[0] for sequence, paths in files.items() if paths}
+
+
+def _segmentation(folder: Path, anat: Path) -> Path | None:
+    for place in (anat, *derivatives_of(folder, anat.relative_to(folder))):
+        for path in images_of(place, "_dseg"):
+            if not any(word in path.name for word in (*OTHER_SPACES, "lesion")):
+                return path
+    return None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -18,9 +17,10 @@ from anatomaly.errors import AnatomalyError, TrainingError
 from anatomaly.geometry import TEMPLATE_AFFINE, voxel_to_voxel
 from anatomaly.preprocess.chain import Prepared, prepare
 from anatomaly.preprocess.normalise import HIGH_VALUE
+from anatomaly.preprocess.quality import mask_dice
 from anatomaly.preprocess.template import load_template
 from anatomaly.scan.read import read_scan
-from anatomaly.training.cohort import IMAGE_UNIT, resample_classes
+from anatomaly.training.cohort import IMAGE_UNIT, Arrays, Record, cache_person, resample_classes
 from anatomaly.training.cohort_bids import Visit
 from anatomaly.training.synthesis.label_maps import CLASS_NAMES, to_classes
 from anatomaly.training.tissue_mixture import fit_tissues
@@ -75,38 +75,11 @@ def split_visits(
 def prepare_people(visits: list[Visit], cache: Path) -> Iterator[str]:
     """Cache what is not cached yet; yields a line for each session, why it was skipped too."""
     for visit in visits:
-        folder = cache / visit.name
-        if _scans_of(folder) == _names(visit):
-            yield f"{visit.name}: cached"
-            continue
-        try:
-            arrays, record = _prepare(visit)
-        except (AnatomalyError, ImageFileError, OSError, EOFError, ValueError) as error:
-            yield f"{visit.name}: skipped: {error}"
-            continue
-        folder.mkdir(parents=True, exist_ok=True)
-        for stale in (folder / "subject.json", *folder.glob("*.npy")):
-            stale.unlink(missing_ok=True)
-        for name in sorted(arrays, key="labels".__eq__):  # labels last: they make it a person
-            np.save(folder / f"{name}.npy", arrays[name])
-        (folder / "subject.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
-        notes = "".join(f"; {note}" for note in record["notes"])
-        yield f"{visit.name}: prepared {', '.join(record['prepared'])}{notes}"
+        yield cache_person(cache / visit.name, partial(_prepare, visit), _names(visit))
 
 
 def _names(visit: Visit) -> list[str]:
-    files = [*visit.scans.values(), *([visit.dseg] if visit.dseg else [])]
-    return [path.name for path in files]
-
-
-def _scans_of(folder: Path) -> list[str] | None:
-    """Files that a cached session was made from; None if it is not cached."""
-    try:
-        record = json.loads((folder / "subject.json").read_text(encoding="utf-8"))
-        names: list[str] = record["scans"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return names
+    return [path.name for path in (*visit.scans.values(), visit.dseg) if path]
 
 
 def prepare_scan(path: Path, sequence: Sequence) -> Prepared:
@@ -114,7 +87,7 @@ def prepare_scan(path: Path, sequence: Sequence) -> Prepared:
     return prepare(read_scan(path), sequence=sequence)
 
 
-def _prepare(visit: Visit) -> tuple[dict[str, NDArray[np.uint8]], dict[str, Any]]:
+def _prepare(visit: Visit) -> tuple[Arrays, Record]:
     """Arrays of `cohort` (labels, image, T2w, FLAIR) and the record of one session."""
     prepared, notes = _prepare_scans(visit)
     brain = np.logical_and.reduce([p.image.brain_mask for p in prepared.values()])
@@ -124,8 +97,8 @@ def _prepare(visit: Visit) -> tuple[dict[str, NDArray[np.uint8]], dict[str, Any]
     else:
         classes = _fit_classes(prepared, brain)
     arrays = {"labels": complete_classes(classes, brain)}
-    for sequence, found in prepared.items():
-        grey = np.rint(found.image.image * brain * IMAGE_UNIT / HIGH_VALUE).astype(np.uint8)
+    for sequence, scan in prepared.items():
+        grey = np.rint(scan.image.image * brain * IMAGE_UNIT / HIGH_VALUE).astype(np.uint8)
         arrays["image" if sequence == "T1w" else sequence] = grey
     record = {
         "volume_ml": float(brain.sum()) / 1000,
@@ -143,24 +116,20 @@ def _prepare_scans(visit: Visit) -> tuple[dict[Sequence, Prepared], list[str]]:
     notes: list[str] = []
     for sequence, path in visit.scans.items():
         try:
-            found = prepare_scan(path, sequence)
+            scan = prepare_scan(path, sequence)
         except AnatomalyError as error:
             notes.append(f"{sequence} left out: {error}")
             continue
         if prepared:
             reference = next(iter(prepared.values()))
-            overlap = _dice(reference.image.brain_mask, found.image.brain_mask)
+            overlap = mask_dice(reference.image.brain_mask, scan.image.brain_mask)
             if overlap < LEAST_OVERLAP:
                 notes.append(f"{sequence} left out: its brain overlaps the first by {overlap:.2f}")
                 continue
-        prepared[sequence] = found
+        prepared[sequence] = scan
     if not prepared:
         raise TrainingError("; ".join(notes))
     return prepared, notes
-
-
-def _dice(first: BoolArray, second: BoolArray) -> float:
-    return 2 * float((first & second).sum()) / max(1.0, float(first.sum()) + float(second.sum()))
 
 
 def _read_segmentation(dseg: Path, scan: Path, prepared: Prepared) -> NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,17 +17,15 @@ from anatomaly.training.run import (
     RunConfig,
     Say,
     StageData,
+    ignore,
     open_run,
-    report_nothing,
     say_news,
-    say_nothing,
     starting_model,
     tissue_share,
     train_stages,
 )
-from anatomaly.training.synthesis.generator import GeneratorConfig
+from anatomaly.training.synthesis.generator import GeneratorConfig, RealPairGenerator
 from anatomaly.training.synthesis.lesion_shapes import LesionShape, load_shapes
-from anatomaly.training.synthesis.real_pairs import RealPairGenerator
 from anatomaly.types import SEQUENCES, Sequence
 
 if TYPE_CHECKING:
@@ -67,15 +65,8 @@ class CohortData:
     held_out_shapes: list[LesionShape]
 
 
-def train_cohort(
-    config: CohortConfig, say: Say = say_nothing, report: Report = report_nothing
-) -> None:
+def train_cohort(config: CohortConfig, say: Say = ignore, report: Report = ignore) -> None:
     """Prepare the people once, then train every stage of the recipe, validated on others.
-
-    Args:
-        config: people, lengths, speed.
-        say: receives one line for each person and stage.
-        report: receives stage name and progress every ten steps.
 
     Raises:
         TrainingError: nobody can be used, another split than before, an unknown stage, or a
@@ -133,17 +124,10 @@ def _keep_split(config: CohortConfig, cache: Path) -> None:
 
 def draw_pairs(config: CohortConfig, data: CohortData, plan: StagePlan) -> StageData:
     """Pairs that a stage is trained and validated on."""
-    settings = GeneratorConfig(
-        patch=config.patch,
-        seed=plan.seed + 1000 * config.seed,
-        images=plan.images,
-        real_share=1.0,
-    )
+    seed = plan.seed + 1000 * config.seed
+    settings = GeneratorConfig(config.patch, seed, images=plan.images, real_share=1.0)
     pairs = RealPairGenerator(data.train, data.shapes, settings)
     if not data.held_out:
         return StageData(pairs)
-    fixed = GeneratorConfig(
-        patch=config.patch, seed=HELD_OUT_SEED, images=plan.images, real_share=1.0
-    )
-    count = config.held_out_pairs
+    fixed, count = replace(settings, seed=HELD_OUT_SEED), config.held_out_pairs
     return StageData(pairs, RealPairGenerator(data.held_out, data.held_out_shapes, fixed, count))

@@ -16,30 +16,27 @@ from typing import TYPE_CHECKING, Any
 
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.method import REFINED
-from anatomaly.model.lesion_scorer import LesionScorer
-from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.checkpoint import LAST_FILE, read_checkpoint
 from anatomaly.training.evidence_ring import EvidenceRing, RingPatches
-from anatomaly.training.export import assemble, export_weights
-from anatomaly.training.loop import LoopConfig, train_stage
+from anatomaly.training.export import export_weights, join_stages
+from anatomaly.training.loop import Progress, train_stage
 from anatomaly.training.pace import Budget, Clock
 from anatomaly.training.producers import Production, running_producers
 from anatomaly.training.recipe import NETWORK_LINES, StagePlan
 from anatomaly.training.run import (
     Report,
     Say,
+    ignore,
     open_run,
     plan_run,
-    report_nothing,
-    say_nothing,
     starting_model,
     train_stages,
 )
-from anatomaly.training.scorer import ScorerStage, write_scorer
-from anatomaly.training.synthetic import SyntheticConfig, prepare_draws, where_drawn
+from anatomaly.training.scorer import ScorerStage, starting_scorer, write_scorer
+from anatomaly.training.synthetic import SyntheticConfig, drawing_loop, prepare_draws
 from anatomaly.types import SEQUENCES
-from anatomaly.weights import find_weights, load_model, load_scorer
-from anatomaly.weights_card import CARD_FILE, WeightsCard, read_card, update_card
+from anatomaly.weights import find_weights, load_model
+from anatomaly.weights_card import CARD_FILE, read_card
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -85,17 +82,11 @@ class CompleteConfig(SyntheticConfig):
 
 def train_complete(
     config: CompleteConfig,
-    say: Say = say_nothing,
-    report: Report = report_nothing,
+    say: Say = ignore,
+    report: Report = ignore,
     clock: Clock = time.monotonic,
 ) -> Path:
     """Train networks and scorer and write weights; goes on with the stage it was killed in.
-
-    Args:
-        config: data, lengths, speed.
-        say: receives one line for each event.
-        report: receives stage name and progress every ten steps.
-        clock: of the budget.
 
     Returns:
         Folder of the weights.
@@ -111,13 +102,13 @@ def train_complete(
         draw = prepare_draws(config, model, fabric.device, say)
     course = _Course(config, budget, fabric, say, report)
     for plan in course.plans:
-        if plan.name in {line.name for line in NETWORK_LINES}:
-            told = replace(config, only=(plan.name,), loop=course.loop_of(plan))
-            train_stages(model, where_drawn(told), draw, say, report)
+        if plan.build is not ScorerStage:
+            loop = drawing_loop(replace(config.loop, seconds=course.seconds_of(plan)))
+            train_stages(model, replace(config, only=(plan.name,), loop=loop), draw, say, report)
     if fabric.is_global_zero:
         _export_networks(config)
     fabric.barrier()
-    scorer_plans = [plan for plan in course.plans if plan.name in {p.name for p in SCORER_LINES}]
+    scorer_plans = [plan for plan in course.plans if plan.build is ScorerStage]
     if scorer_plans:
         _train_scorer(course, scorer_plans)
     fabric.barrier()
@@ -136,30 +127,22 @@ class _Course:
 
     def __post_init__(self) -> None:
         """Choose the stages: by the clock those with a share, else those with steps."""
-        by_clock = self.config.minutes > 0
+        by_clock, only = self.config.minutes > 0, self.config.only
         self.plans = [
             plan
             for plan in plan_run(self.config)
-            if (plan.share if by_clock else plan.steps) > 0
-            and (not self.config.only or plan.name in self.config.only)
+            if (plan.share if by_clock else plan.steps) > 0 and (not only or plan.name in only)
         ]
 
-    def loop_of(self, plan: StagePlan) -> LoopConfig:
-        """Return length and rate of a stage that is about to begin."""
-        loop = replace(
-            self.config.loop,
-            steps=plan.steps,
-            learning_rate=plan.learning_rate,
-            weights=plan.weights,
-        )
+    def seconds_of(self, plan: StagePlan) -> float:
+        """Return the time of a stage that is about to begin; 0 if steps count."""
         if self.config.minutes <= 0:
-            return loop
+            return 0.0
         after = self.plans[self.plans.index(plan) :]
         left = {p.name: p.share * (1 - self._done(p)) for p in after}
         if left[plan.name] == 0:  # it has ended: the loop only loads it
-            return replace(loop, seconds=1.0)
-        seconds = self.fabric.broadcast(self.budget.seconds_for(plan.name, left))
-        return replace(loop, seconds=seconds)
+            return 1.0
+        return self.fabric.broadcast(self.budget.seconds_for(plan.name, left))
 
     def _done(self, plan: StagePlan) -> float:
         """Share of a stage that an earlier call did."""
@@ -171,33 +154,29 @@ class _Course:
 
 def _export_networks(config: CompleteConfig) -> None:
     """Write networks and card, unless they are there from before a kill."""
-    model, steps = assemble(config.output, config.start_from, config.edges)
+    model, steps = join_stages(config.output, config.start_from, config.edges)
     there = (config.export / CARD_FILE).is_file()
     if there and read_card(config.export).steps.items() >= steps.items():
         return
+    thresholds: dict[str, float] = dict.fromkeys(SEQUENCES, NO_THRESHOLD)
+    learnt_from = {
+        "label maps": config.label_maps,
+        "healthy scans": config.cohort,
+        "lesion shapes": config.lesions,
+    }
+    names = [f"{what}: {folder.name}" for what, folder in learnt_from.items() if folder]
     card: dict[str, Any] = {
         "steps": steps,
         "methods": {name: REFINED.to_json() for name in SEQUENCES},
         "limits": [UNCALIBRATED.format("not measured")],
-        "training_data": [
-            f"{what}: {folder.name}"
-            for what, folder in (
-                ("label maps", config.label_maps),
-                ("healthy scans", config.cohort),
-                ("lesion shapes", config.lesions),
-            )
-            if folder
-        ],
+        "training_data": names,
     }
-    thresholds: dict[str, float] = {name: NO_THRESHOLD for name in SEQUENCES}
     if config.start_from:
         before = read_card(find_weights(config.start_from))
         thresholds = before.thresholds
-        card["licence"], card["training_data"] = (
-            before.licence,
-            [*before.training_data, *card["training_data"]],
-        )
         card["limits"] = [*before.limits, UNCALIBRATED.format(f"those of {before.name}")]
+        card["training_data"] = [*before.training_data, *names]
+        card["licence"] = before.licence
     export_weights(model, config.export, thresholds, **card)
 
 
@@ -205,12 +184,17 @@ def _train_scorer(course: _Course, plans: list[StagePlan]) -> None:
     """Train the scorer on fresh evidence and write it beside the networks."""
     config, fabric = course.config, course.fabric
     model, card = load_model(str(config.export))
-    scorer = _starting_scorer(config)
+    scorer = starting_scorer(config.start_from)
+    stage = ScorerStage(scorer, model.context)
     folder = config.output / f"ring-{card.sha256[:8]}"
     if fabric.is_global_zero:
         EvidenceRing.create(folder, config.brains)
     fabric.barrier()
     ring = EvidenceRing(folder)
+    if not fabric.is_global_zero:
+        fabric.barrier()
+        _scorer_stages(course, plans, stage, ring)
+        return
     production = Production(
         weights=config.export.resolve(),
         cache=config.output / "cache",
@@ -221,28 +205,14 @@ def _train_scorer(course: _Course, plans: list[StagePlan]) -> None:
         first=-(-ring.next_brain() // 2),
         of=config.producers,
     )
-    if not fabric.is_global_zero:
-        fabric.barrier()
-        _scorer_stages(course, plans, scorer, model, ring, lambda: None)
-        return
     with running_producers(production, config.brains) as producers:
         course.say(f"{config.producers} processes draw evidence")
         producers.wait_for(ring, min(config.fewest, config.brains))
         fabric.barrier()
-        _scorer_stages(course, plans, scorer, model, ring, producers.check)
+        _scorer_stages(course, plans, stage, ring, producers.check)
         course.say(f"{ring.next_brain()} brains drawn")
     steps = {p.name: int(read_checkpoint(config.output / p.name)[1]["step"]) for p in plans}
-    write_scorer(config.export, scorer, steps.get("scorer", 0))
-    update_card(config.export, {"steps": read_card(config.export).steps | steps})
-
-
-def _starting_scorer(config: CompleteConfig) -> LesionScorer:
-    """Return the scorer of the weights that the run starts from, or an untrained one."""
-    if config.start_from:
-        card: WeightsCard = read_card(find_weights(config.start_from))
-        if card.scorer_sha256:
-            return load_scorer(card, config.start_from).train()
-    return LesionScorer()
+    write_scorer(config.export, scorer, {"scorer": 0} | steps)
 
 
 def even_batch(wanted: int, processes: int) -> int:
@@ -257,10 +227,9 @@ def even_batch(wanted: int, processes: int) -> int:
 def _scorer_stages(
     course: _Course,
     plans: list[StagePlan],
-    scorer: LesionScorer,
-    model: PseudoHealthyModel,
+    stage: ScorerStage,
     ring: EvidenceRing,
-    check: Callable[[], None],
+    check: Callable[[], None] = ignore,
 ) -> None:
     """Train the scorer on patches, then on whole brains."""
     config, ranks = course.config, course.fabric.world_size
@@ -268,14 +237,12 @@ def _scorer_stages(
         whole = plan.name == "whole"
         patch = config.whole if whole else config.scorer_patch
         batch = even_batch(1 if whole else config.scorer_batch, ranks)
-        loop = replace(course.loop_of(plan), batch=batch)
-        length = f"{loop.seconds:.0f} s" if loop.seconds else f"{loop.steps} steps"
-        course.say(f"{plan.name}: {length}")
+        loop = replace(config.loop_of(plan), batch=batch, seconds=course.seconds_of(plan))
+        course.say(f"{plan.name}: {loop.length()}")
 
-        def tell(progress: Any, name: str = plan.name) -> None:
+        def tell(progress: Progress, name: str = plan.name) -> None:
             check()
             course.report(name, progress)
 
         patches = RingPatches(ring, patch, plan.seed + 1000 * config.seed)
-        stage = ScorerStage(scorer, model.context)
         train_stage(stage, patches, config.output / plan.name, loop, tell)

@@ -22,7 +22,7 @@ from anatomaly.geometry import TEMPLATE_SHAPE, mirrored_index
 from anatomaly.method import REFINED
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.score import rebuild
-from anatomaly.training.loop import single_thread
+from anatomaly.training.held_out import single_thread
 from anatomaly.training.synthesis.generator import PairGenerator
 from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
 from anatomaly.types import SEQUENCES
@@ -30,7 +30,6 @@ from anatomaly.types import Sequence as SequenceName
 from anatomaly.whole_file import whole_file
 
 CHANNELS = 5
-LESION_CHANNEL = 4
 
 
 class EvidencePatch(TypedDict):
@@ -121,10 +120,7 @@ def draw_evidence(
 ) -> None:
     """Draw and rebuild every pair; goes on where a killed run stopped.
 
-    Args:
-        draws: what to draw.
-        workers: processes; each holds a copy of the networks and takes about 3 GB.
-        say: receives one line for each pair that was drawn.
+    Each of the `workers` is a process, holds a copy of the networks and takes about 3 GB.
     """
     draws.folder.mkdir(parents=True, exist_ok=True)
     loader = DataLoader(
@@ -146,18 +142,20 @@ class EvidencePatches(Dataset[EvidencePatch]):
     (.8 to 1.25) for scan and expectations alike, and noise of up to .02 is added to the scan.
     """
 
-    def __init__(
-        self, paths: list[Path], patch: tuple[int, int, int], seed: int, length: int = 10**9
-    ) -> None:
-        self.paths, self.patch, self.seed, self.length = paths, patch, seed, length
+    def __init__(self, paths: list[Path], patch: tuple[int, int, int], seed: int) -> None:
+        self.paths, self.patch, self.seed = paths, patch, seed
 
     def __len__(self) -> int:
-        """Return the nominal number of samples."""
-        return self.length
+        """Return a nominal number of samples."""
+        return 10**9
+
+    def draws(self, index: int) -> torch.Generator:
+        """Return what a patch draws from."""
+        return torch.Generator().manual_seed(self.seed * 1_000_003 + index)
 
     def __getitem__(self, index: int) -> EvidencePatch:
         """Cut patch number `index`."""
-        rng = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
+        rng = self.draws(index)
         path = self.paths[integer(rng, len(self.paths))]
         sequence: SequenceName = path.stem.rsplit("_", 1)[1]  # type: ignore[assignment]
         return self._sample(rng, np.load(path, mmap_mode="r"), sequence)
@@ -167,7 +165,10 @@ class EvidencePatches(Dataset[EvidencePatch]):
     ) -> EvidencePatch:
         """Cut a patch of one brain."""
         start = self._draw_start(rng, volumes)
-        cut, mirrored = self._cut(volumes, start), self._cut_mirrored(volumes, start)
+        first, *others = (slice(a, a + n) for a, n in zip(start, self.patch, strict=True))
+        cut = torch.from_numpy(np.ascontiguousarray(volumes[(slice(None), first, *others)]))
+        across = mirrored_index(np.arange(first.start, first.stop))  # as `geometry.mirror` does
+        mirrored = torch.from_numpy(volumes[0][across, others[0], others[1]][None])
         if chance(rng, 0.5):
             cut, mirrored = cut.flip(1), mirrored.flip(1)
             start[0] = TEMPLATE_SHAPE[0] - start[0] - self.patch[0]  # 1 mm off, but even
@@ -186,25 +187,13 @@ class EvidencePatches(Dataset[EvidencePatch]):
             sequence=torch.tensor(SEQUENCES.index(sequence)),
         )
 
-    def _cut(self, volumes: NDArray[np.uint8], start: list[int]) -> Tensor:
-        """Copy the patch that starts at a voxel, (C, P, P, P)."""
-        box = tuple(slice(a, a + n) for a, n in zip(start, self.patch, strict=True))
-        return torch.from_numpy(np.ascontiguousarray(volumes[(slice(None), *box)]))
-
-    def _cut_mirrored(self, volumes: NDArray[np.uint8], start: list[int]) -> Tensor:
-        """Copy what `geometry.mirror` of the image shows in a patch, (1, P, P, P)."""
-        first, *others = (slice(a, a + n) for a, n in zip(start, self.patch, strict=True))
-        across = mirrored_index(np.arange(first.start, first.stop))
-        return torch.from_numpy(volumes[0][across, others[0], others[1]][None])
-
     def _draw_start(self, rng: torch.Generator, volumes: NDArray[np.uint8]) -> list[int]:
         """First voxel, even numbers: around a voxel of a lesion, or one of the brain."""
-        channel = LESION_CHANNEL if chance(rng, 0.5) else 3
         step = 4
-        coarse = volumes[channel, ::step, ::step, ::step]
-        places = np.argwhere(coarse > (127 if channel == LESION_CHANNEL else 0))
+        tissue, lesion = volumes[3:, ::step, ::step, ::step]
+        places = np.argwhere(lesion > 127 if chance(rng, 0.5) else tissue > 0)
         if not len(places):
-            places = np.argwhere(volumes[3, ::step, ::step, ::step] > 0)
+            places = np.argwhere(tissue > 0)
         centre = step * places[integer(rng, len(places))]
         shift = [integer(rng, n // 2) - n // 4 for n in self.patch]
         first = [int(c) + s - n // 2 for c, s, n in zip(centre, shift, self.patch, strict=True)]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from anatomaly.errors import TrainingError
@@ -122,7 +121,7 @@ class RingPatches(EvidencePatches):
         Raises:
             TrainingError: the ring is empty.
         """
-        rng = torch.Generator().manual_seed(self.seed * 1_000_003 + index)
+        rng = self.draws(index)
         while True:
             slots = self.ring.ready()
             if not slots:

@@ -19,7 +19,7 @@ from anatomaly.weights import TENSOR_FILE, preparation_hash, write_tensors
 from anatomaly.weights_card import write_card
 
 
-def assemble(
+def join_stages(
     output: Path, start_from: str | None = None, edges: TrainedEdges = "oriented"
 ) -> tuple[PseudoHealthyModel, dict[str, int]]:
     """Join the checkpoints of a run, later stages over earlier ones.
@@ -30,7 +30,7 @@ def assemble(
         edges: kind that the run restored from, or `both`.
 
     Returns:
-        The model and the steps of each stage that was found.
+        The model and the steps of each stage that has a checkpoint.
 
     Raises:
         TrainingError: no stage of this run has a checkpoint, or none trained both restorers.
@@ -52,10 +52,7 @@ def assemble(
 
 
 def export_weights(
-    model: PseudoHealthyModel,
-    folder: Path,
-    thresholds: Mapping[str, float],
-    **card: Any,
+    model: PseudoHealthyModel, folder: Path, thresholds: Mapping[str, float], **card: Any
 ) -> Path:
     """Write `model.safetensors` (fp16) and `card.json` into `folder`.
 

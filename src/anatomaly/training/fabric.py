@@ -49,7 +49,10 @@ def open_fabric(
             "pip install 'anatomaly[train]'"
         ) from error
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    kind, index = _parse_device(device)
+    try:
+        kind, index = torch.device(device).type, torch.device(device).index
+    except RuntimeError as error:
+        raise TrainingError(f"device {device}: {error}") from error
     if processes > 1 and kind not in ("cpu", "cuda"):
         raise TrainingError(f"device {device} cannot be shared by {processes} processes")
     if index is not None and devices * nodes > 1:
@@ -73,13 +76,17 @@ def open_fabric(
         )
         fabric.launch()
         if kind == "cuda":
-            torch.backends.cudnn.benchmark = True  # a stage has few shapes, each used thousandfold
-            torch.backends.cudnn.benchmark_limit = 4  # ten, the default, take 10 s a stage
-            if precision == "bf16":
-                torch.set_float32_matmul_precision("high")  # what autocast leaves in float32
+            _tune_cuda(precision)
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"device {device} ({devices} on {nodes} nodes): {error}") from error
     return fabric
+
+
+def _tune_cuda(precision: str) -> None:
+    torch.backends.cudnn.benchmark = True  # a stage has few shapes, each used thousandfold
+    torch.backends.cudnn.benchmark_limit = 4  # ten, the default, take 10 s a stage
+    if precision == "bf16":
+        torch.set_float32_matmul_precision("high")  # what autocast leaves in float32
 
 
 def share_devices(kind: str, index: int | None, devices: int, processes: int) -> list[torch.device]:
@@ -93,16 +100,3 @@ def share_devices(kind: str, index: int | None, devices: int, processes: int) ->
     numbers = range(devices) if index is None else [index]
     each = [torch.device(kind) if kind == "cpu" else torch.device(kind, n) for n in numbers]
     return [device for device in each for _ in range(processes)]
-
-
-def _parse_device(device: str) -> tuple[str, int | None]:
-    """Type and index of a torch device; the index is None where it is left open.
-
-    >>> _parse_device("cuda:1"), _parse_device("cpu")
-    (('cuda', 1), ('cpu', None))
-    """
-    try:
-        parsed = torch.device(device)
-    except RuntimeError as error:
-        raise TrainingError(f"device {device}: {error}") from error
-    return parsed.type, parsed.index

@@ -11,37 +11,23 @@ from anatomaly.training.checkpoint import read_result
 from anatomaly.training.cohort_run import CohortConfig, draw_pairs, gather_cohort
 from anatomaly.training.export import export_weights
 from anatomaly.training.recipe import FINETUNE_LINES, StagePlan
-from anatomaly.training.run import (
-    Report,
-    Say,
-    open_run,
-    report_nothing,
-    say_nothing,
-    train_stages,
-)
+from anatomaly.training.run import Report, Say, ignore, open_run, train_stages
 from anatomaly.weights import HEALTHY_FILE, SCORER_FILE, find_weights, load_model
 from anatomaly.weights_card import WeightsCard
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig(CohortConfig):
-    """What `train finetune` is told: that of `train cohort`, and `weights` to go on from."""
+    """Settings of `train finetune`: those of `train cohort`, and `weights` to go on from."""
 
     weights: str
     lines: tuple[StagePlan, ...] = field(default=FINETUNE_LINES, repr=False)
 
 
-def finetune(
-    config: FinetuneConfig, say: Say = say_nothing, report: Report = report_nothing
-) -> Path:
+def finetune(config: FinetuneConfig, say: Say = ignore, report: Report = ignore) -> Path:
     """Train modality extractor and combiner on the people of a cohort; write new weights.
 
     The tissue shares of the weights stay: the frozen networks were trained with them.
-
-    Args:
-        config: weights, people, length, speed.
-        say: receives one line for each person.
-        report: receives stage name and progress every ten steps.
 
     Returns:
         Folder of the new weights, below that of the run.
@@ -73,13 +59,13 @@ def _write(
             shutil.copyfile(source / name, folder / name)
     (plan,) = config.lines
     steps = int(read_result(config.output / plan.name)[1]["step"])
-    kept = asdict(card)
+    entries = asdict(card)
     for name in ("name", "date", "sha256", "preparation", "thresholds"):
-        del kept[name]
-    kept["steps"] = card.steps | {plan.name: steps}
-    kept["training_data"] = [*card.training_data, f"finetuned on {config.bids.name}"]
-    kept["limits"] = [
+        del entries[name]
+    entries["steps"] = card.steps | {plan.name: steps}
+    entries["training_data"] = [*card.training_data, f"finetuned on {config.bids.name}"]
+    entries["limits"] = [
         *card.limits,
         f"thresholds and healthy residuals are those of {card.name}: `anatomaly train calibrate`",
     ]
-    export_weights(model, folder, card.thresholds, **kept)
+    export_weights(model, folder, card.thresholds, **entries)

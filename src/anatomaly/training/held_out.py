@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +15,6 @@ from anatomaly.training.losses import weighted_sum
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
-
-    from anatomaly.training.loop import LoopConfig, Stage
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,12 @@ class Standing:
         return Standing(**{k: state[k] for k in ("best", "best_step", "stale") if k in state})
 
 
-def validate(
-    stage: Stage, held_out: Dataset[Any], fabric: Fabric, config: LoopConfig
+def mean_losses(
+    step: Callable[[Any, int], dict[str, Tensor]],
+    held_out: Dataset[Any],
+    fabric: Fabric,
+    weights: Mapping[str, float],
+    workers: int,
 ) -> dict[str, float]:
     """Mean losses over all held-out samples, `total` (their weighted sum) first.
 
@@ -74,15 +76,15 @@ def validate(
     mine = range(fabric.global_rank, count, fabric.world_size)
     loader = DataLoader(
         Subset(held_out, mine),
-        num_workers=config.workers,
+        num_workers=workers,
         worker_init_fn=single_thread,
         generator=torch.Generator(),  # the global one belongs to the training
     )
     rows: list[dict[str, Tensor]] = []
     with torch.no_grad(), fabric.autocast():
         for number, batch in zip(mine, loader, strict=True):
-            found = stage.step(fabric.to_device(batch), number)
-            rows.append({"total": weighted_sum(found, config.weights), **found})
+            losses = step(fabric.to_device(batch), number)
+            rows.append({"total": weighted_sum(losses, weights), **losses})
     sums = torch.stack([torch.stack([v.float() for v in row.values()]) for row in rows]).sum(0)
     shared: Any = fabric.all_reduce(sums, reduce_op="sum")
     return dict(zip(rows[0], (shared / count).tolist(), strict=True))

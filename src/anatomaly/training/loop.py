@@ -5,7 +5,6 @@ On CUDA a resumed run is the same up to rounding: each run chooses its kernels a
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,19 +22,19 @@ from anatomaly.model.unet import lay_channels_last
 from anatomaly.networks import keep_freed_memory
 from anatomaly.training.checkpoint import (
     BEST_FILE,
+    LAST_FILE,
     load_checkpoint,
     read_checkpoint,
     save_checkpoint,
 )
 from anatomaly.training.fabric import open_fabric
-from anatomaly.training.held_out import Standing, single_thread, validate
+from anatomaly.training.held_out import Standing, mean_losses, single_thread
+from anatomaly.training.loss_log import append_losses, drop_losses_after
 from anatomaly.training.losses import weighted_sum
 from anatomaly.training.pace import Pace
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
-
-__all__ = ["LoopConfig", "Progress", "Stage", "rate_at", "single_thread", "train_stage"]
 
 MOST_LOST = 5
 """Steps in a row whose gradient is not finite, and which are left out, before a training ends."""
@@ -94,6 +93,10 @@ class LoopConfig:
     patience: int = 0
     processes: int = 1
     seconds: float = 0.0
+
+    def length(self) -> str:
+        """Say how long a stage takes, in seconds if they count, else in steps."""
+        return f"{self.seconds:.0f} s" if self.seconds else f"{self.steps} steps"
 
 
 @dataclass(frozen=True)
@@ -154,33 +157,16 @@ def train_stage(
     torch.set_num_threads(config.threads)
     keep_freed_memory()
     folder.mkdir(parents=True, exist_ok=True)
-    run = _Run(stage, folder, config, fabric)
-    validated = held_out is not None and config.validate_every > 0
-    done, before, standing = run.resume(validated)
-    started = saved = time.monotonic()
-    since_log: list[dict[str, float]] = []
-    if standing.has_ended(config.patience) or before >= 1:
-        done = -1
+    run = _Run(stage, folder, config, fabric, held_out)
+    done, before = run.resume()
     pace = Pace(config.steps, config.seconds, before)
+    if run.standing.has_ended(config.patience) or before >= 1:
+        done = -1
     for step, batch in _batches(data, config, done, fabric):
-        share = run.agree(pace.share(step))
-        since_log += run.step(batch, step, share)
-        ended = run.agree(pace.ends_after(step))
-        if since_log and ((step + 1) % 10 == 0 or (ended and config.seconds)):
-            means = run.log(step + 1, since_log)
-            report(Progress(step + 1, means, time.monotonic() - started))
-            since_log = []
-        if validated and held_out is not None and (step + 1) % config.validate_every == 0:
-            standing = run.validate(held_out, standing, step + 1)
-        ended = ended or standing.has_ended(config.patience)
-        if time.monotonic() - saved > config.checkpoint_seconds or ended:
-            state = {"step": step + 1} | standing.as_state()
-            run.save(state | ({"share": 1.0 if ended else share} if config.seconds else {}))
-            saved = time.monotonic()
-        if ended:
+        if run.advance(step, batch, pace, report):
             break
     fabric.barrier()  # rank 0 has written all that the others go on to read
-    if standing.best_step:
+    if run.standing.best_step:
         stage.trained.load_state_dict(read_checkpoint(folder, BEST_FILE)[0])
 
 
@@ -201,32 +187,63 @@ class _Trained(nn.Module):
 class _Run:
     """One stage on its devices: optimiser, checkpoints and logs; the first process writes."""
 
-    def __init__(self, stage: Stage, folder: Path, config: LoopConfig, fabric: Fabric) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        folder: Path,
+        config: LoopConfig,
+        fabric: Fabric,
+        held_out: Dataset[Any] | None,
+    ) -> None:
         self.stage, self.folder, self.config, self.fabric = stage, folder, config, fabric
+        self.held_out = held_out if config.validate_every > 0 else None
         lay_channels_last(stage.trained)
         stage.to(str(fabric.device))
         self.parameters = list(stage.trained.parameters())
         self.optimiser = torch.optim.AdamW(
             self.parameters, lr=config.learning_rate, weight_decay=1e-4
         )
-        self.lost = 0
+        self.lost, self.since_log, self.standing = 0, list[dict[str, float]](), Standing()
         self.module, self.stepper = fabric.setup(_Trained(stage.trained), self.optimiser)
 
-    def resume(self, validated: bool) -> tuple[int, float, Standing]:
+    def resume(self) -> tuple[int, float]:
         """Load the checkpoint, if there is one.
 
         Returns:
-            Steps done, share done where the clock counts, and how the held-out loss stands.
+            Steps done, and the share done where the clock counts.
         """
         state: dict[str, Any] = {"step": 0}
-        if (self.folder / "checkpoint.safetensors").is_file():
+        if (self.folder / LAST_FILE).is_file():
             state = load_checkpoint(self.folder, self.stage.trained, self.optimiser)
         if self.fabric.is_global_zero:
             for name in ("loss.csv", "validation.csv"):
-                _trim_log(self.folder / name, int(state["step"]))
+                drop_losses_after(self.folder / name, int(state["step"]))
         self.fabric.barrier()  # nobody writes before all have read
-        share = float(state.get("share", 0.0)) if self.config.seconds else 0.0
-        return int(state["step"]), share, Standing.of_state(state) if validated else Standing()
+        if self.held_out is not None:
+            self.standing = Standing.of_state(state)
+        self.started = self.saved = time.monotonic()
+        return int(state["step"]), float(state.get("share", 0.0)) if self.config.seconds else 0.0
+
+    def advance(
+        self, step: int, batch: dict[str, Tensor], pace: Pace, report: Callable[[Progress], None]
+    ) -> bool:
+        """Take one step and do all that is due after it; returns whether the stage has ended."""
+        config, done = self.config, step + 1
+        share = self.agree(pace.share(step))
+        self.since_log += self.step(batch, step, share)
+        ended = self.agree(pace.ends_after(step))
+        if self.since_log and (done % 10 == 0 or (ended and config.seconds)):
+            means = self.log(done, self.since_log)
+            report(Progress(done, means, time.monotonic() - self.started))
+            self.since_log = []
+        if self.held_out is not None and done % config.validate_every == 0:
+            self.validate(self.held_out, done)
+        ended = ended or self.standing.has_ended(config.patience)
+        if ended or time.monotonic() - self.saved > config.checkpoint_seconds:
+            clock = {"share": 1.0 if ended else share} if config.seconds else {}
+            self.save(self.optimiser, {"step": done} | self.standing.as_state() | clock)
+            self.saved = time.monotonic()
+        return ended
 
     def agree(self, value: T) -> T:
         """Return what the first process found, where the clock counts and there are several."""
@@ -242,12 +259,12 @@ class _Run:
         number = step * fabric.world_size + fabric.global_rank  # seeds what a stage draws
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(step, self.config, share)
-        found = self.module(lambda: self.stage.step(on_device, number))
-        total = weighted_sum(found, self.config.weights)
+        losses = self.module(lambda: self.stage.step(on_device, number))
+        total = weighted_sum(losses, self.config.weights)
         self.optimiser.zero_grad(set_to_none=True)
         fabric.backward(total)
         length = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        values = {k: float(v.detach()) for k, v in found.items()}
+        values = {k: float(v.detach()) for k, v in losses.items()}
         if bool(torch.isfinite(length)):  # of the mean gradient: all processes find the same
             self.lost = 0
             self.stepper.step()
@@ -267,24 +284,25 @@ class _Run:
             shared: Any = self.fabric.all_reduce(torch.tensor(list(means.values())))
             means = dict(zip(means, shared.tolist(), strict=True))
         if self.fabric.is_global_zero:
-            _log(self.folder / "loss.csv", step, means)
+            append_losses(self.folder / "loss.csv", step, means)
         return means
 
-    def validate(self, held_out: Dataset[Any], before: Standing, step: int) -> Standing:
+    def validate(self, held_out: Dataset[Any], step: int) -> None:
         """Look at the held-out samples; keep the weights if they are the best so far."""
-        means = validate(self.stage, held_out, self.fabric, self.config)
-        standing = before.after(means["total"], step)
+        config = self.config
+        means = mean_losses(self.stage.step, held_out, self.fabric, config.weights, config.workers)
+        self.standing = self.standing.after(means["total"], step)
         if self.fabric.is_global_zero:
-            _log(self.folder / "validation.csv", step, means)
-            if standing.best_step == step:
-                state = {"step": step} | standing.as_state()
-                save_checkpoint(self.folder, self.stage.trained, None, state, BEST_FILE)
-        return standing
+            append_losses(self.folder / "validation.csv", step, means)
+        if self.standing.best_step == step:
+            self.save(None, {"step": step} | self.standing.as_state(), BEST_FILE)
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Write the checkpoint."""
+    def save(
+        self, optimiser: torch.optim.Optimizer | None, state: dict[str, Any], name: str = LAST_FILE
+    ) -> None:
+        """Write a checkpoint."""
         if self.fabric.is_global_zero:
-            save_checkpoint(self.folder, self.stage.trained, self.optimiser, state)
+            save_checkpoint(self.folder, self.stage.trained, optimiser, state, name)
 
 
 def rank_batches(done: int, config: LoopConfig, rank: int, ranks: int) -> Iterator[list[int]]:
@@ -315,21 +333,3 @@ def _batches(
         worker_init_fn=single_thread,
     )
     yield from enumerate(loader, start=done)
-
-
-def _log(path: Path, step: int, means: dict[str, float]) -> None:
-    new = not path.is_file()
-    with path.open("a", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        if new:
-            writer.writerow(["step", *means])
-        writer.writerow([step, *(f"{v:.5f}" for v in means.values())])
-
-
-def _trim_log(path: Path, done: int) -> None:
-    """Drop log lines after the checkpoint, which the resumed run will write again."""
-    if not path.is_file():
-        return
-    head, *rows = path.read_text("utf-8").splitlines()
-    kept = [row for row in rows if int(row.split(",")[0]) <= done]
-    path.write_text("\n".join([head, *kept]) + "\n", encoding="utf-8")

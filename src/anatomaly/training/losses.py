@@ -12,10 +12,7 @@ from anatomaly.anomaly.ssim import ssim_map
 
 
 def tissue_loss(
-    logits: Tensor,
-    tissue: Tensor,
-    weight: Tensor | None = None,
-    voxel_weight: Tensor | float = 1.0,
+    logits: Tensor, tissue: Tensor, weight: Tensor | None = None, voxel_weight: Tensor | float = 1.0
 ) -> Tensor:
     """Tissue prior: weighted mean cross-entropy plus 1 − mean soft Dice over the four classes.
 
@@ -114,12 +111,9 @@ def lesion_loss(logits: Tensor, share: Tensor, mask: Tensor) -> dict[str, Tensor
         mask: (B, 1, I, J, K) of 0 and 1.
     """
     surprise = F.binary_cross_entropy_with_logits(logits.float(), share, reduction="none")
-    found, truth = torch.sigmoid(logits.float()) * mask, share * mask
-    overlap = (2 * (found * truth).sum() + 100) / (found.sum() + truth.sum() + 100)
-    return {
-        "entropy": 10 * (surprise * mask).sum() / (mask.sum() + 1),
-        "dice": 0.5 * (1 - overlap),
-    }
+    answer, truth = torch.sigmoid(logits.float()) * mask, share * mask
+    overlap = (2 * (answer * truth).sum() + 100) / (answer.sum() + truth.sum() + 100)
+    return {"entropy": 10 * (surprise * mask).sum() / (mask.sum() + 1), "dice": 0.5 * (1 - overlap)}
 
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -6,7 +6,7 @@ The list is `LINES`; lengths, rates, seeds and weights of losses stand in `recip
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -15,15 +15,8 @@ from typing import Any
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.loop import Stage
-from anatomaly.training.routes_stage import RoutesStage
-from anatomaly.training.stages import (
-    AnatomyStage,
-    DisentangleStage,
-    EdgeStage,
-    FinetuneStage,
-    RestorationStage,
-    StraightStage,
-)
+from anatomaly.training.restoration import RestorationStage, RoutesStage, StraightStage
+from anatomaly.training.stages import AnatomyStage, DisentangleStage, EdgeStage, FinetuneStage
 
 
 @dataclass(frozen=True)
@@ -59,12 +52,8 @@ class StagePlan:
         return self.build(model, **self.options)
 
 
-def _joint(model: PseudoHealthyModel, deformed_share: float) -> Stage:
-    return RestorationStage(model, extractor_share=0.85, deformed_share=deformed_share)
-
-
-SWITCHES = {"corrupt", "one_hot"}
-"""Options that are true or false."""
+OPTIONS = ("deformed_share", "corrupt", "one_hot")
+"""Entries of a stage that are arguments of `build`."""
 
 _DRM = ("anatomy", "restoration", "disentangle")
 LINES: tuple[StagePlan, ...] = (
@@ -73,7 +62,12 @@ LINES: tuple[StagePlan, ...] = (
     StagePlan("disentangle", DisentangleStage, after=("anatomy", "restoration")),
     StagePlan("edges", EdgeStage, after=("restoration", "disentangle"), images=False),
     StagePlan("straight", StraightStage, after=(*_DRM, "edges")),
-    StagePlan("joint", _joint, after=(*_DRM, "edges", "straight")),
+    StagePlan(
+        "joint",
+        RestorationStage,
+        after=(*_DRM, "edges", "straight"),
+        options={"extractor_share": 0.85},
+    ),
 )
 """Later stages go on from the weights of those they name, in that order. `anatomy` shares nothing
 with `restoration`: they may run side by side."""
@@ -103,18 +97,15 @@ def read_recipe(
         TrainingError: the file cannot be read, names a stage, entry or loss that does not exist,
             or a value is out of its range.
     """
-    packaged = Path(str(files("anatomaly.training") / "recipe.toml"))
+    packaged = files("anatomaly.training") / "recipe.toml"
     recipe = tomllib.loads(packaged.read_text(encoding="utf-8"))
     if path is not None:
-        recipe = _lay_over(recipe, _read_toml(path), path)
+        try:
+            changes = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{path}: not a recipe (TOML): {error}") from error
+        recipe = _lay_over(recipe, changes, path)
     return tuple(_fill(line, recipe[line.name]) for line in lines)
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{path}: not a recipe (TOML): {error}") from error
 
 
 def _lay_over(recipe: dict[str, Any], other: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -135,48 +126,35 @@ def _lay_over(recipe: dict[str, Any], other: dict[str, Any], path: Path) -> dict
     return out
 
 
-def _refuse_unknown(found: dict[str, Any], known: dict[str, Any], problem: str) -> None:
-    if unknown := sorted(set(found) - set(known)):
+def _refuse_unknown(names: Iterable[str], known: Iterable[str], problem: str) -> None:
+    if unknown := sorted(set(names) - set(known)):
         raise TrainingError(f"{problem} {unknown}; there are {sorted(known)}")
 
 
 def _check_values(section: dict[str, Any], where: str) -> None:
     """Refuse numbers that are out of their range."""
-    for name in ("steps", "seed"):
-        if type(section[name]) is not int or section[name] < 0:
-            raise TrainingError(f"{where} {name} must be a whole number >= 0, got {section[name]}")
-    if not _is_number(section["learning_rate"]) or not 0 < section["learning_rate"] < 1:
-        rate = section["learning_rate"]
-        raise TrainingError(f"{where} learning_rate must lie between 0 and 1, got {rate}")
-    share = section.get("deformed_share", 0.0)
-    if not _is_number(share) or not 0 <= share <= 1:
-        raise TrainingError(f"{where} deformed_share must lie in [0, 1], got {share}")
-    if not _is_number(section.get("share", 0)) or section.get("share", 0) < 0:
-        raise TrainingError(f"{where} share must be >= 0, got {section['share']}")
-    for name in SWITCHES & set(section):
-        if not isinstance(section[name], bool):
-            raise TrainingError(f"{where} {name} must be true or false, got {section[name]}")
-    for name, weight in section["weights"].items():
-        if not _is_number(weight) or not 0 <= weight < float("inf"):
-            raise TrainingError(f"{where} weight of {name} must be >= 0, got {weight}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    named_weights = {f"weight of {name}": value for name, value in section["weights"].items()}
+    for name, value in (section | named_weights).items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name in ("steps", "seed"):
+            fits, rule = type(value) is int and value >= 0, "be a whole number >= 0"
+        elif name == "learning_rate":
+            fits, rule = number and 0 < value < 1, "lie between 0 and 1"
+        elif name == "deformed_share":
+            fits, rule = number and 0 <= value <= 1, "lie in [0, 1]"
+        elif name in ("corrupt", "one_hot"):
+            fits, rule = isinstance(value, bool), "be true or false"
+        else:
+            fits, rule = name == "weights" or (number and 0 <= value < float("inf")), "be >= 0"
+        if not fits:
+            raise TrainingError(f"{where} {name} must {rule}, got {value}")
 
 
 def _fill(line: StagePlan, section: dict[str, Any]) -> StagePlan:
     """Return a line of the list with the numbers of its section."""
-    options = {k: v for k, v in section.items() if k == "deformed_share" or k in SWITCHES}
-    return replace(
-        line,
-        steps=section["steps"],
-        learning_rate=float(section["learning_rate"]),
-        seed=section["seed"],
-        share=float(section.get("share", 0.0)),
-        weights={name: float(weight) for name, weight in section["weights"].items()},
-        options=options,
-    )
+    numbers = {name: value for name, value in section.items() if name not in OPTIONS}
+    options = {name: value for name, value in section.items() if name in OPTIONS}
+    return replace(line, **numbers, options={**line.options, **options})
 
 
 STAGES: tuple[StagePlan, ...] = read_recipe()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ SMALLEST_PATCH = 48
 
 @dataclass(frozen=True)
 class RunConfig:
-    """What every training is told, whatever its data.
+    """Settings of every training, whatever its data.
 
     Attributes:
         output: folder of the run: cache, checkpoints, loss curves.
@@ -61,17 +62,21 @@ class RunConfig:
     seed: int = 0
     lines: tuple[StagePlan, ...] = LINES
 
+    def loop_of(self, plan: StagePlan) -> LoopConfig:
+        """Return how a stage is trained."""
+        return replace(
+            self.loop, steps=plan.steps, learning_rate=plan.learning_rate, weights=plan.weights
+        )
+
 
 Say = Callable[[str], None]
+"""Receives one line for each person, stage or other event."""
 Report = Callable[[str, Progress], None]
+"""Receives stage name and progress every ten steps."""
 
 
-def say_nothing(_: str) -> None:
-    """Take a line and drop it."""
-
-
-def report_nothing(_: str, __: Progress) -> None:
-    """Take the progress of a stage and drop it."""
+def ignore(*_: object) -> None:
+    """Take what is said or reported and drop it."""
 
 
 def say_news(lines: Iterable[str], say: Say) -> None:
@@ -97,7 +102,7 @@ def open_run(config: RunConfig, say: Say, report: Report) -> tuple[Fabric, Say, 
     plan_run(config)
     loop = config.loop
     fabric = open_fabric(loop.device, loop.precision, loop.devices, loop.nodes, loop.processes)
-    return (fabric, say, report) if fabric.is_global_zero else (fabric, say_nothing, report_nothing)
+    return (fabric, say, report) if fabric.is_global_zero else (fabric, ignore, ignore)
 
 
 @dataclass(frozen=True)
@@ -136,8 +141,8 @@ def train_stages(
     model: PseudoHealthyModel,
     config: RunConfig,
     data_of: Callable[[StagePlan], StageData],
-    say: Say = say_nothing,
-    report: Report = report_nothing,
+    say: Say = ignore,
+    report: Report = ignore,
 ) -> None:
     """Train every stage of the recipe, each after those that it goes on from.
 
@@ -145,36 +150,23 @@ def train_stages(
         model: receives the weights.
         config: of the run.
         data_of: what a stage is trained on.
-        say: receives one line for each stage.
-        report: receives stage name and progress every ten steps.
+        say: as of `Say`.
+        report: as of `Report`.
 
     Raises:
         TrainingError: as in `plan_run`, or a checkpoint cannot be used.
     """
     plans = plan_run(config)
-    for plan in _chosen(plans, config):
+    for plan in plans:
+        if plan.steps == 0 or (config.only and plan.name not in config.only):
+            continue
         for earlier in _earlier(plan, plans, config):
             load_stage(model, config.output, earlier)
-        seconds = config.loop.seconds
-        say(f"{plan.name}: " + (f"{seconds:.0f} s" if seconds else f"{plan.steps} steps"))
-        data = data_of(plan)
-        loop = replace(
-            config.loop, steps=plan.steps, learning_rate=plan.learning_rate, weights=plan.weights
-        )
-        train_stage(
-            plan.make(model),
-            data.pairs,
-            config.output / plan.name,
-            loop,
-            lambda progress, name=plan.name: report(name, progress),  # type: ignore[misc]
-            data.held_out,
-        )
-
-
-def _chosen(plans: tuple[StagePlan, ...], config: RunConfig) -> Iterator[StagePlan]:
-    for plan in plans:
-        if plan.steps > 0 and (not config.only or plan.name in config.only):
-            yield plan
+        loop = config.loop_of(plan)
+        say(f"{plan.name}: {loop.length()}")
+        data, tell = data_of(plan), partial(report, plan.name)
+        folder = config.output / plan.name
+        train_stage(plan.make(model), data.pairs, folder, loop, tell, data.held_out)
 
 
 def _earlier(plan: StagePlan, plans: tuple[StagePlan, ...], config: RunConfig) -> list[str]:

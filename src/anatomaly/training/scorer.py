@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,18 +15,14 @@ from anatomaly.model.lesion_scorer import LesionScorer, brain_of
 from anatomaly.model.template_context import TemplateContext
 from anatomaly.score import scorer_evidence
 from anatomaly.training.cohort import load_cohort
-from anatomaly.training.evidence import (
-    EvidenceDraws,
-    EvidencePatch,
-    EvidencePatches,
-    draw_evidence,
-)
+from anatomaly.training.evidence import EvidenceDraws, EvidencePatch, EvidencePatches, draw_evidence
 from anatomaly.training.loop import LoopConfig, Progress, train_stage
 from anatomaly.training.losses import lesion_loss
+from anatomaly.training.run import Say, ignore
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.synthetic import LABEL_MAP_REPEATS
-from anatomaly.weights import SCORER_FILE, load_model, load_scorer, write_tensors
+from anatomaly.weights import SCORER_FILE, find_weights, load_model, load_scorer, write_tensors
 from anatomaly.weights_card import read_card, update_card
 
 EVIDENCE_SEED = 11
@@ -87,16 +83,9 @@ class ScorerStage(nn.Module):
 
 
 def train_scorer(
-    config: ScorerConfig,
-    say: Callable[[str], None] = lambda _: None,
-    report: Callable[[Progress], None] = lambda _: None,
+    config: ScorerConfig, say: Say = ignore, report: Callable[[Progress], None] = ignore
 ) -> None:
     """Draw evidence, train the scorer on it, and write it beside the weights.
-
-    Args:
-        config: weights, people, shapes, lengths.
-        say: receives one line for each pair that was drawn.
-        report: receives progress every ten steps.
 
     Raises:
         TrainingError: the run has no cached people, its checkpoint cannot be used, or the patch
@@ -114,10 +103,18 @@ def train_scorer(
     draw_evidence(EvidenceDraws(model, pairs, evidence, config.pairs), config.loop.workers, say)
     paths = sorted(config.run.glob(f"evidence-{card.sha256[:8]}-*/[0-9]*.npy"))
     patches = EvidencePatches(paths, config.patch, PATCH_SEED + 1000 * config.seed)
-    scorer = load_scorer(card, str(folder)) if card.scorer_sha256 else LesionScorer()
-    stage = ScorerStage(scorer.train(), model.context)
+    scorer = starting_scorer(str(folder))
+    stage = ScorerStage(scorer, model.context)
     train_stage(stage, patches, config.run / "scorer", config.loop, report)
-    write_scorer(folder, scorer, config.loop.steps)
+    write_scorer(folder, scorer, {"scorer": config.loop.steps})
+
+
+def starting_scorer(weights: str | None) -> LesionScorer:
+    """Return the scorer of weights, or an untrained one if they have none, in training mode."""
+    card = read_card(find_weights(weights)) if weights else None
+    if weights and card and card.scorer_sha256:
+        return load_scorer(card, weights).train()
+    return LesionScorer()
 
 
 def brain_pairs(
@@ -134,18 +131,16 @@ def brain_pairs(
             people += repeats * load_cohort(cache / name)
     if not people:
         raise TrainingError(f"{cache}: no prepared people; --run names the folder of a training")
-    third = 1 / 3
     settings = GeneratorConfig(
         patch=TEMPLATE_SHAPE,
         seed=EVIDENCE_SEED + 1000 * seed,
-        sequence_shares=(third, third, third, 0.0),
+        sequence_shares=(1 / 3, 1 / 3, 1 / 3, 0.0),
         most_lesions=3,
     )
     return PairGenerator(people, load_shapes(lesions, cache), settings, device=device)
 
 
-def write_scorer(folder: Path, scorer: LesionScorer, steps: int) -> None:
-    """Write the scorer and its steps in this run; each file is whole at any time."""
-    counts = read_card(folder).steps | {"scorer": steps}
+def write_scorer(folder: Path, scorer: LesionScorer, steps: Mapping[str, int]) -> None:
+    """Write the scorer and the steps of its stages in this run; a file is whole at any time."""
     digest = write_tensors(folder / SCORER_FILE, scorer.state_dict())
-    update_card(folder, {"scorer_sha256": digest, "steps": counts})
+    update_card(folder, {"scorer_sha256": digest, "steps": read_card(folder).steps | dict(steps)})

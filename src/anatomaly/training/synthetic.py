@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 
 from anatomaly.errors import TrainingError
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.cohort import Subject, load_cohort, prepare_label_maps, prepare_scans
+from anatomaly.training.loop import LoopConfig
 from anatomaly.training.recipe import StagePlan
 from anatomaly.training.run import (
     Report,
     RunConfig,
     Say,
     StageData,
+    ignore,
     open_run,
-    report_nothing,
     say_news,
-    say_nothing,
     starting_model,
     tissue_share,
     train_stages,
@@ -35,7 +34,7 @@ LABEL_MAP_REPEATS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class SyntheticConfig(RunConfig):
-    """What `train synthetic` is told.
+    """Settings of `train synthetic`.
 
     Attributes:
         label_maps: folder of whole-head label maps (FreeSurfer numbers), or None.
@@ -50,20 +49,8 @@ class SyntheticConfig(RunConfig):
     inside: bool = False
 
 
-Told = TypeVar("Told", bound=SyntheticConfig)
-
-
-def train_synthetic(
-    config: SyntheticConfig,
-    say: Say = say_nothing,
-    report: Report = report_nothing,
-) -> None:
+def train_synthetic(config: SyntheticConfig, say: Say = ignore, report: Report = ignore) -> None:
     """Prepare the data once, then train every stage of the recipe.
-
-    Args:
-        config: data, lengths, speed.
-        say: receives one line for each event.
-        report: receives stage name and progress every ten steps.
 
     Raises:
         TrainingError: no data, an unknown stage, or a checkpoint that cannot be used.
@@ -72,7 +59,7 @@ def train_synthetic(
     model = starting_model(config.start_from, config.edges).train()
     with fabric.rank_zero_first():
         draw = prepare_draws(config, model, fabric.device, say)
-    train_stages(model, where_drawn(config), draw, say, report)
+    train_stages(model, replace(config, loop=drawing_loop(config.loop)), draw, say, report)
 
 
 def drawing_device(device: torch.device | str) -> str:
@@ -84,14 +71,12 @@ def drawing_device(device: torch.device | str) -> str:
     return str(device) if torch.device(device).type == "cuda" else "cpu"
 
 
-def where_drawn(config: Told) -> Told:
+def drawing_loop(loop: LoopConfig) -> LoopConfig:
     """Return the configuration without worker processes if samples are drawn on the device.
 
     There a worker would need a copy of all that is on the device, and would not be faster.
     """
-    if drawing_device(config.loop.device) == "cpu":
-        return config
-    return replace(config, loop=replace(config.loop, workers=0))
+    return loop if drawing_device(loop.device) == "cpu" else replace(loop, workers=0)
 
 
 def prepare_draws(
@@ -112,8 +97,7 @@ def prepare_draws(
         settings = GeneratorConfig(
             patch=config.patch, seed=seed, images=plan.images, inside=config.inside
         )
-        pairs = PairGenerator(subjects, shapes, settings, device=drawing_device(device))
-        return StageData(pairs)
+        return StageData(PairGenerator(subjects, shapes, settings, device=drawing_device(device)))
 
     return draw
 
@@ -148,7 +132,7 @@ def prepare_cohort(folder: Path, cache: Path, say: Say) -> None:
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
-    found = sorted(folder.glob(pattern))
-    if not found:
+    files = sorted(folder.glob(pattern))
+    if not files:
         raise TrainingError(f"{folder}: no {pattern}")
-    return found
+    return files

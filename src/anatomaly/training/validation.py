@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.training.cohort import Subject
-from anatomaly.training.loop import single_thread
+from anatomaly.training.held_out import single_thread
 from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesion_shapes import LesionShape

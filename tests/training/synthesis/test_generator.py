@@ -159,7 +159,7 @@ def test_without_lesions_the_image_is_the_healthy_one(drawn, scanned, shapes):
 
 def test_sequences_come_in_their_shares(pairs):
     rng = torch.Generator().manual_seed(0)
-    drawn = [pairs._draw_sequence(rng) for _ in range(2000)]
+    drawn = [pairs.images.draw_contrast(rng).sequence for _ in range(2000)]
     for name, share in zip(contrast.CONTRASTS, CONFIG.sequence_shares, strict=True):
         assert drawn.count(name) / 2000 == pytest.approx(share, abs=0.04)
 

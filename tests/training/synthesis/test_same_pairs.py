@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
+from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator, RealPairGenerator
 from anatomaly.training.synthesis.random_draws import Draws, integer, normal, uniform
-from anatomaly.training.synthesis.real_pairs import RealPairGenerator
 
 RECORD = Path(__file__).with_name("pairs_of_a_seed.json")
 KINDS = ("tumour", "stroke", "ms", "periventricular", "hole", "haemorrhage", "spots")

@@ -5,12 +5,15 @@ Every function here gives, to the last bit, what the same step on the whole grid
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
 from anatomaly.training.synthesis.random_draws import Box, blur_radius, gaussian_blur
 
-Sigma = tuple[float, float, float]
+SOFT = 0.8
+"""σ of borders between tissues, voxels."""
 
 
 def extent(mask: Tensor) -> Box:
@@ -33,17 +36,26 @@ def extent(mask: Tensor) -> Box:
     return ends[0], ends[1], ends[2]
 
 
-def grow(box: Box, by: tuple[int, int, int], shape: torch.Size) -> Box:
-    """Return the box with `by` more voxels on each side, as far as the grid goes.
+def box_between(low: Iterable[float], high: Iterable[float], shape: torch.Size) -> Box:
+    """Return the box from `low` to `high`, fractions cut off, of one voxel of the grid at least.
 
-    >>> grow((slice(1, 3), slice(2, 3), slice(4, 6)), (2, 1, 9), torch.Size((5, 6, 7)))
-    (slice(0, 5, None), slice(1, 4, None), slice(0, 7, None))
+    >>> box_between((-2.5, 1.2, 9), (2.7, 3, 12), torch.Size((5, 6, 7)))
+    (slice(0, 2, None), slice(1, 3, None), slice(6, 7, None))
     """
     i, j, k = (
-        slice(max(0, part.start - more), min(n, part.stop + more))
-        for part, more, n in zip(box, by, shape, strict=True)
+        slice(int(min(max(0.0, a), n - 1)), int(max(min(n, b), 1)))
+        for a, b, n in zip(low, high, shape, strict=True)
     )
     return i, j, k
+
+
+def grow(box: Box, by: int, shape: torch.Size) -> Box:
+    """Return the box with `by` more voxels on each side, as far as the grid goes.
+
+    >>> grow((slice(1, 3), slice(2, 3), slice(4, 6)), 2, torch.Size((5, 6, 7)))
+    (slice(0, 5, None), slice(0, 5, None), slice(2, 7, None))
+    """
+    return box_between([b.start - by for b in box], [b.stop + by for b in box], shape)
 
 
 def seen_from(box: Box, outer: Box) -> Box:
@@ -62,23 +74,17 @@ def put_back(part: Tensor, box: Box, shape: torch.Size) -> Tensor:
     return whole
 
 
-def reach_of(sigma: Sigma) -> tuple[int, int, int]:
-    """Voxels that a blur looks at on each side of each axis."""
-    i, j, k = (blur_radius(s) for s in sigma)
-    return i, j, k
-
-
-def blurred_part(image: Tensor, sigma: Sigma, box: Box) -> Tensor:
+def blurred_part(image: Tensor, sigma: float, box: Box) -> Tensor:
     """Return the part of a blurred image (I, J, K; bool counts as 0 and 1), blurring no more."""
-    outer = grow(box, reach_of(sigma), image.shape)
+    outer = grow(box, blur_radius(sigma), image.shape)
     return gaussian_blur(image[outer].float(), sigma)[seen_from(box, outer)]
 
 
-def blur_within(image: Tensor, sigma: Sigma, box: Box) -> tuple[Tensor, Box]:
-    """Blur an image that is 0 outside a box.
+def blur_within(image: Tensor, sigma: float, box: Box) -> tuple[Tensor, Box]:
+    """Blur an image that is 0 outside a box; σ in voxels.
 
     Returns:
         The part of the blurred image that is not 0, and where it lies.
     """
-    wide = grow(box, reach_of(sigma), image.shape)
+    wide = grow(box, blur_radius(sigma), image.shape)
     return gaussian_blur(image[wide].float(), sigma), wide

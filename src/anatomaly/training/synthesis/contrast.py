@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -89,12 +90,10 @@ def render_classes(rng: Rng, classes: Tensor, contrast: Contrast) -> Tensor:
     """Draw an image (I, J, K) from a class map: mean plus coarse and fine texture, then blur."""
     index = classes.int()
     means, spread = contrast.means.to(classes.device), contrast.texture.to(classes.device)
-    shape = (classes.shape[0], classes.shape[1], classes.shape[2])
-    coarse = smooth_field(rng, shape, uniform(rng, 3, 12))
-    texture = coarse.mul_(0.7).add_(normal(rng, shape).mul_(0.7))
+    coarse = smooth_field(rng, classes.shape, uniform(rng, 3, 12))
+    texture = coarse.mul_(0.7).add_(normal(rng, classes.shape).mul_(0.7))
     image = means[index].add_(texture.mul_(spread[index]))
-    sigma = uniform(rng, 0.45, 0.9)
-    return gaussian_blur(image, (sigma, sigma, sigma))
+    return gaussian_blur(image, uniform(rng, 0.45, 0.9))
 
 
 def tone_curve(rng: Rng, landmarks: Tensor, contrast: Contrast) -> Tensor:
@@ -187,25 +186,24 @@ def acquire(image: Tensor, acquisition: Acquisition) -> Tensor:
     out = gaussian_blur(image, acquisition.blur)
     if acquisition.thick_axis < 0:
         return out
-    shape = list(out.shape)
     kernel = [1, 1, 1]
     kernel[acquisition.thick_axis] = acquisition.thickness
     coarse = F.avg_pool3d(out[None, None], kernel, ceil_mode=True)
-    return F.interpolate(coarse, size=shape, mode="trilinear", align_corners=False)[0, 0]
+    return F.interpolate(coarse, size=out.shape, mode="trilinear", align_corners=False)[0, 0]
 
 
 def add_noise(rng: Rng, image: Tensor, acquisition: Acquisition) -> Tensor:
     """Add a gain (what N4 left) and noise; Gaussian, as good as Rician inside the brain."""
-    shape = (image.shape[0], image.shape[1], image.shape[2])
-    gain = smooth_field(rng, shape, 50).mul_(acquisition.bias).add_(1)
-    gain.mul_(_slice_gain(rng, shape, acquisition)).mul_(_falloff(shape, acquisition, image.device))
-    noise = normal(rng, shape)
+    gain = smooth_field(rng, image.shape, 50).mul_(acquisition.bias).add_(1)
+    gain.mul_(_slice_gain(rng, image.shape, acquisition))
+    gain.mul_(_falloff(image.shape, acquisition, image.device))
+    noise = normal(rng, image.shape)
     if acquisition.thick_axis >= 0:  # noise of one slice repeats across it
         noise = acquire(noise, acquisition) * acquisition.thickness**0.5
     return (image * gain).add_(noise.mul_(acquisition.noise))
 
 
-def _slice_gain(rng: Rng, shape: tuple[int, int, int], acquisition: Acquisition) -> Tensor:
+def _slice_gain(rng: Rng, shape: Sequence[int], acquisition: Acquisition) -> Tensor:
     """Gain of each thick slice, broadcast over the other axes."""
     axis = acquisition.thick_axis
     if axis < 0 or acquisition.slice_gain == 0:
@@ -217,7 +215,7 @@ def _slice_gain(rng: Rng, shape: tuple[int, int, int], acquisition: Acquisition)
     return each.view([-1 if n == axis else 1 for n in range(3)])
 
 
-def _falloff(shape: tuple[int, int, int], acquisition: Acquisition, device: torch.device) -> Tensor:
+def _falloff(shape: Sequence[int], acquisition: Acquisition, device: torch.device) -> Tensor:
     """Gain that sinks towards one end of an axis, where a coil sees less of the head."""
     axis = acquisition.falloff_axis
     from_end = torch.arange(shape[axis], dtype=torch.float32, device=device)

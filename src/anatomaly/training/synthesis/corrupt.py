@@ -37,7 +37,7 @@ def corrupt_tissue(tissue_map: Tensor, lesion: Tensor, rng: Rng) -> Tensor:
     """
     out = tissue_map.clone()
     brain = 1 - tissue_map[:, :1]
-    shape = (lesion.shape[2], lesion.shape[3], lesion.shape[4])
+    shape = lesion.shape[2:]
     for b in range(len(out)):
         inside = lesion[b, 0] > uniform(rng, 0.2, 0.6)
         draw = uniform(rng, 0, 1)
@@ -83,8 +83,7 @@ def deform_locally(tissue_map: Tensor, rng: Rng, share: float = 1.0) -> Tensor:
         brain = classes > 0
         if not chance(rng, share) or not bool(brain.any()):
             continue
-        shape = (classes.shape[0], classes.shape[1], classes.shape[2])
-        grid = patch_grid((0, 0, 0), shape, classes.device)
+        grid = patch_grid((0, 0, 0), classes.shape, classes.device)
         moved = read_nearest(classes, grid + _bump(rng, brain))
         moved = torch.where(brain & (moved > 0), moved, classes)
         out[b] = F.one_hot(moved, 4).permute(3, 0, 1, 2).to(out)
@@ -97,8 +96,7 @@ def _bump(rng: Rng, brain: Tensor) -> Tensor:
     centre = places[integer(rng, len(places))].float()
     sigma = uniform(rng, 6, 16)
     most = uniform(rng, 1, 0.4 * sigma) * (1 if chance(rng, 0.5) else -1)
-    shape = (brain.shape[0], brain.shape[1], brain.shape[2])
-    away = patch_grid((0, 0, 0), shape, brain.device)
+    away = patch_grid((0, 0, 0), brain.shape, brain.device)
     away = (away - centre.view(3, 1, 1, 1)) / sigma
     fading = torch.exp(-0.5 * away.square().sum(0))
     if chance(rng, 0.5):
@@ -111,6 +109,6 @@ def drop_edges(edges: Tensor, rng: Rng, most: float = 0.15) -> Tensor:
     """Drop edges: single voxels (up to `most`) and, in half of the cases, whole places."""
     keep = even(rng, (len(edges), 1, *edges.shape[2:])) > uniform(rng, 0, most)
     if chance(rng, 0.5):
-        shape = (edges.shape[2], edges.shape[3], edges.shape[4])
-        keep &= (smooth_field(rng, shape, uniform(rng, 5, 16)) < uniform(rng, 1.3, 3.0))[None, None]
+        field = smooth_field(rng, edges.shape[2:], uniform(rng, 5, 16))
+        keep &= (field < uniform(rng, 1.3, 3.0))[None, None]
     return edges * keep

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,11 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from anatomaly.geometry import TEMPLATE_SHAPE
-from anatomaly.training.synthesis.random_draws import (
-    Rng,
-    smooth_field,
-    uniform,
-)
+from anatomaly.training.synthesis.random_draws import Box, Rng, smooth_field, uniform
 
 
 class Push(NamedTuple):
@@ -33,7 +30,7 @@ class Push(NamedTuple):
 
 
 def patch_grid(
-    start: tuple[int, int, int], size: tuple[int, int, int], device: torch.device | str = "cpu"
+    start: Sequence[int], size: Sequence[int], device: torch.device | str = "cpu"
 ) -> Tensor:
     """Return template voxel coordinates of a patch, (3, I, J, K) float32."""
     axes = [
@@ -41,6 +38,13 @@ def patch_grid(
         for s, n in zip(start, size, strict=True)
     ]
     return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def box_grid(box: Box, device: torch.device) -> Tensor:
+    """Return the coordinates of the voxels of a box, (3, I, J, K) float32."""
+    return patch_grid(
+        [part.start for part in box], [part.stop - part.start for part in box], device
+    )
 
 
 def random_affine(rng: Rng, degrees: float = 8, scale: float = 0.08, shift: float = 5) -> Tensor:
@@ -68,7 +72,7 @@ def random_affine(rng: Rng, degrees: float = 8, scale: float = 0.08, shift: floa
     return torch.cat([matrix, offset[:, None]], dim=1)
 
 
-def random_deformation(rng: Rng, start: tuple[int, int, int], size: tuple[int, int, int]) -> Tensor:
+def random_deformation(rng: Rng, start: Sequence[int], size: Sequence[int]) -> Tensor:
     """Draw source coordinates for a patch: an affine, then a smooth elastic part.
 
     The elastic part has control points 12 to 32 mm apart and a spread of 0 to 2.5 mm.
@@ -96,7 +100,7 @@ def push_coordinates(coordinates: Tensor, push: Push) -> Tensor:
         coordinates: (3, I, J, K) voxels to read from.
         push: the mass; no fold appears while shift < .6 · reach.
     """
-    shape = (coordinates.shape[1], coordinates.shape[2], coordinates.shape[3])
+    shape = coordinates.shape[1:]
     places = patch_grid((0, 0, 0), shape, coordinates.device)
     away = (places - push.centre.view(3, 1, 1, 1)).div_(push.reach)
     fading = (1 - away.square().sum(0)).mul_(0.5).exp_()
@@ -114,18 +118,17 @@ def read_nearest(volume: Tensor, coordinates: Tensor) -> Tensor:
         inside &= ours == at
     _, j, k = volume.shape
     flat = clamped[0].mul_(j).add_(clamped[1]).mul_(k).add_(clamped[2])  # whole below 2²⁴ voxels
-    found: Tensor = volume.reshape(-1)[flat.long()] * inside.to(volume.dtype)
-    return found
+    values: Tensor = volume.reshape(-1)[flat.long()] * inside.to(volume.dtype)
+    return values
 
 
 def read_linear(volume: Tensor, coordinates: Tensor) -> Tensor:
     """Read (I, J, K) float by trilinear interpolation; 0 outside."""
-    shape = (volume.shape[0], volume.shape[1], volume.shape[2])
-    grid = _to_unit(coordinates, shape)
+    grid = _to_unit(coordinates, volume.shape)
     return F.grid_sample(volume[None, None], grid, align_corners=True)[0, 0]
 
 
-def _to_unit(coordinates: Tensor, shape: tuple[int, int, int]) -> Tensor:
+def _to_unit(coordinates: Tensor, shape: torch.Size) -> Tensor:
     """Voxels (3, I, J, K) of a volume as `grid_sample` counts them, (1, I, J, K, 3) in [−1, 1]."""
     unit = torch.stack(
         [(2 * at).div_(n - 1).sub_(1) for at, n in zip(coordinates, shape, strict=True)][::-1], -1

@@ -6,17 +6,15 @@ another number of workers, sees the same samples in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TypedDict
+from dataclasses import dataclass
+from typing import NamedTuple, TypedDict
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from anatomaly.geometry import MIDPLANE_INDEX, TEMPLATE_SHAPE
-from anatomaly.preprocess.normalise import HIGH_VALUE
+from anatomaly.preprocess.normalise import HIGH_PERCENTILE, HIGH_VALUE, LOW_PERCENTILE
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
 from anatomaly.training.synthesis.boxes import extent
@@ -26,15 +24,12 @@ from anatomaly.training.synthesis.deform import (
     random_deformation,
     read_nearest,
 )
+from anatomaly.training.synthesis.healthy_images import THIN_STEP, HealthyImages, tissue_medians
 from anatomaly.training.synthesis.label_maps import RIM
 from anatomaly.training.synthesis.lesion_shapes import LesionShape
 from anatomaly.training.synthesis.lesion_values import paint_lesion
 from anatomaly.training.synthesis.lesions import Lesion, confine, draw_lesion
-from anatomaly.training.synthesis.normal_variants import (
-    SoftTissue,
-    add_normal_variants,
-    widen_ventricles,
-)
+from anatomaly.training.synthesis.normal_variants import SoftTissue, widen_ventricles
 from anatomaly.training.synthesis.random_draws import (
     Box,
     Draws,
@@ -92,6 +87,7 @@ class GeneratorConfig:
         deform: bend the anatomy; without it every person is as they are, mirrored or not.
         inside: patches lie in the box around the person's brain as far as they fit, instead of
             anywhere on the grid, two thirds of which is background.
+        sequences: of the two images; empty draws them by their shares.
     """
 
     patch: tuple[int, int, int] = (96, 96, 96)
@@ -104,7 +100,25 @@ class GeneratorConfig:
     most_lesions: int = 1
     deform: bool = True
     inside: bool = False
-    _coarse_step: int = field(default=5, repr=False)
+    sequences: tuple[str, ...] = ()
+
+
+class Patient(NamedTuple):
+    """Anatomy of a patch, with lesions.
+
+    Attributes:
+        subject: whose anatomy it is.
+        start: first template voxel of the patch.
+        coordinates: (3, I, J, K) template voxels to read the person from.
+        classes: (I, J, K) of `label_maps`.
+        lesions: of the patch.
+    """
+
+    subject: Subject
+    start: tuple[int, int, int]
+    coordinates: Tensor
+    classes: Tensor
+    lesions: list[Lesion]
 
 
 class PairGenerator(Dataset[Pair]):
@@ -119,6 +133,9 @@ class PairGenerator(Dataset[Pair]):
             the same kind; volumes once read are kept on a device that is not the CPU.
     """
 
+    real_pairs = False
+    """Whether images are real where there are any; as of `HealthyImages`."""
+
     def __init__(
         self,
         subjects: list[Subject],
@@ -130,6 +147,9 @@ class PairGenerator(Dataset[Pair]):
         self.subjects, self.shapes, self.length = subjects, shapes, length
         self.config = config or GeneratorConfig()
         self.volumes = Volumes(torch.device(device))
+        shares, real_share = self.config.sequence_shares, self.config.real_share
+        real_pairs = self.real_pairs and self.config.images
+        self.images = HealthyImages(self.volumes, shares, real_share, real_pairs)
 
     def __len__(self) -> int:
         """Return the nominal number of samples."""
@@ -139,79 +159,100 @@ class PairGenerator(Dataset[Pair]):
         """Draw pair number `index`."""
         rng = Draws(self.config.seed * 1_000_003 + index, self.volumes.device)
         subject = self.subjects[integer(rng, len(self.subjects))]
-        labels = self.volumes.whole(subject.labels)
         start = self._draw_start(rng, self._box_of(subject) if self.config.inside else WHOLE)
-        coordinates, classes = self._draw_anatomy(rng, labels, start)
+        patient = self._draw_patient(rng, index, subject, start)
+        sequences = self.config.sequences
+        contrasts = [c.draw_contrast(rng, sequence) for sequence in sequences]
+        contrasts = contrasts or self.images.draw_contrasts(rng, subject)
+        brain, tissue = self._draw_brain(rng, patient.classes, contrasts)
+        share = _joint_share(patient.lesions, patient.classes)
+        images, healthy, means = self._draw_images(rng, patient, contrasts, share, brain)
+        numbers = [c.CONTRASTS.index(contrast.sequence) for contrast in contrasts]
+        return Pair(
+            image=images[:, None],
+            healthy=healthy[:, None],
+            tissue=tissue,
+            brain=brain.float()[None],
+            lesion=(share * brain)[None],
+            start=torch.tensor(start, device=rng.device),
+            sequence=torch.tensor(numbers, device=rng.device),
+            tissue_means=means,
+        )
+
+    def _draw_patient(
+        self, rng: Rng, index: int, subject: Subject, start: tuple[int, int, int]
+    ) -> Patient:
+        """Draw the anatomy of a patch (bent, mirrored, ventricles widened) and its lesions."""
+        labels, size = self.volumes.whole(subject.labels), self.config.patch
+        if self.config.deform:
+            coordinates = random_deformation(rng, start, size)
+        else:
+            coordinates = patch_grid(start, size, rng.device)
+        if chance(rng, 0.5):
+            coordinates[0] = 2 * MIDPLANE_INDEX - coordinates[0]
+        classes = read_nearest(labels, coordinates)
+        widening = widen_ventricles(rng, classes) if self.config.deform else None
+        if widening:
+            coordinates = push_coordinates(coordinates, widening)
+            classes = read_nearest(labels, coordinates)
         lesions = self._draw_lesions(rng, index, classes, start)
         for push in (lesion.push for lesion in lesions if lesion.push):
             coordinates = push_coordinates(coordinates, push)
             classes = read_nearest(labels, coordinates)
             lesions = [confine(lesion, classes) for lesion in lesions]
-        real = {}
-        if self.config.images:
-            sources = self._sources(subject).items()
-            real = {k: self.volumes.read_linear(v, coordinates) for k, v in sources}
-        contrasts = self._draw_contrasts(rng, subject)
-        keep_rim = chance(rng, 0.4) and all(c.rim_is_csf(k) or chance(rng, 0.5) for k in contrasts)
-        tight = chance(rng, 0.3)
+        return Patient(subject, start, coordinates, classes, lesions)
+
+    def _draw_brain(
+        self, rng: Rng, classes: Tensor, contrasts: list[c.Contrast]
+    ) -> tuple[Tensor, Tensor]:
+        """Brain mask, with a rim or peeled, and the tissue within it; (I, J, K) both."""
+        rims = [c.rim_is_csf(contrast) for contrast in contrasts]
+        keep_rim = chance(rng, 0.4) and all(rim or chance(rng, 0.5) for rim in rims)
         brain = (classes > 0) & ((classes != RIM) | keep_rim)
-        if tight:
+        if chance(rng, 0.3):
             brain = peel(brain)
-        share, soft = _joint_share(lesions, classes), SoftTissue(classes)
+        tissue = self.volumes.tissue_of_class[classes.int()].long()
+        if keep_rim and all(rims):
+            tissue[classes == RIM] = 1
+        tissue[~brain] = 0
+        return brain, tissue
+
+    def _draw_images(
+        self, rng: Rng, patient: Patient, contrasts: list[c.Contrast], share: Tensor, brain: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw what is seen, the same without lesion and noise, (2, I, J, K), and tissue means.
+
+        A large bright lesion sets the upper percentile of a scan, and so darkens all the rest:
+        its values are read as thinly as those of the brain.
+        """
         acquisition = c.draw_acquisition(rng)
+        if not self.config.images:
+            nothing = torch.zeros(1, 0, device=rng.device)
+            return nothing, nothing, nothing
+        subject, start, coordinates, classes, lesions = patient
+        scans = self.images.scans(subject).items()
+        real = {name: self.volumes.read_linear(scan, coordinates) for name, scan in scans}
+        tissue = self.volumes.tissue_of_class[self.images.thinly(subject, subject.labels).int()]
+        soft = SoftTissue(classes)
         images, healthy, means = [], [], []
-        for contrast in contrasts if self.config.images else ():
-            clean, values, tissue_values = self._render(rng, subject, soft, real, contrast)
+        for contrast in contrasts:
+            clean, values = self.images.render(rng, subject, soft, real, contrast)
+            tissue_values = tissue_medians(values, tissue)
             clean = add_usual_places(rng, clean, classes, start, contrast.sequence)
-            noise_seed = integer(rng, 2**31)
+            noise = Draws(integer(rng, 2**31), rng.device)
             painted = clean
             for lesion in lesions:
                 painted = paint_lesion(rng, painted, lesion, contrast)
-            values = torch.cat([values, self._lesion_values(painted, share)])
+            values = torch.cat([values, painted[share > 0.5][:: THIN_STEP**3]])
             low, extent = _window(rng, values, contrast.sequence)
             target = c.acquire(clean, acquisition)
-            noise = Draws(noise_seed, rng.device)
             blurred = target if painted is clean else c.acquire(painted, acquisition)
-            seen = c.add_noise(noise, blurred, acquisition)
+            noisy = c.add_noise(noise, blurred, acquisition)
             healthy.append(_scale(target, (low, extent), brain))
-            images.append(_scale(seen, (low, extent), brain))
-            estimated = (HIGH_VALUE * (tissue_values - low) / extent).clamp(0, 1)
-            means.append(estimated + MEANS_ERROR * normal(rng, (3,)))
-        tissue = self.volumes.tissue_of_class[classes.int()].long()
-        if keep_rim and all(c.rim_is_csf(k) for k in contrasts):
-            tissue[classes == RIM] = 1
-        tissue[~brain] = 0
-        if not self.config.images:
-            images = healthy = means = [torch.zeros(0, device=rng.device)]
-        return Pair(
-            image=torch.stack(images)[:, None],
-            healthy=torch.stack(healthy)[:, None],
-            tissue=tissue,
-            brain=brain.float()[None],
-            lesion=(share * brain)[None],
-            start=torch.tensor(start, device=rng.device),
-            sequence=torch.tensor(
-                [c.CONTRASTS.index(k.sequence) for k in contrasts], device=rng.device
-            ),
-            tissue_means=torch.stack(means),
-        )
-
-    def _draw_anatomy(
-        self, rng: Rng, labels: Tensor, start: tuple[int, int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Where a patch reads the healthy person (bent, mirrored, ventricles widened), and what."""
-        bend, size = self.config.deform, self.config.patch
-        coordinates = (
-            random_deformation(rng, start, size) if bend else patch_grid(start, size, rng.device)
-        )
-        if chance(rng, 0.5):
-            coordinates[0] = 2 * MIDPLANE_INDEX - coordinates[0]
-        classes = read_nearest(labels, coordinates)
-        widening = widen_ventricles(rng, classes) if bend else None
-        if not widening:
-            return coordinates, classes
-        coordinates = push_coordinates(coordinates, widening)
-        return coordinates, read_nearest(labels, coordinates)
+            images.append(_scale(noisy, (low, extent), brain))
+            estimate = (HIGH_VALUE * (tissue_values - low) / extent).clamp(0, 1)
+            means.append(estimate + MEANS_ERROR * normal(rng, (3,)))
+        return torch.stack(images), torch.stack(healthy), torch.stack(means)
 
     def _draw_lesions(
         self, rng: Rng, index: int, classes: Tensor, start: tuple[int, int, int]
@@ -225,13 +266,6 @@ class PairGenerator(Dataset[Pair]):
         while len(lesions) < self.config.most_lesions and chance(rng, 1 / 3):
             lesions.append(draw_lesion(rng, self.shapes, classes, start, kind))
         return lesions
-
-    def _lesion_values(self, painted: Tensor, share: Tensor) -> Tensor:
-        """Values inside the lesion, as thinly read as those of the brain in `_render`.
-
-        A large bright lesion sets the upper percentile of a scan, and so darkens all the rest.
-        """
-        return painted[share > 0.5][:: self.config._coarse_step**3]
 
     def _draw_start(self, rng: Rng, box: Box) -> tuple[int, int, int]:
         """First voxel of the patch, uniform over a box on even voxels (the nets fold by two).
@@ -247,59 +281,21 @@ class PairGenerator(Dataset[Pair]):
 
     def _box_of(self, subject: Subject) -> Box:
         """Box around the brain of a person, from every fifth voxel."""
-        step = self.config._coarse_step
-        coarse = self.volumes.every(subject.labels, step)
-        i, j, k = extent((coarse > 0) & (coarse != RIM))
-        i, j, k = (slice(step * part.start, step * part.stop) for part in (i, j, k))
+        thin = self.volumes.every(subject.labels, THIN_STEP)
+        i, j, k = (
+            slice(THIN_STEP * part.start, THIN_STEP * part.stop)
+            for part in extent((thin > 0) & (thin != RIM))
+        )
         return i, j, k
 
-    def _sources(self, subject: Subject) -> dict[str, np.ndarray]:
-        """Real images that are read where the patch lies, by their sequence."""
-        return {} if subject.image is None else {"T1w": subject.image}
 
-    def _draw_contrasts(self, rng: Rng, subject: Subject) -> list[c.Contrast]:
-        """Contrasts of the two images of a sample."""
-        del subject
-        return [c.draw_contrast(rng, self._draw_sequence(rng)) for _ in range(2)]
+class RealPairGenerator(PairGenerator):
+    """Draws pairs whose first member, at least, is a real image; index i gives the same pair.
 
-    def _draw_sequence(self, rng: Rng) -> str:
-        draw = uniform(rng, 0, 1)
-        for name, share in zip(c.CONTRASTS, self.config.sequence_shares, strict=True):
-            draw -= share
-            if draw < 0:
-                return name
-        return c.CONTRASTS[-1]
+    Lesions, deformation, point spread, noise and scaling are those of `PairGenerator`.
+    """
 
-    def _render(
-        self,
-        rng: Rng,
-        subject: Subject,
-        soft: SoftTissue,
-        real: Mapping[str, Tensor],
-        contrast: c.Contrast,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw one healthy image; also values all over its brain, and its tissue intensities."""
-        t1w, classes = real.get("T1w"), soft.classes
-        step = self.config._coarse_step
-        coarse = self.volumes.every(subject.labels, step)
-        inside = (coarse > 0) & (coarse != RIM)
-        tissue = self.volumes.tissue_of_class[coarse[inside].int()]
-        if t1w is not None and subject.image is not None and chance(rng, self.config.real_share):
-            grey = self.volumes.every(subject.image, step)
-            landmarks = class_landmarks(grey, coarse)
-            if bool((landmarks[1:] > landmarks[:-1] + 5).all()):
-                curve = c.tone_curve(rng, landmarks, contrast)
-                image = c.remap(t1w, curve)
-                rim = classes == RIM
-                image[rim] = contrast.means[RIM].to(image.device)
-                image = add_normal_variants(rng, image, soft, contrast.sequence)
-                values = c.remap(grey[inside].float(), curve)
-                return image, values, tissue_medians(values, tissue)
-        image = c.render_classes(rng, classes, contrast)
-        image = add_normal_variants(rng, image, soft, contrast.sequence)
-        values = contrast.means.to(rng.device)[coarse[inside].int()]
-        values = values + 0.03 * normal(rng, tuple(values.shape))
-        return image, values, tissue_medians(values, tissue)
+    real_pairs = True
 
 
 def _joint_share(lesions: list[Lesion], classes: Tensor) -> Tensor:
@@ -317,21 +313,11 @@ def peel(mask: Tensor) -> Tensor:
     """
     out = mask
     for axis, n in enumerate(mask.shape):
-        kept = out.clone()
-        kept.narrow(axis, 1, n - 1).logical_and_(out.narrow(axis, 0, n - 1))
-        kept.narrow(axis, 0, n - 1).logical_and_(out.narrow(axis, 1, n - 1))
-        out = kept
+        inner = out.clone()
+        inner.narrow(axis, 1, n - 1).logical_and_(out.narrow(axis, 0, n - 1))
+        inner.narrow(axis, 0, n - 1).logical_and_(out.narrow(axis, 1, n - 1))
+        out = inner
     return out
-
-
-def class_landmarks(grey: Tensor, classes: Tensor) -> Tensor:
-    """Median grey value of ventricular CSF, cortex and cerebral white matter, (3,)."""
-    return torch.stack([grey[classes == k].float().median() for k in (1, c.CORTEX, c.WHITE)])
-
-
-def tissue_medians(values: Tensor, tissue: Tensor) -> Tensor:
-    """Median of CSF, grey and white matter values, (3,)."""
-    return torch.stack([values[tissue == k].median() for k in (1, 2, 3)])
 
 
 def _window(rng: Rng, values: Tensor, sequence: str) -> tuple[float, float]:
@@ -348,7 +334,7 @@ def _window(rng: Rng, values: Tensor, sequence: str) -> tuple[float, float]:
 
 def _percentiles(values: Tensor) -> tuple[float, float]:
     """0.5th and 99.5th percentile, a little apart at least."""
-    ends = torch.tensor([0.005, 0.995], device=values.device)
+    ends = torch.tensor([LOW_PERCENTILE / 100, HIGH_PERCENTILE / 100], device=values.device)
     low, high = torch.quantile(values, ends).tolist()
     return low, max(high, low + 0.05)
 

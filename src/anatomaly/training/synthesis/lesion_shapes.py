@@ -18,16 +18,9 @@ from torch import Tensor
 
 from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, apply_affine, voxel_to_voxel
-from anatomaly.training.synthesis.boxes import put_back
-from anatomaly.training.synthesis.deform import patch_grid, read_linear
-from anatomaly.training.synthesis.random_draws import (
-    Box,
-    Rng,
-    chance,
-    integer,
-    normal,
-    uniform,
-)
+from anatomaly.training.synthesis.boxes import box_between, put_back
+from anatomaly.training.synthesis.deform import box_grid, read_linear
+from anatomaly.training.synthesis.random_draws import Box, Rng, chance, integer, normal, uniform
 
 
 @dataclass(frozen=True)
@@ -110,19 +103,14 @@ def paste_shape(
     size = torch.tensor(tissue.shape, dtype=torch.float32, device=tissue.device)
     at_home = bool(((own > 6) & (own < size - 6)).all()) and chance(rng, 0.8)
     target = own + 4 * normal(rng, (3,)) if at_home else random_place(rng, tissue)
-    turn = torch.eye(3, device=tissue.device) + 0.2 * normal(rng, (3, 3)) * (
-        1.0 if not at_home else 0.5
-    )
+    bend = 0.2 * normal(rng, (3, 3)) * (0.5 if at_home else 1.0)
+    turn = torch.eye(3, device=tissue.device) + bend
     turn = turn / uniform(rng, 0.7, 1.4)
     if not at_home and chance(rng, 0.5):
         turn[0] = -turn[0]
     box = _reached(turn, target, anchor, mask.shape, tissue.shape)
-    grid = patch_grid(
-        (box[0].start, box[1].start, box[2].start),
-        (box[0].stop - box[0].start, box[1].stop - box[1].start, box[2].stop - box[2].start),
-        tissue.device,
-    )
-    source = torch.einsum("rc,cijk->rijk", turn, grid - target.view(3, 1, 1, 1))
+    away = box_grid(box, tissue.device) - target.view(3, 1, 1, 1)
+    source = torch.einsum("rc,cijk->rijk", turn, away)
     part = (read_linear(mask.float(), source + anchor.view(3, 1, 1, 1)) > 0.5).float()
     return put_back(part, box, tissue.shape)
 
@@ -135,8 +123,4 @@ def _reached(
     ends = [(-1.0, float(n)) for n in mask]
     corners = torch.tensor(list(itertools.product(*ends)), dtype=torch.float64, device="cpu")
     there = (corners - anchor.double().cpu()) @ back.T + target.double().cpu()
-    i, j, k = (
-        slice(int(min(max(0.0, low - 1), n - 1)), int(max(min(n, high + 2), 1)))
-        for low, high, n in zip(there.amin(0).tolist(), there.amax(0).tolist(), shape, strict=True)
-    )
-    return i, j, k
+    return box_between((there.amin(0) - 1).tolist(), (there.amax(0) + 2).tolist(), shape)

@@ -8,12 +8,7 @@ from torch import Tensor
 
 from anatomaly.training.synthesis.contrast import CORTEX, CSF, WHITE, Contrast
 from anatomaly.training.synthesis.lesions import Lesion
-from anatomaly.training.synthesis.random_draws import (
-    Rng,
-    chance,
-    smooth_field,
-    uniform,
-)
+from anatomaly.training.synthesis.random_draws import Rng, chance, smooth_field, uniform
 
 
 class PartValues(NamedTuple):
@@ -82,11 +77,11 @@ def paint_lesion(rng: Rng, image: Tensor, lesion: Lesion, contrast: Contrast) ->
     """Blend a lesion into a healthy image (I, J, K); a new image."""
     if lesion.kind == "none":
         return image
-    shape = (image.shape[0], image.shape[1], image.shape[2])
     rough = 0.2 if lesion.kind in ("tumour", "haemorrhage") else 0.08
     widest = 25 if lesion.kind == "tumour" else 10
     box = lesion.box
-    texture = uniform(rng, 0.0, rough) * smooth_field(rng, shape, uniform(rng, 2, widest), box)
+    spread = uniform(rng, 0.0, rough)
+    texture = spread * smooth_field(rng, image.shape, uniform(rng, 2, widest), box)
     values = draw_values(rng, contrast, lesion.kind, lesion.oedema is not None)
     if lesion.fluid:
         values = values._replace(core=draw_fluid(rng, contrast))

@@ -13,26 +13,24 @@ import torch
 from torch import Tensor
 
 from anatomaly.training.synthesis.boxes import (
-    Sigma,
+    SOFT,
     blur_within,
     blurred_part,
+    box_between,
     extent,
-    grow,
     put_back,
-    reach_of,
-    seen_from,
 )
 from anatomaly.training.synthesis.contrast import WHITE
-from anatomaly.training.synthesis.deform import Push, patch_grid
+from anatomaly.training.synthesis.deform import Push, box_grid
 from anatomaly.training.synthesis.lesion_shapes import LesionShape, paste_shape, random_place
 from anatomaly.training.synthesis.random_draws import (
     Box,
     Rng,
     chance,
     draw_coarse,
-    gaussian_blur,
     integer,
     normal,
+    pick,
     refine,
     smooth_field,
     uniform,
@@ -79,12 +77,6 @@ class Lesion:
         return extent(self.alpha > 0)
 
 
-def no_lesion(classes: Tensor) -> Lesion:
-    """Return the lesion of a healthy patch: nothing."""
-    empty = torch.zeros(classes.shape, device=classes.device)
-    return Lesion(empty, empty, "none")
-
-
 def draw_lesion(
     rng: Rng,
     shapes: list[LesionShape],
@@ -103,10 +95,11 @@ def draw_lesion(
             draws one by `KIND_SHARES`.
     """
     tissue = _tissue(classes)
-    drawn = _draw_kind(rng)
+    drawn = pick(rng, KIND_SHARES)
     kind = drawn if kind is None else kind
     if kind == "none" or int(tissue.sum()) < FEWEST_TISSUE_VOXELS:
-        return no_lesion(classes)
+        empty = torch.zeros(classes.shape, device=classes.device)
+        return Lesion(empty, empty, "none")
     if kind in ("stroke", "ms") and shapes:
         wanted = [s for s in shapes if s.kind == kind] or shapes
         alpha = paste_shape(rng, wanted, tissue, start)
@@ -125,32 +118,20 @@ def draw_lesion(
     sigma = uniform(rng, 0.3, 1.3)
     if chance(rng, 0.4):  # no sharp border to see; the smallest lesions nearly vanish
         sigma = uniform(rng, 1.3, 3.5 if lesion.kind == "tumour" else 2.5)
-    soft, box = blur_within(lesion.alpha, (sigma, sigma, sigma), lesion.box)
+    soft, box = blur_within(lesion.alpha, sigma, lesion.box)
     soft = put_back(soft * uniform(rng, 0.6, 1.0), box, classes.shape)
     return confine(replace(lesion, alpha=soft), classes)
 
 
 def confine(lesion: Lesion, classes: Tensor) -> Lesion:
     """Keep a lesion in brain tissue and the sulci within it: out of ventricles and rim."""
-    box, sigma = lesion.box, (0.6, 0.6, 0.6)
-    around = grow(box, reach_of(sigma), classes.shape)
-    near = classes[around]
-    allowed = gaussian_blur((_tissue(near) | (near == 2)).float(), sigma)[seen_from(box, around)]
-    alpha = (lesion.alpha[box] * allowed).clamp(0, 1)
-    return replace(lesion, alpha=put_back(alpha, box, classes.shape))
+    allowed = blurred_part(_tissue(classes) | (classes == 2), 0.6, lesion.box)
+    alpha = (lesion.alpha[lesion.box] * allowed).clamp(0, 1)
+    return replace(lesion, alpha=put_back(alpha, lesion.box, classes.shape))
 
 
 def _tissue(classes: Tensor) -> Tensor:
     return (classes >= 3) & (classes <= 12)
-
-
-def _draw_kind(rng: Rng) -> str:
-    draw = uniform(rng, 0, sum(KIND_SHARES.values()))
-    for kind, share in KIND_SHARES.items():
-        draw -= share
-        if draw < 0:
-            return kind
-    return next(reversed(KIND_SHARES))
 
 
 @dataclass(frozen=True)
@@ -178,33 +159,23 @@ class _Blob:
         farthest = self.radius * 1.01 * (reach + self.rough * float(self.field.abs().max())) + 1
         # an ellipsoid |S x| = r has half-widths r · sqrt(diag((SᵀS)⁻¹)): the row norms of S⁻¹
         widths = torch.linalg.inv(self.stretch.double().cpu()).norm(dim=1) * farthest
-        i, j, k = (
-            slice(int(min(max(0.0, c - w), n - 1)), int(max(min(n, c + w + 1), 1)))
-            for c, w, n in zip(self.centre.tolist(), widths.tolist(), self.shape, strict=True)
-        )
-        return i, j, k
+        centre = self.centre.double().cpu()
+        low, high = (centre - widths).tolist(), (centre + widths + 1).tolist()
+        return box_between(low, high, self.shape)
 
     def distance(self, box: Box) -> Tensor:
         """Distance from the centre in units of the radius, in a box."""
-        start = (box[0].start, box[1].start, box[2].start)
-        i, j, k = (part.stop - part.start for part in box)
-        away = patch_grid(start, (i, j, k), self.centre.device) - self.centre.view(3, 1, 1, 1)
+        away = box_grid(box, self.centre.device) - self.centre.view(3, 1, 1, 1)
         distance: Tensor = torch.einsum("rc,cijk->rijk", self.stretch, away).norm(dim=0)
-        size = (self.shape[0], self.shape[1], self.shape[2])
-        return distance / self.radius + self.rough * refine(self.field, size, box)
+        return distance / self.radius + self.rough * refine(self.field, self.shape, box)
 
 
 def _draw_blob(rng: Rng, shape: torch.Size, centre: Tensor, radius: float) -> _Blob:
     """Draw a ball that is stretched by a quarter (σ) and rough by .1 to .45."""
     stretch = torch.eye(3, device=centre.device) + 0.25 * normal(rng, (3, 3))
     rough = uniform(rng, 0.1, 0.45)
-    size = (shape[0], shape[1], shape[2])
-    return _Blob(
-        stretch, centre, radius, rough, draw_coarse(rng, size, max(3.0, radius * 0.7)), shape
-    )
-
-
-SOFT: Sigma = (0.8, 0.8, 0.8)
+    field = draw_coarse(rng, shape, max(3.0, radius * 0.7))
+    return _Blob(stretch, centre, radius, rough, field, shape)
 
 
 def _draw_mass(rng: Rng, classes: Tensor, tissue: Tensor, kind: str) -> Lesion:
@@ -258,18 +229,17 @@ def _draw_oedema(
     """
     (distance, box), (reach, stop, sigma) = ball, draws
     white = (classes >= WHITE) & (classes <= 12)
-    hindered = distance / reach + stop * (1 - blurred_part(white, (1.0, 1.0, 1.0), box))
+    hindered = distance / reach + stop * (1 - blurred_part(white, 1.0, box))
     reached = put_back((hindered < 1) & tissue[box], box, classes.shape)
-    outer, wide = blur_within(reached, (sigma, sigma, sigma), box)
+    outer, wide = blur_within(reached, sigma, box)
     share = (1 - blurred_part(solid, SOFT, wide)) * (outer > 0.05)
     return put_back(share, wide, classes.shape), put_back(outer, wide, classes.shape)
 
 
 def _draw_hole(rng: Rng, alpha: Tensor) -> Tensor:
     """Share of the fluid in an old infarct: all but a rim of some millimetres, (I, J, K)."""
-    sigma = uniform(rng, 1.0, 3.0)
     box = extent(alpha > 0)
-    soft = blurred_part(alpha, (sigma, sigma, sigma), box)
+    soft = blurred_part(alpha, uniform(rng, 1.0, 3.0), box)
     inner = (soft > uniform(rng, 0.6, 0.9)) & (alpha[box] > 0)
     return put_back(*blur_within(put_back(inner, box, alpha.shape), SOFT, box), alpha.shape)
 
@@ -279,8 +249,7 @@ def _draw_spots(rng: Rng, tissue: Tensor) -> Tensor:
     alpha = torch.zeros(tissue.shape, device=tissue.device)
     for _ in range(1 + integer(rng, 6)):
         radius = uniform(rng, 1.5, 7)
-        centre = random_place(rng, tissue)
-        blob = _draw_blob(rng, tissue.shape, centre, radius)
+        blob = _draw_blob(rng, tissue.shape, random_place(rng, tissue), radius)
         box = blob.box(1.0)
         alpha[box] = torch.maximum(alpha[box], (blob.distance(box) < 1).float())
     return alpha
@@ -290,9 +259,7 @@ def _draw_periventricular(rng: Rng, classes: Tensor) -> Tensor:
     """Draw caps and confluent lesions in the white matter around the ventricles, 2 to 12 mm."""
     sigma = uniform(rng, 1.5, 4.5)
     ventricle = classes == 1
-    near, wide = blur_within(ventricle, (sigma, sigma, sigma), extent(ventricle))
-    near = put_back(near, wide, classes.shape)
-    shape = (classes.shape[0], classes.shape[1], classes.shape[2])
-    uneven = smooth_field(rng, shape, uniform(rng, 6, 20))
+    near = put_back(*blur_within(ventricle, sigma, extent(ventricle)), classes.shape)
+    uneven = smooth_field(rng, classes.shape, uniform(rng, 6, 20))
     grown = near + uniform(rng, 0.03, 0.12) * uneven
     return ((grown > uniform(rng, 0.05, 0.2)) & (classes == WHITE)).float()

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from torch import Tensor
 
-from anatomaly.training.synthesis.boxes import blur_within, extent
+from anatomaly.training.synthesis.boxes import SOFT, blur_within, extent
 from anatomaly.training.synthesis.contrast import WHITE
 from anatomaly.training.synthesis.deform import Push
 from anatomaly.training.synthesis.random_draws import (
@@ -22,8 +22,6 @@ from anatomaly.training.synthesis.random_draws import (
     uniform,
 )
 
-SOFT = (0.8, 0.8, 0.8)
-
 
 class SoftTissue:
     """Classes (I, J, K) of a sample and their blurred masks, computed once for all its images."""
@@ -34,17 +32,20 @@ class SoftTissue:
     @cached_property
     def grey(self) -> Tensor:
         """Grey matter, σ .8."""
-        return gaussian_blur(((self.classes >= 3) & (self.classes <= 8)).float(), SOFT)
+        return self._blurred(3, 8)
 
     @cached_property
     def white(self) -> Tensor:
         """White matter and brainstem, σ .8."""
-        return gaussian_blur(((self.classes >= WHITE) & (self.classes <= 12)).float(), SOFT)
+        return self._blurred(WHITE, 12)
 
     @cached_property
     def csf(self) -> Tensor:
         """CSF, σ .8."""
-        return gaussian_blur(((self.classes == 1) | (self.classes == 2)).float(), SOFT)
+        return self._blurred(1, 2)
+
+    def _blurred(self, first: int, last: int) -> Tensor:
+        return gaussian_blur(((self.classes >= first) & (self.classes <= last)).float(), SOFT)
 
 
 def add_normal_variants(rng: Rng, image: Tensor, tissue: SoftTissue, sequence: str) -> Tensor:
@@ -54,7 +55,7 @@ def add_normal_variants(rng: Rng, image: Tensor, tissue: SoftTissue, sequence: s
     40 % CSF by up to .15, brighter in FLAIR and T1w (inflow), darker in T2w (flow voids); in 70 %
     of the FLAIR images a rim of 1 to 4 mm around the ventricles, up to .2 brighter.
     """
-    shape = (image.shape[0], image.shape[1], image.shape[2])
+    shape = image.shape
     spacing = uniform(rng, 20, 60)
     strength = uniform(rng, 0, 0.05)
     out = image + smooth_field(rng, shape, spacing).mul_(strength).mul_(tissue.grey)
@@ -66,9 +67,8 @@ def add_normal_variants(rng: Rng, image: Tensor, tissue: SoftTissue, sequence: s
         flow.mul_(-strength if sequence == "T2w" else strength)
         out.add_(flow.mul_(tissue.csf))
     if sequence == "FLAIR" and chance(rng, 0.7):
-        sigma = uniform(rng, 0.6, 2.0)
         ventricle = tissue.classes == 1
-        near, box = blur_within(ventricle, (sigma, sigma, sigma), extent(ventricle))
+        near, box = blur_within(ventricle, uniform(rng, 0.6, 2.0), extent(ventricle))
         near = near.mul_(2.5).clamp_(max=1).mul_(uniform(rng, 0, 0.2))
         out[box] += near * tissue.white[box]
     return out.clamp_(min=-0.1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
@@ -56,12 +58,22 @@ def chance(rng: Rng, probability: float) -> bool:
     return float(torch.rand((), generator=_numbers(rng), device="cpu")) < probability
 
 
-def normal(rng: Rng, shape: tuple[int, ...]) -> Tensor:
+def pick(rng: Rng, shares: Mapping[str, float]) -> str:
+    """Draw a name with a probability in proportion to its share."""
+    draw = uniform(rng, 0, sum(shares.values()))
+    for name, share in shares.items():
+        draw -= share
+        if draw < 0:
+            return name
+    return next(reversed(list(shares)))
+
+
+def normal(rng: Rng, shape: Sequence[int]) -> Tensor:
     """Draw independent standard normal values, float32, on the device."""
     return torch.randn(shape, generator=_fields(rng), device=rng.device)
 
 
-def even(rng: Rng, shape: tuple[int, ...]) -> Tensor:
+def even(rng: Rng, shape: Sequence[int]) -> Tensor:
     """Draw independent values, uniform on [0, 1), float32, on the device."""
     return torch.rand(shape, generator=_fields(rng), device=rng.device)
 
@@ -75,9 +87,7 @@ Box = tuple[slice, slice, slice]
 """Part of a grid, with bounds that are numbers."""
 
 
-def smooth_field(
-    rng: Rng, shape: tuple[int, int, int], spacing: float, box: Box | None = None
-) -> Tensor:
+def smooth_field(rng: Rng, shape: Sequence[int], spacing: float, box: Box | None = None) -> Tensor:
     """Draw a smooth field: normal values every `spacing` voxels, linear between.
 
     Args:
@@ -92,13 +102,12 @@ def smooth_field(
     return refine(draw_coarse(rng, shape, spacing), shape, box)
 
 
-def draw_coarse(rng: Rng, shape: tuple[int, int, int], spacing: float) -> Tensor:
+def draw_coarse(rng: Rng, shape: Sequence[int], spacing: float) -> Tensor:
     """Draw the values of a smooth field on a grid of about `spacing` voxels, both ends included."""
-    i, j, k = (max(2, round(n / spacing) + 1) for n in shape)
-    return normal(rng, (i, j, k))
+    return normal(rng, [max(2, round(n / spacing) + 1) for n in shape])
 
 
-def refine(coarse: Tensor, shape: tuple[int, int, int], box: Box | None = None) -> Tensor:
+def refine(coarse: Tensor, shape: Sequence[int], box: Box | None = None) -> Tensor:
     """Interpolate values whose first and last lie on the first and last voxel of a grid.
 
     Args:
@@ -111,11 +120,13 @@ def refine(coarse: Tensor, shape: tuple[int, int, int], box: Box | None = None) 
     """
     if coarse.is_cpu:
         return _refine_planes(coarse, shape, box or (slice(0, shape[0]), slice(None), slice(None)))
-    whole = F.interpolate(coarse[None, None], shape, mode="trilinear", align_corners=True)[0, 0]
+    whole = F.interpolate(coarse[None, None], tuple(shape), mode="trilinear", align_corners=True)[
+        0, 0
+    ]
     return whole if box is None else whole[box]
 
 
-def _refine_planes(field: Tensor, shape: tuple[int, int, int], box: Box) -> Tensor:
+def _refine_planes(field: Tensor, shape: Sequence[int], box: Box) -> Tensor:
     """`refine` to the last bit of `torch.nn.functional.interpolate`, in half of its time.
 
     That weighs eight values at each voxel; here each plane of values is interpolated along J and K
@@ -138,9 +149,13 @@ def _refine_planes(field: Tensor, shape: tuple[int, int, int], box: Box) -> Tens
     return out
 
 
-def gaussian_blur(image: Tensor, sigma: tuple[float, float, float]) -> Tensor:
-    """Blur (I, J, K), σ in voxels per axis, cut at 3 σ; edges are replicated, σ < .2 is none."""
-    return gaussian.gaussian_blur(image, sigma, [blur_radius(s) for s in sigma])
+def gaussian_blur(image: Tensor, sigma: float | tuple[float, float, float]) -> Tensor:
+    """Blur (I, J, K) with edges replicated; σ in voxels, of all axes or each; below .2 it is none.
+
+    The window is cut at 3 σ.
+    """
+    sigmas = sigma if isinstance(sigma, tuple) else (sigma,) * 3
+    return gaussian.gaussian_blur(image, sigmas, [blur_radius(s) for s in sigmas])
 
 
 def blur_radius(sigma: float) -> int:

@@ -18,12 +18,7 @@ from torch import Tensor
 
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.training.synthesis.boxes import blur_within, extent
-from anatomaly.training.synthesis.random_draws import (
-    Rng,
-    chance,
-    smooth_field,
-    uniform,
-)
+from anatomaly.training.synthesis.random_draws import Rng, chance, smooth_field, uniform
 
 VENTRICLE, SULCI, WHITE, PLEXUS = (1,), (2,), (9, 10), (1, 13)
 CORTEX, HIPPOCAMPUS, STEM = (3,), (7,), (11, 12)
@@ -105,7 +100,6 @@ def add_usual_places(
     """
     if sequence not in ("FLAIR", "T2w"):
         return image
-    shape = (image.shape[0], image.shape[1], image.shape[2])
     person = uniform(rng, 0, 1)
     change = torch.zeros_like(image)
     for place in PLACES.values():
@@ -117,29 +111,22 @@ def add_usual_places(
             continue
         bells = [
             _bell(axis, range(first, first + size), where[axis], spread[axis])
-            for axis, (first, size) in enumerate(zip(start, shape, strict=True))
+            for axis, (first, size) in enumerate(zip(start, image.shape, strict=True))
         ]
         if min(float(bell.max()) for bell in bells) < FAINT:
             continue
         box = tuple(_extent(bell) for bell in bells)
         parts = [b[part].to(image.device) for b, part in zip(bells, box, strict=True)]
         bell = torch.einsum("i,j,k->ijk", *parts).mul_(strength)
-        change[box] += bell * _shows(classes[box], place)
+        shown = torch.tensor(place.classes, device=image.device)
+        change[box] += bell * torch.isin(classes[box], shown)
     box = extent(change != 0)
-    uneven = smooth_field(rng, shape, uniform(rng, 5, 20), box)
+    uneven = smooth_field(rng, image.shape, uniform(rng, 5, 20), box)
     change[box] *= (1 + 0.35 * uneven).clamp(min=0)
-    soft, box = blur_within(change, (0.7, 0.7, 0.7), box)
+    soft, box = blur_within(change, 0.7, box)
     out = image.clone()
     out[box] += soft
     return out
-
-
-def _shows(classes: Tensor, place: Place) -> Tensor:
-    """Where a place shows, bool of the shape of the classes."""
-    shown = classes == place.classes[0]
-    for index in place.classes[1:]:
-        shown |= classes == index
-    return shown
 
 
 def _bell(axis: int, voxels: range, centre_mm: float, spread_mm: float) -> Tensor:

@@ -8,12 +8,8 @@ import torch
 
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis import contrast as c
-from anatomaly.training.synthesis.generator import GeneratorConfig
-from anatomaly.training.synthesis.real_pairs import (
-    RealContrast,
-    RealPairGenerator,
-    recolouring,
-)
+from anatomaly.training.synthesis.generator import GeneratorConfig, RealPairGenerator
+from anatomaly.training.synthesis.healthy_images import RealContrast, recolouring
 
 GREY = {
     "T1w": np.array([0, 30, 32, 110, 110, 115, 140, 110, 112, 170, 170, 160, 150, 45, 20]),
@@ -61,7 +57,9 @@ def test_a_sample_depends_on_its_index_alone(paired, shapes):
 
 def test_both_real_sequences_are_paired_most_of_the_time(paired):
     pairs = generator([paired], lesions=False)
-    drawn = [pairs._draw_contrasts(torch.Generator().manual_seed(s), paired) for s in range(100)]
+    drawn = [
+        pairs.images.draw_contrasts(torch.Generator().manual_seed(s), paired) for s in range(100)
+    ]
     assert all(isinstance(first, RealContrast) for first, _ in drawn)
     both = [d for d in drawn if isinstance(d[1], RealContrast)]
     assert 66 < len(both) < 92
@@ -111,7 +109,7 @@ def test_lesions_are_pasted_into_the_image_and_not_into_the_target(paired, shape
 
 
 def test_contrast_of_a_real_image_is_its_class_medians(paired):
-    found = generator([paired])._measure(paired, "T2w")
+    found = generator([paired]).images.measure(paired, "T2w")
     assert found.sequence == "T2w"
     assert found.means[3].item() == pytest.approx(100 / 200, abs=0.01)
     assert found.means[9].item() == pytest.approx(60 / 200, abs=0.01)
