@@ -48,7 +48,7 @@ def summarise(config: BenchmarkConfig, cells: list[Cell]) -> list[Row]:
     scans = {cell.name: scan_rows(cell) for cell in cells if cell.ledger.read(FINISHED)}
     rows: list[Row] = []
     for cell in cells:
-        who = {"dataset": cell.plan.name, "sequence": cell.sequence, "method": cell.method}
+        who = cell.who
         if cell.name not in scans:
             failed = cell.ledger.read(FAILED)
             reason = failed["error"] if failed else UNFINISHED
