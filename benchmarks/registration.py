@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 from environment import RESULTS, data_folder, describe_run, read_volume, write_page
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.evaluation.result_page import markdown_table
@@ -58,13 +59,8 @@ LESIONS = ("lesion", "tumour_labels", "tumour_automatic")
 
 def draw_affine(rng: np.random.Generator, centre: FloatArray) -> Affine:
     """Draw rotation, scale, shear about a centre, and a shift."""
-    linear = np.eye(3)
-    for axis, angle in enumerate(np.radians(rng.uniform(-15, 15, 3))):
-        first, second = [a for a in range(3) if a != axis]
-        turn = np.eye(3)
-        turn[first, first] = turn[second, second] = np.cos(angle)
-        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
-        linear = turn @ linear
+    angles = rng.uniform(-15, 15, 3) * (1, -1, 1)
+    linear = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     shear = np.eye(3)
     shear[np.triu_indices(3, 1)] = rng.uniform(-0.05, 0.05, 3)
     out = np.eye(4)

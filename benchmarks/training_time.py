@@ -73,7 +73,10 @@ def _steps(pairs: PairGenerator, device: str, count: int) -> dict[str, float]:
 
     model = PseudoHealthyModel()
     lay_channels_last(model)
-    stages = {"extractor": AnatomyStage(model), "restoration": RestorationStage(model)}
+    stages: dict[str, Any] = {
+        "extractor": AnatomyStage(model),
+        "restoration": RestorationStage(model),
+    }
     found: dict[str, float] = {}
     for name, stage in stages.items():
         stage.to(device)
@@ -86,7 +89,7 @@ def _steps(pairs: PairGenerator, device: str, count: int) -> dict[str, float]:
             ready, busy = time.perf_counter(), time.process_time()
             with torch.autocast(torch.device(device).type, dtype=torch.bfloat16):
                 loss = weighted_sum(stage.step(batch, number), {})
-            loss.backward()
+            torch.autograd.backward(loss)
             float(loss.detach())
             if number:  # the first step plans the convolutions and waits for the first pair
                 waited, stepped = waited + ready - begun, stepped + time.perf_counter() - ready

@@ -39,7 +39,7 @@ class Person:
 
     def places_mm(self) -> FloatArray:
         """Return the template mm of each voxel, (3, I, J, K)."""
-        voxels = np.indices(self.t1w.shape).reshape(3, -1).T
+        voxels = np.indices(self.t1w.shape, dtype=float).reshape(3, -1).T
         places = apply_affine(self.scanner_to_template @ self.t1w.affine, voxels)
         return places.T.reshape(3, *self.t1w.shape)
 

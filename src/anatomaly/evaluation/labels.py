@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from anatomaly.errors import EvaluationError, GeometryError
 from anatomaly.evaluation.cases import Case
@@ -50,9 +51,14 @@ def read_label(case: Case) -> Label:
             "or give the scan on which it was drawn"
         )
     values = np.rint(read_voxels(file, case.label)).astype(np.int64)
-    lesion = np.isin(values, case.lesion_values) if case.lesion_values else values > 0
+    lesion = lesion_of(case, values)
     still_open = np.isin(values, case.open_values)
     return Label(Volume(lesion & ~still_open, grid[1]), still_open)
+
+
+def lesion_of(case: Case, values: NDArray[Any]) -> BoolArray:
+    """Return which whole numbers (I, J, K) of the label of a case are lesion."""
+    return np.isin(values, case.lesion_values) if case.lesion_values else values > 0
 
 
 def open_image(path: Path) -> Any:
@@ -67,18 +73,17 @@ def open_image(path: Path) -> Any:
         raise EvaluationError(f"{path}: cannot be read ({error}); download it again") from error
 
 
-def read_voxels(image: Any, path: Path) -> np.ndarray[Any, Any]:
+def read_voxels(image: Any, path: Path) -> NDArray[Any]:
     """Read the voxels of an opened file as 3D floats.
 
     Raises:
         EvaluationError: the file ends early or is damaged.
     """
     try:
-        voxels: np.ndarray[Any, Any] = np.asanyarray(image.dataobj)
+        voxels = np.asanyarray(image.dataobj)
     except Exception as error:  # zlib, gzip and nibabel each have errors of their own
         raise EvaluationError(f"{path}: cannot be read ({error}); download it again") from error
-    out: np.ndarray[Any, Any] = voxels.reshape(image.shape[:3])
-    return out
+    return np.reshape(voxels, image.shape[:3])
 
 
 def grid_difference(

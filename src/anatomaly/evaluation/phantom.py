@@ -185,12 +185,10 @@ def _template_points(
 def _unit_noise(shape: tuple[int, ...], rng: np.random.Generator, sigma: Any) -> Float32:
     """Return smooth noise of unit standard deviation; sigma in voxels."""
     noise = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), sigma)
-    out: Float32 = noise / noise.std()
-    return out
+    return np.asarray(noise / noise.std())
 
 
 def _receive(signal: NDArray[Any], noises: Float32, kept: NDArray[np.bool_]) -> Float32:
     """Return the magnitude image (Rician noise) in scanner units, 0 where not kept."""
     magnitude = SCANNER_UNITS * np.hypot(signal + noises[0], noises[1])
-    out: Float32 = np.where(kept, magnitude, 0).astype(np.float32)
-    return out
+    return np.where(kept, magnitude, 0).astype(np.float32)

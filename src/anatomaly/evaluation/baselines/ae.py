@@ -30,10 +30,6 @@ class Autoencoder(SlicewiseMethod):
         """L1 inside the brain."""
         return {"l1": masked_l1(self.rebuild(image), image, mask)}
 
-    def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Absolute residual."""
-        return (image - self.rebuild(image)).abs()
-
 
 METHOD = MethodCard(
     title="AE",

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from anatomaly.evaluation.benchmark.method import MethodCard, PreparedImage, Trainer
 from anatomaly.evaluation.benchmark.networks import make_unet
 from anatomaly.evaluation.benchmark.slices import cut_slices, join_slices
-from anatomaly.evaluation.benchmark.slicewise import masked_l2
+from anatomaly.evaluation.benchmark.slicewise import masked_l2, seeded
 from anatomaly.types import FloatArray
 
 CUBE, ROUNDS, UNCOVERED, BATCH = 48, 8, 0.25, 2
@@ -65,8 +65,7 @@ class IterativeMasking(nn.Module):
     def step(self, batch: dict[str, Tensor], step: int = 0) -> dict[str, Tensor]:
         """L2 of what was hidden."""
         image, mask, high = batch["volume"].chunk(3, dim=1)
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed * 1_000_003 + step)
+        with seeded(self.seed, step):
             hidden = random_cover(tuple(image.shape)).to(image) * mask
         return {"l2": masked_l2(self.fill(image, hidden, high), image, hidden)}
 

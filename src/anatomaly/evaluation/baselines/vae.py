@@ -33,10 +33,6 @@ class VariationalAutoencoder(SlicewiseMethod):
         rebuilt: Tensor = self.network.decode_forward(self.network.encode_forward(image)[0])
         return rebuilt
 
-    def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Absolute residual."""
-        return (image - self.rebuild(image)).abs()
-
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL divergence of N(mean, exp(log_variance)) from N(0, 1), mean over codes and numbers.

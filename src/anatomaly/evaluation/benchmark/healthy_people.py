@@ -51,8 +51,7 @@ def draw_people(
         return
     source = _from_label_maps if plan.anatomy == "label_maps" else _from_scans
     for sequence in sequences:
-        for number, person in source(plan, sequence, seed):
-            yield number, sequence, person
+        yield from ((number, sequence, make) for number, make in source(plan, sequence, seed))
 
 
 def healthy_cases(plan: DatasetPlan, sequence: Sequence, seed: int) -> list[Case]:
@@ -79,12 +78,9 @@ def _from_label_maps(
     counts = (plan.train, plan.validation, plan.lesions + plan.healthy)
     number = 0
     for part, (group, count) in enumerate(zip(_in_three(people), counts, strict=True)):
-        drawn = (
-            draw_validation(group, [], sequence, count, kinds=HEALTHY, seed=seed * 10 + part)
-            if count
-            else iter(())
-        )
-        for scan in drawn:
+        own_seed = seed * 10 + part
+        scans = draw_validation(group, [], sequence, count, kinds=HEALTHY, seed=own_seed)
+        for scan in scans if count else ():
             yield number, partial(_person, scan.image, scan.brain_mask)
             number += 1
 
@@ -153,8 +149,7 @@ def _as_person(subject: Subject, sequence: Sequence, seed: int) -> HealthyPerson
         image, _ = normalise_intensity(brain.with_data(subject.image.astype(np.float32)), brain)
         return _person(image.data, inside, subject.name)
     own_seed = seed + crc32(subject.name.encode())
-    drawn = draw_validation([subject], [], sequence, 1, kinds=HEALTHY, seed=own_seed)
-    scan = next(drawn)
+    scan = next(draw_validation([subject], [], sequence, 1, kinds=HEALTHY, seed=own_seed))
     return _person(scan.image, scan.brain_mask, subject.name)
 
 

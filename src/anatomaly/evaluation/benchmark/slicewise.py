@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +47,13 @@ class SlicewiseMethod(nn.Module, ABC):
             mask: (B, 1, I, J), 1 inside the brain.
         """
 
-    @abstractmethod
+    def rebuild(self, image: Tensor) -> Tensor:
+        """Return what the network makes of slices, (B, 1, I, J) in [0, 1]."""
+        raise NotImplementedError
+
     def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, 1, I, J) >= 0 for slices of one scan."""
+        """Return (B, 1, I, J) >= 0 for slices of one scan: |x − x'| unless overridden."""
+        return (image - self.rebuild(image)).abs()
 
     def cut(self, prepared: PreparedImage) -> Slices:
         """Cut an image into what the network reads: the image itself unless overridden."""
@@ -56,8 +61,7 @@ class SlicewiseMethod(nn.Module, ABC):
 
     def step(self, batch: dict[str, Tensor], step: int = 0) -> dict[str, Tensor]:
         """Losses of one step, whose random numbers depend on seed and step alone."""
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed * 1_000_003 + step)
+        with seeded(self.seed, step):
             return self.losses(batch["image"], batch["mask"])
 
     def fit(self, healthy: Sequence[PreparedImage], trainer: Trainer) -> None:
@@ -84,6 +88,14 @@ class SlicewiseMethod(nn.Module, ABC):
                 found = self.score_slices(image[some], mask[some])
                 scores[some] = found.detach() * mask[some]
         return join_slices(scores, prepared.brain_mask)
+
+
+@contextmanager
+def seeded(seed: int, step: int) -> Iterator[None]:
+    """Let the random numbers of a training step depend on seed and step alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed * 1_000_003 + step)
+        yield
 
 
 def masked_l1(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import Dataset, Found
+from anatomaly.evaluation.datasets.dataset import Dataset, Found, number_in
 from anatomaly.scan.bids import anat_folders, derivatives_of, images_of, scans_of
 from anatomaly.scan.bids_left_out import ENDINGS
 from anatomaly.types import SEQUENCES, Sequence
@@ -59,7 +59,7 @@ def _add_visit(folder: Path, anat: Path, row: dict[str, str], found: Found) -> N
                 "healthy" if healthy else "drawn",
                 "bids",
                 person=person,
-                age=_age(row.get("age")),
+                age=number_in(row.get("age")),
                 sex=_SEX.get(row.get("sex", "").strip().lower(), ""),
             )
         )
@@ -97,14 +97,6 @@ def _participants(folder: Path) -> dict[str, dict[str, str]]:
             {k: v or "" for k, v in r.items() if k} for r in csv.DictReader(file, delimiter="\t")
         ]
     return {row.get("participant_id", ""): row for row in rows}
-
-
-def _age(text: str | None) -> float | None:
-    """Return years, None for n/a."""
-    try:
-        return float(text or "")
-    except ValueError:
-        return None
 
 
 BIDS = Dataset(

@@ -14,7 +14,8 @@ from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.catalogue import find_cases
 from anatomaly.evaluation.datasets.dataset import Found, Problem
-from anatomaly.evaluation.labels import grid_difference, grid_of, open_image, read_voxels
+from anatomaly.evaluation.labels import grid_difference, grid_of, lesion_of, open_image, read_voxels
+from anatomaly.geometry import voxel_volume_mm3
 
 OUTSIDE_SHARE = 0.05
 """More of a mask than this on voxels where the scan is 0 is worth a look."""
@@ -138,7 +139,7 @@ def _check_voxels(case: Case, found: Found) -> float | None:
     if case.lesion_values and not set(np.rint(numbers).astype(int).tolist()) <= named:
         found.wrong("label holds values that the provider does not name", case.patient)
     whole = np.rint(values)
-    lesion = np.isin(whole, case.lesion_values) if case.lesion_values else whole > 0
+    lesion = lesion_of(case, whole)
     size = int(lesion.sum())
     if not size:
         found.wrong("label holds no lesion", case.patient)
@@ -146,8 +147,7 @@ def _check_voxels(case: Case, found: Found) -> float | None:
         found.wrong("label lies where the scan is 0", case.patient)
     if size > LARGE_SHARE * np.count_nonzero(scan):
         found.wrong("label covers more than a quarter of the scan", case.patient)
-    spacing = np.abs(np.linalg.det(image.affine[:3, :3]))
-    return float(size * spacing / 1000)
+    return float(size * voxel_volume_mm3(image.affine) / 1000)
 
 
 def _note_doubled(found: Found) -> None:

@@ -115,5 +115,4 @@ def _working_points(shape: tuple[int, ...] = TEMPLATE_SHAPE) -> Float32:
     """Return the template position of each voxel in mm, (3, I, J, K)."""
     axes = [np.arange(n, dtype=np.float32) for n in shape]
     origin = TEMPLATE_AFFINE[:3, 3].astype(np.float32).reshape(3, 1, 1, 1)
-    points: Float32 = np.stack(np.meshgrid(*axes, indexing="ij")) + origin
-    return points
+    return np.stack(np.meshgrid(*axes, indexing="ij")) + origin

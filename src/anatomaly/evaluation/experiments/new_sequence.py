@@ -110,12 +110,8 @@ def _measure(
     model: PseudoHealthyModel, reading: Tensor, brain: DrawnBrain, image: FloatArray, name: str
 ) -> tuple[tuple[float, ...], list[Panel]]:
     """Return the figures of one scan in the order of `Contrast`, and its panels."""
-    inside, truth, x, mask = (
-        brain.brain_mask,
-        brain.tissue_map,
-        as_tensor(image),
-        as_tensor(brain.brain_mask),
-    )
+    inside, truth = brain.brain_mask, brain.tissue_map
+    x, mask = as_tensor(image), as_tensor(inside)
     seen = extract(model, x)
     rebuilt = restore(model, seen, mask, "edges", combine=True)
     own = class_indices(seen.tissue_map, inside)

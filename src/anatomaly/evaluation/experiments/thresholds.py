@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from anatomaly.evaluation.experiments.drawn_brains import DrawnBrain, draw_brain, means_of, render
 from anatomaly.evaluation.experiments.networks import as_tensor, class_indices, extract
 from anatomaly.evaluation.experiments.panels import draw_bars, new_figure, save
-from anatomaly.evaluation.experiments.tissue_agreement import TissueDice, tissue_dice
+from anatomaly.evaluation.experiments.tissue_agreement import TissueDice, mean_dice, tissue_dice
 from anatomaly.model.one_hot import CUTS, LEVELS, one_hot_cuts, one_hot_levels
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.types import SEQUENCES, BoolArray, FloatArray
@@ -81,7 +81,11 @@ def run(model: PseudoHealthyModel, seed: int, count: int) -> Thresholds:
             for name, source in sources.items():
                 for reading, result in read_all(source, brain).items():
                     found.setdefault((name, reading), []).append(result)
-    return Thresholds(tuple(_average(*key, results) for key, results in found.items()))
+    rows = (
+        Reading(*key, *mean_dice(dice for dice, _ in results), results[-1][1])
+        for key, results in found.items()
+    )
+    return Thresholds(tuple(rows))
 
 
 def draw(result: Thresholds, path: Path) -> None:
@@ -139,11 +143,3 @@ def fit_centres(image: FloatArray, brain_mask: BoolArray) -> tuple[float, float,
         centres = moved
     csf, grey, white = centres[1:].tolist()
     return csf, grey, white
-
-
-def _average(image: str, reading: str, results: list[tuple[TissueDice, str]]) -> Reading:
-    csf, grey, white = (
-        float(np.mean([getattr(one, tissue) for one, _ in results]))
-        for tissue in ("csf", "grey", "white")
-    )
-    return Reading(image, reading, csf, grey, white, (csf + grey + white) / 3, results[-1][1])
