@@ -17,32 +17,33 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import torch
 from environment import ROOT, commit_of, describe_run, write_page
+from torch.utils.data import DataLoader
 
-if TYPE_CHECKING:
-    from anatomaly.training.synthesis.generator import PairGenerator
+from anatomaly.engine import keep_freed_memory
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.model.unet import lay_channels_last
+from anatomaly.training.cohort import load_cohort
+from anatomaly.training.losses import weighted_sum
+from anatomaly.training.stages import AnatomyStage, RestorationStage
+from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
+from anatomaly.training.synthesis.lesion_shapes import load_shapes
 
 SEED = 8
-Figures = dict[str, dict[str, float]]
-SAMPLES = {"patch 80³": ((80, 80, 80), 24), "whole brain": ((160, 192, 160), 4)}
+PATCH = "patch 80³"
+SAMPLES = {PATCH: ((80, 80, 80), 24), "whole brain": ((160, 192, 160), 4)}
 
 
-def measure_here(cache: Path, device: str, count: int) -> Figures:
+def measure_here(cache: Path, device: str, count: int) -> dict[str, float]:
     """CPU seconds to draw a pair and wall seconds of drawing, stepping and waiting for a step."""
-    import torch
-
     torch.set_num_threads(1)
-    from anatomaly.engine import keep_freed_memory
-    from anatomaly.training.cohort import load_cohort
-    from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
-    from anatomaly.training.synthesis.lesion_shapes import load_shapes
-
     keep_freed_memory()
     people = [p for name in ("labels", "train") for p in load_cohort(cache / name)]
     shapes = load_shapes(cache, cache)
-    found: Figures = {}
+    seconds: dict[str, float] = {}
     where: Any = {} if device == "cpu" else {"device": device}
     for name, (patch, samples) in SAMPLES.items():
         pairs = PairGenerator(people, shapes, GeneratorConfig(patch=patch, seed=SEED), **where)
@@ -51,33 +52,22 @@ def measure_here(cache: Path, device: str, count: int) -> Figures:
         drawn = max(1, samples * count // 24)
         for index in range(1, 1 + drawn):
             pairs[index]
-        found[name] = {
-            "draw": (time.perf_counter() - begun) / drawn,
-            "draw CPU": (time.process_time() - cpu) / drawn,
-        }
-    patch, _ = SAMPLES["patch 80³"]
-    pairs = PairGenerator(people, shapes, GeneratorConfig(patch=patch, seed=SEED), **where)
-    found["patch 80³"] |= _steps(pairs, device, max(2, count // 4))
-    return found
+        seconds[f"{name}: draw"] = (time.perf_counter() - begun) / drawn
+        seconds[f"{name}: draw CPU"] = (time.process_time() - cpu) / drawn
+        if name == PATCH:
+            seconds |= _steps(pairs, device, max(2, count // 4))
+    return seconds
 
 
 def _steps(pairs: PairGenerator, device: str, count: int) -> dict[str, float]:
     """Wall seconds of a step of extractor and restoration, and of waiting for their pairs."""
-    import torch
-    from torch.utils.data import DataLoader
-
-    from anatomaly.model.pseudo_healthy import PseudoHealthyModel
-    from anatomaly.model.unet import lay_channels_last
-    from anatomaly.training.losses import weighted_sum
-    from anatomaly.training.stages import AnatomyStage, RestorationStage
-
     model = PseudoHealthyModel()
     lay_channels_last(model)
     stages: dict[str, Any] = {
         "extractor": AnatomyStage(model),
         "restoration": RestorationStage(model),
     }
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     for name, stage in stages.items():
         stage.to(device)
         workers = 1 if device == "cpu" else 0
@@ -94,19 +84,19 @@ def _steps(pairs: PairGenerator, device: str, count: int) -> dict[str, float]:
             if number:  # the first step plans the convolutions and waits for the first pair
                 waited, stepped = waited + ready - begun, stepped + time.perf_counter() - ready
                 cpu += time.process_time() - busy
-        found |= {f"wait, {name}": waited / count, f"step, {name}": stepped / count}
-        found[f"step CPU, {name}"] = cpu / count
-    return found
+        for what, total in (("wait", waited), ("step", stepped), ("step CPU", cpu)):
+            seconds[f"{PATCH}: {what}, {name}"] = total / count
+    return seconds
 
 
-def measure(sources: Path, arguments: argparse.Namespace) -> Figures:
+def measure(sources: Path, arguments: argparse.Namespace) -> dict[str, float]:
     """Measure one version in a process of its own."""
     command = [sys.executable, __file__, "--here", "--cache", str(arguments.cache)]
     command += ["--device", arguments.device, "--count", str(arguments.count)]
     environment = os.environ | {"PYTHONPATH": str(sources)}
     output = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    found: Figures = json.loads(output.stdout.splitlines()[-1])
-    return found
+    seconds: dict[str, float] = json.loads(output.stdout.splitlines()[-1])
+    return seconds
 
 
 def main() -> None:
@@ -125,16 +115,12 @@ def main() -> None:
     versions = {"now": ROOT / "src"}
     if arguments.before:
         versions = {"before": arguments.before} | versions
-    rounds: dict[str, list[Figures]] = {name: [] for name in versions}
+    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in versions}
     for _ in range(arguments.rounds):
         for name, sources in versions.items():
             rounds[name].append(measure(sources, arguments))
     rows = {
-        name: {
-            f"{sample}: {what}": median(found[sample][what] for found in measured)
-            for sample, figures in measured[0].items()
-            for what in figures
-        }
+        name: {what: median(seconds[what] for seconds in measured) for what in measured[0]}
         for name, measured in rounds.items()
     }
     write_table(rows, versions, arguments)
@@ -143,8 +129,8 @@ def main() -> None:
 def shares_of(row: dict[str, float], stage: str) -> dict[str, str]:
     """Shares of drawing and waiting in a stage, and its pairs a second, as words."""
     names = ("wait, ", "step, ", "step CPU, ")
-    wait, step, cpu = (row[f"patch 80³: {name}{stage}"] for name in names)
-    draw = row["patch 80³: draw CPU"]
+    wait, step, cpu = (row[f"{PATCH}: {name}{stage}"] for name in names)
+    draw = row[f"{PATCH}: draw CPU"]
     return {
         "share of drawing": f"{draw / (draw + cpu):.0%}",
         "share of waiting": f"{wait / (wait + step):.0%}",

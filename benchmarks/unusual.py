@@ -11,12 +11,13 @@ Writes benchmarks/results/unusual.{csv,md}.
 from __future__ import annotations
 
 import argparse
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import nibabel as nib
 import numpy as np
@@ -312,27 +313,13 @@ def _kept(
     """Return what is kept under a name, else make it of its source and keep it."""
     if cache is None:
         return make(source)
-    file = cache / f"{name}.npz"
-    if not file.exists():
-        seen = make(source)
-        if seen is None:
-            return None
-        np.savez(
-            file,
-            coarse=seen.head.image,
-            coarse_mask=seen.head.brain_mask,
-            covered=seen.head.covered,
-            to_template=seen.head.scanner_to_template,
-            image=seen.image.data.astype(np.float16),
-            affine=seen.image.affine,
-            mask=seen.brain_mask.data,
-            rest=(seen.finest_mm, seen.bare),
-        )
-    kept = np.load(file)
-    image = Volume(kept["image"].astype(np.float32), kept["affine"])
-    head = CoarseHead(kept["coarse"], kept["coarse_mask"], kept["covered"], kept["to_template"])
-    finest_mm, bare = kept["rest"]
-    return Seen(head, image, image.with_data(kept["mask"]), float(finest_mm), bool(bare))
+    file = cache / f"{name}.pickle"
+    if file.exists():
+        return cast(Seen, pickle.loads(file.read_bytes()))
+    seen = make(source)
+    if seen is not None:
+        file.write_bytes(pickle.dumps(seen))
+    return seen
 
 
 if __name__ == "__main__":

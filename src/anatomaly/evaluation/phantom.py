@@ -139,12 +139,13 @@ def _check_arguments(
         raise ConfigError(f"sequence must be one of {', '.join(SEQUENCES)}, got {sequence}")
     if seed < 0:
         raise ConfigError(f"seed must be at least 0, got {seed}")
-    if lesion_ml is not None and not 0.1 <= lesion_ml <= 30:
-        raise ConfigError(f"lesion_ml must lie in [0.1, 30], got {lesion_ml}")
-    if not 0 <= noise <= 0.2:
-        raise ConfigError(f"noise must lie in [0, 0.2], got {noise}")
-    if not 0.5 <= coarseness <= 4:
-        raise ConfigError(f"coarseness must lie in [0.5, 4], got {coarseness}")
+    for name, value, low, high in (
+        ("lesion_ml", lesion_ml, 0.1, 30),
+        ("noise", noise, 0, 0.2),
+        ("coarseness", coarseness, 0.5, 4),
+    ):
+        if value is not None and not low <= value <= high:
+            raise ConfigError(f"{name} must lie in [{low}, {high}], got {value}")
 
 
 def _draw_grid(

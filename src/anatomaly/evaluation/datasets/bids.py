@@ -39,6 +39,9 @@ def _add_visit(folder: Path, anat: Path, row: dict[str, str], found: Found) -> N
     inside = anat.relative_to(folder)
     patient, person = "_".join(inside.parts[:-1]), inside.parts[0]
     healthy = row.get("group", "").strip().lower().replace(" ", "_") in _HEALTHY
+    disease = "" if healthy else row.get("group", "").strip() or "lesion"
+    reference = "healthy" if healthy else "drawn"
+    age, sex = number_in(row.get("age")), _SEX.get(row.get("sex", "").strip().lower(), "")
     places = [anat, *derivatives_of(folder, inside)]
     masks = [path for place in places for path in _masks(place)]
     for sequence in SEQUENCES:
@@ -49,20 +52,10 @@ def _add_visit(folder: Path, anat: Path, row: dict[str, str], found: Found) -> N
         if label is None and not healthy:
             found.missing(f"no lesion mask for {sequence}", patient)
             continue
-        found.cases.append(
-            Case(
-                patient,
-                "" if healthy else row.get("group", "").strip() or "lesion",
-                sequence,
-                scans[0],
-                label,
-                "healthy" if healthy else "drawn",
-                "bids",
-                person=person,
-                age=number_in(row.get("age")),
-                sex=_SEX.get(row.get("sex", "").strip().lower(), ""),
-            )
+        case = Case(
+            patient, disease, sequence, scans[0], label, reference, "bids", person, age=age, sex=sex
         )
+        found.cases.append(case)
 
 
 def _masks(place: Path) -> list[Path]:

@@ -103,7 +103,7 @@ def _fits(case: Case, found: Found) -> bool:
     except EvaluationError:
         found.wrong("scan cannot be read", f"{case.patient} {case.sequence}")
         return False
-    fits = True
+    before = len(found.problems)
     for what, path in (("label", case.label), ("brain mask", case.brain_mask)):
         if path is None:
             continue
@@ -111,14 +111,11 @@ def _fits(case: Case, found: Found) -> bool:
             difference = grid_difference(grid_of(path), grid)
         except EvaluationError:
             found.wrong(f"{what} cannot be read", case.patient)
-            fits = False
             continue
         if difference:
-            found.wrong(
-                f"{what} is on another grid than {case.sequence}", f"{case.patient}: {difference}"
-            )
-            fits = False
-    return fits
+            where = f"{case.patient}: {difference}"
+            found.wrong(f"{what} is on another grid than {case.sequence}", where)
+    return len(found.problems) == before
 
 
 def _check_voxels(case: Case, found: Found) -> float | None:
