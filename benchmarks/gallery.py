@@ -31,7 +31,7 @@ from gallery_pictures import draw_case, read_volumes
 
 from anatomaly.errors import AnatomalyError
 from anatomaly.evaluation.cases import Case, list_cases
-from anatomaly.evaluation.labels import open_image, read_label, read_voxels
+from anatomaly.evaluation.labels import read_label, read_voxels
 from anatomaly.evaluation.metrics import dice
 from anatomaly.evaluation.metrics_lesionwise import match_lesions
 from anatomaly.evaluation.phantom import make_phantom
@@ -183,8 +183,7 @@ def name_of(case: Case) -> str:
 def measure(case: Case, result: Path) -> Figures:
     """Compare the mask with the label; what the label leaves open counts nowhere."""
     truth = read_label(case)
-    mask = result / "anomaly_mask.nii.gz"
-    found = (read_voxels(open_image(mask), mask) > 0) & ~truth.open
+    found = (read_voxels(result / "anomaly_mask.nii.gz") > 0) & ~truth.open
     label, voxel_mm3 = truth.lesion.data, truth.lesion.voxel_volume_mm3
     matched = match_lesions(found, label, voxel_mm3)
     volumes = (label, found, found & ~label, label & ~found)

@@ -20,6 +20,7 @@ from anatomaly.errors import ConfigError
 from anatomaly.evaluation.phantom_head import (
     CONTRASTS,
     Float32,
+    grid_points,
     sample_anatomy,
     shells,
     smooth_field,
@@ -174,11 +175,7 @@ def _template_points(
     turn = Rotation.from_euler("xyz", rng.normal(0, 4, 3), degrees=True).as_matrix()
     pose[:3, :3] = turn @ np.diag(rng.normal(1.06, 0.03, 3))
     pose[:3, 3] = rng.normal(0, 4, 3)
-    matrix = (pose @ grid).astype(np.float32)
-    axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij", sparse=True)
-    points = np.stack(
-        [sum(matrix[row, a] * axes[a] for a in range(3)) + matrix[row, 3] for row in range(3)]
-    ).astype(np.float32)
+    points = grid_points(pose @ grid, shape)
     bend = np.stack([smooth_field(points, 32.0, 2.0, rng) for _ in range(3)])
     return points + bend
 

@@ -44,6 +44,15 @@ CONTRASTS: dict[Sequence, Contrast] = {
 }
 
 
+def grid_points(affine: Affine, shape: tuple[int, ...]) -> Float32:
+    """Return where the voxels of a grid lie in mm, (3, I, J, K)."""
+    matrix = affine.astype(np.float32)
+    axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij", sparse=True)
+    return np.stack(
+        [sum(matrix[row, a] * axes[a] for a in range(3)) + matrix[row, 3] for row in range(3)]
+    ).astype(np.float32)
+
+
 def smooth_field(
     points: Float32, control_mm: float, deviation: float, rng: np.random.Generator
 ) -> Float32:

@@ -22,8 +22,7 @@ class Autoencoder(SlicewiseMethod):
 
     def rebuild(self, image: Tensor) -> Tensor:
         """Encode and decode (B, 1, I, J) in [0, 1]."""
-        code, _ = self.network.encode_forward(image)
-        rebuilt: Tensor = self.network.decode_forward(code)
+        rebuilt: Tensor = self.network.decode_forward(self.network.encode_forward(image)[0])
         return rebuilt
 
     def losses(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:

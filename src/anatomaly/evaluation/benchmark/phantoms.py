@@ -27,7 +27,7 @@ from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.types import SEQUENCES, BoolArray, Sequence
 from anatomaly.volume import Volume
 
-PARTS = ("train", "validation", "lesions", "healthy")
+PARTS = Parts._fields
 
 
 class DrawPlan(NamedTuple):

@@ -17,8 +17,8 @@ SCORED_AT_ONCE = 20
 """Slices that go through a network together when a scan is scored."""
 
 
-class SlicewiseMethod(nn.Module, ABC):
-    """A network for slices; a subclass gives its losses and its score.
+class TrainedMethod(nn.Module):
+    """Networks that one loop trains.
 
     Args:
         seed: of weights, samples and noise; the same seed gives the same numbers on one machine.
@@ -37,6 +37,10 @@ class SlicewiseMethod(nn.Module, ABC):
     def parameters_count(self) -> int:
         """Numbers that were learnt."""
         return sum(p.numel() for p in self.trained.parameters())
+
+
+class SlicewiseMethod(TrainedMethod, ABC):
+    """A network for slices; a subclass gives its losses, and how it rebuilds or scores."""
 
     @abstractmethod
     def losses(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:

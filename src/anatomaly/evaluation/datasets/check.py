@@ -14,7 +14,7 @@ from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.catalogue import find_cases
 from anatomaly.evaluation.datasets.dataset import Found, Problem
-from anatomaly.evaluation.labels import grid_difference, grid_of, lesion_of, open_image, read_voxels
+from anatomaly.evaluation.labels import grid_difference, grid_of, lesion_of, read_voxels
 from anatomaly.geometry import voxel_volume_mm3
 
 OUTSIDE_SHARE = 0.05
@@ -122,9 +122,7 @@ def _check_voxels(case: Case, found: Found) -> float | None:
     """Note what is odd about a mask; return its lesion volume in mL, None if it cannot be read."""
     assert case.label is not None
     try:
-        image = open_image(case.label)
-        values = read_voxels(image, case.label)
-        scan = read_voxels(open_image(case.scan), case.scan)
+        values, scan = read_voxels(case.label), read_voxels(case.scan)
     except EvaluationError as error:
         found.wrong("file is damaged", str(error).split(": cannot")[0])
         return None
@@ -144,7 +142,7 @@ def _check_voxels(case: Case, found: Found) -> float | None:
         found.wrong("label lies where the scan is 0", case.patient)
     if size > LARGE_SHARE * np.count_nonzero(scan):
         found.wrong("label covers more than a quarter of the scan", case.patient)
-    return float(size * voxel_volume_mm3(image.affine) / 1000)
+    return float(size * voxel_volume_mm3(grid_of(case.label)[1]) / 1000)
 
 
 def _note_doubled(found: Found) -> None:
