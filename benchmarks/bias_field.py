@@ -119,13 +119,13 @@ def main() -> None:
     fields = coil_fields(healthy_heads(arguments.count))
     errors = []
     for sequence in SEQUENCES:
-        found = defaultdict(list)
+        figures = defaultdict(list)
         scans = drawn_scans(arguments.run / "cache", sequence, {"lesion": arguments.count})
         for scan, log_field in zip(scans["lesion"], fields, strict=False):
             centred = log_field - log_field[scan.brain_mask].mean()
             for name, way in WAYS.items():
-                found[name].append(measure(scan, centred, way))
-        for name, rows in found.items():
+                figures[name].append(measure(scan, centred, way))
+        for name, rows in figures.items():
             errors.append([sequence, name, *map(mean_of_known, zip(*rows, strict=True))])
             print(*markdown_table(errors[-1], [])[:1], flush=True)
     detector = Detector(DetectConfig(sequence="T1w"))

@@ -54,21 +54,21 @@ def measure(path: Path) -> list[float]:
 
 def main() -> None:
     """Measure every scan and write the table."""
-    found: dict[str, list[float]] = {}
+    figures: dict[str, list[float]] = {}
     for folder in FOLDERS:
         for path in sorted((data_folder() / folder).rglob("*.nii.gz")):
             if not any(word in path.name for word in NO_SCANS):
                 name = str(path.relative_to(data_folder())).removesuffix(".nii.gz")
                 try:
-                    found[name] = measure(path)
+                    figures[name] = measure(path)
                 except AnatomalyError as error:
                     print(f"{name}: {error}")
     rows = []
     for number, (column, limit) in enumerate(COLUMNS.items()):
-        top = sorted(found, key=lambda name: -found[name][number])[:SHOWN]
-        cells = ", ".join(f"{found[name][number]:.3g} ({name})" for name in top)
+        top = sorted(figures, key=lambda name: -figures[name][number])[:SHOWN]
+        cells = ", ".join(f"{figures[name][number]:.3g} ({name})" for name in top)
         rows.append((column, f"{limit:g}", cells))
-    lines = ["# How near ordinary scans come to the limits", "", f"Of {len(found)} scans.", ""]
+    lines = ["# How near ordinary scans come to the limits", "", f"Of {len(figures)} scans.", ""]
     lines += markdown_table(("what", "limit", "highest"), rows, "lrl")
     lines += ["", describe_run("python benchmarks/outliers.py", None)]
     write_page("outliers", lines)

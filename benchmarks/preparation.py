@@ -43,22 +43,22 @@ def prepare_one(path: Path) -> dict[str, object]:
     from anatomaly.preprocess.chain import prepare
     from anatomaly.volume import Scan
 
-    found = prepare(Scan(read_volume(path), path.name), PreprocessConfig(force=True))
+    prepared = prepare(Scan(read_volume(path), path.name), PreprocessConfig(force=True))
     seconds = dict.fromkeys(STAGES, 0.0)
-    for step in found.trace.steps:
+    for step in prepared.trace.steps:
         seconds[step.name] += step.seconds
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "scan": f"{path.parent.name}/{path.name.removesuffix('.nii.gz')}",
-        "guess": found.sequence,
-        "method": found.trace.extraction.method,
-        **{name: round(value, 3) for name, value in found.trace.quality.items()},
-        "attempts": found.trace.registration.attempts,
+        "guess": prepared.sequence,
+        "method": prepared.trace.extraction.method,
+        **{name: round(value, 3) for name, value in prepared.trace.quality.items()},
+        "attempts": prepared.trace.registration.attempts,
         **{f"{name} s": round(seconds[name], 1) for name in STAGES},
         "total s": round(sum(seconds.values()), 1),
         "cpu s": round(sum(one.ru_utime + one.ru_stime for one in used), 1),
         "peak MB": round(max(one.ru_maxrss for one in used) / 1024),
-        "warnings": len(found.trace.warnings),
+        "warnings": len(prepared.trace.warnings),
     }
 
 

@@ -112,10 +112,10 @@ def compare(
     clock = time.perf_counter()
     rigid = register_rigid(*moving, *fixed, start).moving_to_fixed
     seconds = time.perf_counter() - clock
-    found = dict(zip(WAYS, (composed, start, direct, rigid), strict=True))
+    affines = dict(zip(WAYS, (composed, start, direct, rigid), strict=True))
     errors = {
         way: np.linalg.norm(apply_affine(affine, moved) - places, axis=1)
-        for way, affine in found.items()
+        for way, affine in affines.items()
     }
     return errors, seconds
 
