@@ -17,17 +17,17 @@ import argparse
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from environment import RESULTS, ROOT, describe_run, healthy_heads
+from environment import ROOT, describe_run, healthy_heads, write_page
 from scipy import ndimage
 from validation import drawn_scans
 
 from anatomaly.config import DetectConfig
 from anatomaly.evaluation.metrics import average_precision
+from anatomaly.evaluation.result_page import markdown_table
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.pipeline import Detector
 from anatomaly.preprocess import chain
@@ -101,7 +101,7 @@ def coil_fields(paths: list[Path]) -> list[FloatArray]:
     return fields
 
 
-def false_volumes(detector: Detector, path: Path, way: Way) -> float:
+def false_volume(detector: Detector, path: Path, way: Way) -> float:
     """Return what is found in a healthy head, mL."""
     with correct_in(way):
         mask = detector.detect(path).anomaly_mask
@@ -122,6 +122,23 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=4, help="healthy heads for the second table")
     arguments = parser.parse_args()
     fields = coil_fields(healthy_heads(arguments.count))
+    errors = []
+    for sequence in SEQUENCES:
+        figures = defaultdict(list)
+        scans = drawn_scans(arguments.run / "cache", sequence, {"lesion": arguments.count})
+        for scan, log_field in zip(scans["lesion"], fields, strict=False):
+            centred = log_field - log_field[scan.prepared.brain_mask].mean()
+            for name, way in WAYS.items():
+                figures[name].append(measure(scan, centred, way))
+        for name, rows in figures.items():
+            errors.append([sequence, name, *map(mean_of_known, zip(*rows, strict=True))])
+            print(*markdown_table(errors[-1], [])[:1], flush=True)
+    detector = Detector(DetectConfig(sequence="T1w"))
+    heads = healthy_heads(arguments.heads)
+    names, false = [path.name.split("_")[0] for path in heads], []
+    for name, way in WAYS.items():
+        false.append([name, *(f"{false_volume(detector, path, way):.2f}" for path in heads)])
+        print(*markdown_table(false[-1], [])[:1], flush=True)
     lines = [
         "# How the bias field is corrected",
         "",
@@ -130,30 +147,15 @@ def main() -> None:
         f"`inside`: its mean in lesions above {LARGE_VOXELS / 1000:g} mL, without sign; `AP`: of",
         "the corrected brightness in FLAIR.",
         "",
-        "| sequence | corrected by | outside | inside | AP |",
-        "|---|---|---:|---:|---:|",
+        *markdown_table(("sequence", "corrected by", "outside", "inside", "AP"), errors, "llr"),
+        "",
+        "Found in healthy T1w heads at the default threshold, mL, all of it false:",
+        "",
+        *markdown_table(("corrected by", *names), false),
+        "",
+        describe_run("python benchmarks/bias_field.py", VALIDATION_SEED),
     ]
-    for sequence in SEQUENCES:
-        found = defaultdict(list)
-        scans = drawn_scans(arguments.run / "cache", sequence, {"lesion": arguments.count})
-        for scan, log_field in zip(scans["lesion"], fields, strict=False):
-            centred = log_field - log_field[scan.prepared.brain_mask].mean()
-            for name, way in WAYS.items():
-                found[name].append(measure(scan, centred, way))
-        for name, rows in found.items():
-            cells = " | ".join(mean_of_known(column) for column in zip(*rows, strict=True))
-            lines.append(f"| {sequence} | {name} | {cells} |")
-            print(lines[-1], flush=True)
-    detector = Detector(replace(DetectConfig(), sequence="T1w"))
-    names = [path.name.split("_")[0] for path in healthy_heads(arguments.heads)]
-    lines += ["", "Found in healthy T1w heads at the default threshold, mL, all of it false:", ""]
-    lines += ["| corrected by | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    for name, way in WAYS.items():
-        volumes = [false_volumes(detector, path, way) for path in healthy_heads(arguments.heads)]
-        lines.append(f"| {name} | " + " | ".join(f"{volume:.2f}" for volume in volumes) + " |")
-        print(lines[-1], flush=True)
-    lines += ["", describe_run("python benchmarks/bias_field.py", VALIDATION_SEED), ""]
-    (RESULTS / "bias_field.md").write_text("\n".join(lines), encoding="utf-8")
+    write_page("bias_field", lines)
 
 
 if __name__ == "__main__":

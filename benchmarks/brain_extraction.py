@@ -10,35 +10,33 @@ Reference: the automatic parcellation (DLMUSE) of the 20 IXI validation heads at
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from pathlib import Path
+from typing import Any
 
-import nibabel as nib
 import numpy as np
-from environment import RESULTS, data_folder, describe_run, healthy_heads
+from environment import describe_run, healthy_heads, read_volume, write_csv, write_page
 from scipy import ndimage
 
+from anatomaly.evaluation.result_page import markdown_table
 from anatomaly.preprocess.background import find_foreground
 from anatomaly.preprocess.brain_extraction import place_template_mask, run_deepbet
 from anatomaly.preprocess.quality import mask_dice
-from anatomaly.volume import Volume
 
 TARGET = 0.95
 
 
-def measure_head(folder: Path, name: str, with_atlas: bool) -> dict[str, float | str]:
+def measure_head(path: Path, with_atlas: bool) -> dict[str, Any]:
     """Return one row: Dice, volumes in mL and seconds for one head."""
-    image = nib.load(folder / f"{name}_T1w.nii.gz")
-    labels = np.asarray(nib.load(folder / f"{name}_dlmuse.nii.gz").dataobj)
+    volume, name = read_volume(path), path.name.removesuffix("_T1w.nii.gz")
+    labels = read_volume(path.with_name(f"{name}_dlmuse.nii.gz")).data
     reference = ndimage.binary_fill_holes(labels > 0)
-    volume = Volume(image.get_fdata(dtype=np.float32), image.affine)
     foreground = find_foreground(volume)
     start = time.perf_counter()
     mask = run_deepbet(volume)
     seconds = time.perf_counter() - start
     to_ml = volume.voxel_volume_mm3 / 1000
-    row: dict[str, float | str] = {
+    row = {
         "head": name,
         "taken_for_stripped": str(foreground.is_brain or foreground.is_doubtful),
         "dice": round(mask_dice(mask, reference), 4),
@@ -56,25 +54,14 @@ def main() -> None:
     """Measure all heads and write the two result files."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--atlas-heads", type=int, default=6, help="heads for the fallback too")
-    given = parser.parse_args()
-    folder = data_folder() / "ixi_t1_2mm" / "validation"
-    names = [path.name.removesuffix("_T1w.nii.gz") for path in healthy_heads()]
+    options = parser.parse_args()
     rows = []
-    for number, name in enumerate(names):
-        rows.append(measure_head(folder, name, number < given.atlas_heads))
+    for number, path in enumerate(healthy_heads()):
+        rows.append(measure_head(path, number < options.atlas_heads))
         print(rows[-1], flush=True)
-    columns = list(rows[0])
-    with (RESULTS / "brain_extraction.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    write_report(rows, columns)
-
-
-def write_report(rows: list[dict[str, float | str]], columns: list[str]) -> None:
-    """Write the table and its summary as Markdown."""
-    dice = np.array([float(row["dice"]) for row in rows])
-    atlas = np.array([float(row["dice_atlas"]) for row in rows if "dice_atlas" in row])
+    write_csv("brain_extraction", rows)
+    dice = np.array([row["dice"] for row in rows])
+    atlas = np.array([row["dice_atlas"] for row in rows if "dice_atlas" in row])
     lines = [
         "# Brain extraction, 20 healthy heads with skull (IXI validation, T1w, 2 mm)",
         "",
@@ -88,9 +75,9 @@ def write_report(rows: list[dict[str, float | str]], columns: list[str]) -> None
             f"Fallback (template mask by affine), first {atlas.size} heads: mean "
             f"{atlas.mean():.3f}, lowest {atlas.min():.3f}."
         )
-    lines += ["", "| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(str(row.get(c, "")) for c in columns) + " |" for row in rows]
-    (RESULTS / "brain_extraction.md").write_text("\n".join(lines) + "\n")
+    columns = list(rows[0])
+    cells = ([row.get(column, "") for column in columns] for row in rows)
+    write_page("brain_extraction", [*lines, "", *markdown_table(columns, cells, "l")])
 
 
 if __name__ == "__main__":

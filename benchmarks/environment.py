@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
+import csv
 import os
-import platform
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from anatomaly.volume import Volume
     from anatomaly.weights_card import WeightsCard
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,17 +55,33 @@ def describe_weights(card: WeightsCard) -> str:
 
 def describe_run(command: str, seed: int | None) -> str:
     """Return command, date, machine, versions and seed as one paragraph."""
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"{name} from source")
+    from anatomaly.evaluation import result_page
+
     threads = os.environ.get("OMP_NUM_THREADS", "default")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return (
-        f"`{command}`, {datetime.date.today().isoformat()}; {platform.machine()}, "
-        f"{cores} cores, {_load()}OMP_NUM_THREADS={threads}; "
-        f"Python {platform.python_version()}, {', '.join(found)}; "
-        f"{'no random numbers' if seed is None else f'seed {seed}'}."
-    )
+    machine = f"{cores} cores, {_load()}OMP_NUM_THREADS={threads}"
+    return result_page.describe_run(command, machine, PACKAGES, seed)
+
+
+def read_volume(path: Path) -> Volume:
+    """Read a NIfTI file as it is: float32, (I, J, K), without the repairs of `read_scan`."""
+    import nibabel as nib
+    import numpy as np
+
+    from anatomaly.volume import Volume
+
+    image: Any = nib.load(path)
+    return Volume(image.get_fdata(dtype=np.float32), image.affine)
+
+
+def write_csv(name: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Write rows to `benchmarks/results/NAME.csv`, with the columns of the first row."""
+    with (RESULTS / f"{name}.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_page(name: str, lines: Sequence[str]) -> None:
+    """Write the lines of a page to `benchmarks/results/NAME.md`."""
+    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -20,21 +20,22 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 from environment import (
-    RESULTS,
     ROOT,
     data_folder,
     describe_run,
     describe_weights,
     healthy_heads,
+    write_page,
 )
 from gallery_pictures import draw_case, read_volumes
 
 from anatomaly.errors import AnatomalyError
 from anatomaly.evaluation.cases import Case, list_cases
-from anatomaly.evaluation.labels import read_label
+from anatomaly.evaluation.labels import read_label, read_voxels
 from anatomaly.evaluation.metrics import dice
 from anatomaly.evaluation.metrics_lesionwise import match_lesions
 from anatomaly.evaluation.phantom import make_phantom
+from anatomaly.evaluation.result_page import markdown_table
 from anatomaly.pipeline import Detector
 from anatomaly.preprocess.chain import prepare
 from anatomaly.reopen import read_run
@@ -97,12 +98,13 @@ def main() -> None:
     parser.add_argument("--phantoms", action="store_true", help="generated phantoms instead")
     parser.add_argument("--results", type=Path, default=ROOT / "runs" / "gallery" / "results")
     parser.add_argument("--output", type=Path, help="for the pictures")
-    told = parser.parse_args()
-    kind = "gallery_phantoms" if told.phantoms else "gallery"
-    output = told.output or (ROOT / "docs" / "images" if told.phantoms else ROOT / "runs" / kind)
-    cases = make_phantoms(told.results) if told.phantoms else real_cases()
+    options = parser.parse_args()
+    kind = "gallery_phantoms" if options.phantoms else "gallery"
+    usual_output = ROOT / "docs" / "images" if options.phantoms else ROOT / "runs" / kind
+    output = options.output or usual_output
+    cases = make_phantoms(options.results) if options.phantoms else real_cases()
     card = read_card(find_weights("default"))
-    find_result = Finder(told.results, card)
+    find_result = Finder(options.results, card)
     measured = []
     for case in cases:
         try:
@@ -111,11 +113,11 @@ def main() -> None:
             print(f"{name_of(case)}: left out: {type(error).__name__}: {error}", flush=True)
             continue
         print(*row_of(measured[-1], ""), sep=" | ", flush=True)
-    places = choose_places(measured, by_set=not told.phantoms)
+    places = choose_places(measured, by_set=not options.phantoms)
     for figures, place in places.items():
-        file = place if told.phantoms else f"{figures.set_name.replace(', ', '_')}_{place}"
+        file = place if options.phantoms else f"{figures.set_name.replace(', ', '_')}_{place}"
         draw(output / f"gallery_{file}.png", figures, find_result(figures.case), place)
-    (RESULTS / f"{kind}.md").write_text(write_table(measured, places, card, told.phantoms), "utf-8")
+    write_page(kind, page_of(measured, places, card, options.phantoms))
 
 
 def real_cases() -> list[Case]:
@@ -182,8 +184,7 @@ def name_of(case: Case) -> str:
 def measure(case: Case, result: Path) -> Figures:
     """Compare the mask with the label; what the label leaves open counts nowhere."""
     truth = read_label(case)
-    mask = nib.load(result / "anomaly_mask.nii.gz")
-    found = (np.asanyarray(mask.dataobj) > 0) & ~truth.open
+    found = (read_voxels(result / "anomaly_mask.nii.gz") > 0) & ~truth.open
     label, voxel_mm3 = truth.lesion.data, truth.lesion.voxel_volume_mm3
     matched = match_lesions(found, label, voxel_mm3)
     volumes = (label, found, found & ~label, label & ~found)
@@ -240,17 +241,16 @@ def row_of(figures: Figures, place: str) -> tuple[str, ...]:
     )
 
 
-def write_table(
+def page_of(
     measured: list[Figures], places: dict[Figures, str], card: WeightsCard, phantoms: bool
-) -> str:
-    """Return the page: a line for each case, best first in each set."""
+) -> list[str]:
+    """Return the lines of the page: one for each case, best first in each set."""
     ranked = sorted(measured, key=lambda figures: figures.rank)
     if not phantoms:
         ranked.sort(key=lambda figures: figures.set_name)
     rows = [row_of(figures, places.get(figures, "")) for figures in ranked]
     command = "python benchmarks/gallery.py" + (" --phantoms" if phantoms else "")
-    seed = PHANTOM_SEED if phantoms else None
-    lines = [
+    return [
         "# Gallery: phantoms" if phantoms else "# Gallery: real cases and healthy heads",
         "",
         "Masks at the thresholds of the weights. `wrong` was found where no lesion is, `missed` is",
@@ -258,15 +258,11 @@ def write_table(
         "mask, a piece as wrong where less than a tenth of it is lesion. Ranked by Dice, then by",
         "what is wrong.",
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|---|---|---|" + "---:|" * (len(COLUMNS) - 3),
-        *("| " + " | ".join(row) + " |" for row in rows),
+        *markdown_table(COLUMNS, rows, "lllr"),
         "",
         f"{describe_weights(card)}.",
-        describe_run(command, seed),
-        "",
+        describe_run(command, PHANTOM_SEED if phantoms else None),
     ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

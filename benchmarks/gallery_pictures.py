@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from anatomaly.report.drawing import new_figure
+from anatomaly.types import BoolArray as Bool
+
 Grey = NDArray[np.float32]
-Bool = NDArray[np.bool_]
 
 COLUMNS = ("scan", "pseudo-healthy", "score", "mask against truth")
 RIGHT, WRONG, MISSED = (0.25, 0.85, 0.35), (1.0, 0.30, 0.25), (0.30, 0.60, 1.0)
@@ -58,7 +60,7 @@ def read_volumes(scan: Path, result: Path, truth: Bool) -> Volumes:
         result: its folder, with map, mask, pseudo-healthy image and brain mask.
         truth: (I, J, K) on the grid of the scan.
     """
-    reference = nib.load(scan)
+    reference: Any = nib.load(scan)
     names = ("pseudo_healthy", "anomaly_map", "anomaly_mask", "brain_mask")
     files = [reference, *(nib.load(result / f"{name}.nii.gz") for name in names)]
     files.append(nib.Nifti1Image(truth.astype(np.uint8), reference.affine))
@@ -83,31 +85,22 @@ def draw_case(path: Path, volumes: Volumes, title: str, threshold: float) -> Non
         title: line above.
         threshold: that the mask was cut at; the map is drawn from 0 to twice as much, or to 1.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     first = _fullest(volumes.truth, volumes.brain)
     second = _fullest(volumes.wrong, volumes.brain)
     levels = [first] if first == second else [first, second]
     across, up = volumes.spacing_mm[:2]
     wide, high = volumes.brain.shape[0] * across, volumes.brain.shape[1] * up
     row = 2.2 * high / wide
-    figure = Figure(figsize=(9, len(levels) * row + 0.75), dpi=80, facecolor=BACKGROUND)
-    FigureCanvasAgg(figure)
-    height = figure.get_figheight()
-    axes = figure.subplots(
-        len(levels), 4, squeeze=False,
-        gridspec_kw={
-            "wspace": 0.02, "hspace": 0.02, "left": 0.005, "right": 0.995,
-            "top": 1 - 0.5 / height, "bottom": 0.25 / height,
-        },
-    )  # fmt: skip
+    height = len(levels) * row + 0.75
+    figure = new_figure(figsize=(9, height), dpi=80, facecolor=BACKGROUND)
+    gaps = {"wspace": 0.02, "hspace": 0.02, "left": 0.005, "right": 0.995}
+    gaps |= {"top": 1 - 0.5 / height, "bottom": 0.25 / height}
+    axes = figure.subplots(len(levels), 4, squeeze=False, gridspec_kw=gaps)
     window = np.percentile(volumes.scan[volumes.brain], (0.5, 99.7))
     for cells, level in zip(axes, levels, strict=True):
-        for cell, (picture, settings) in zip(
-            cells, _panes(volumes, level, window, threshold), strict=True
-        ):
-            cell.imshow(picture, origin="lower", aspect=up / across, **settings)
+        panes = _panes(volumes, level, window, threshold)
+        for cell, (pane, settings) in zip(cells, panes, strict=True):
+            cell.imshow(pane, origin="lower", aspect=up / across, **settings)
             cell.set_axis_off()
     for cell, name in zip(axes[0], COLUMNS, strict=True):
         cell.set_title(name, color=INK, fontsize=9, pad=3)
@@ -153,6 +146,4 @@ def _fullest(mask: Bool, brain: Bool) -> int:
 def _extent(brain: Bool, axis: int) -> slice:
     """Return the range along an axis that holds the brain, and a little more."""
     filled = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
-    if not filled.size:
-        return slice(None)
-    return slice(max(0, int(filled[0]) - 2), int(filled[-1]) + 3)
+    return slice(max(0, int(filled[0]) - 2), int(filled[-1]) + 3) if filled.size else slice(None)

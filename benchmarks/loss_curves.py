@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from environment import RESULTS
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+
+from anatomaly.report.drawing import new_figure
 
 
 def main() -> None:
@@ -23,8 +23,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=RESULTS / "loss_curves.png")
     arguments = parser.parse_args()
     logs = sorted(arguments.run.glob("*/loss.csv"))
-    figure = Figure(figsize=(4 * len(logs), 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(figsize=(4 * len(logs), 3.2), layout="constrained")
     for index, log in enumerate(logs):
         axes = figure.add_subplot(1, len(logs), index + 1)
         names = log.read_text().splitlines()[0].split(",")[1:]

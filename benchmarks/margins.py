@@ -4,8 +4,9 @@
 
 Each scan is altered in ways that leave what is in the head alone (padding) or that a reconstruction
 really makes (spikes, dead voxels), goes through `detect`, and is compared with the unaltered scan
-by the same program. `--label` names the column; with PYTHONPATH set to another checkout the same
-command measures that one. Adds to benchmarks/results/margins.json and writes margins.md.
+by the same program. `--label` names the column; with PYTHONPATH set to another checkout (that has
+`evaluation/result_page.py`) the same command measures that one. Adds to
+benchmarks/results/margins.json and writes margins.md.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from environment import RESULTS, ROOT, commit_of, data_folder, describe_run
 
 from anatomaly.config import DetectConfig, PreprocessConfig
+from anatomaly.evaluation.result_page import markdown_table
 from anatomaly.pipeline import Detector
 from anatomaly.scan.read import read_scan
 from anatomaly.types import FloatArray
@@ -88,8 +90,9 @@ def measure(detector: Detector, path: Path) -> list[dict[str, Any]]:
     reference: FloatArray | None = None
     for name, volume in altered(read_scan(path).volume):
         found = detector.detect(volume)
-        mask = found.anomaly_mask
-        map_now = found.steps.anomaly_map
+        mask, steps = found.anomaly_mask, found.steps
+        assert steps is not None
+        map_now = steps.anomaly_map
         reference = map_now if reference is None else reference
         rows.append({
             "scan": f"{path.parent.parent.name}/{path.parent.name}/{path.name.split('.')[0]}",
@@ -131,8 +134,6 @@ def as_markdown(runs: dict[str, Any]) -> str:
         "Lesion volume against that of the unaltered scan by the same program, and in brackets the",
         "largest difference of the anomaly map (0 to 1) on the template grid.",
         "",
-        "| scan | altered by | " + " | ".join(labels) + " |",
-        "|---|---|" + "---:|" * len(labels),
     ]
     found: dict[tuple[str, str], dict[str, str]] = {}
     for label in labels:
@@ -143,8 +144,8 @@ def as_markdown(runs: dict[str, Any]) -> str:
             change = f"{100 * (row['ml'] / max(whole, 1e-9) - 1):+.1f} % ({row['map']:.2f})"
             cell = f"{whole:.2f} mL" if itself else change
             found.setdefault((row["scan"], row["way"]), {})[label] = cell
-    for (scan, way), cells in found.items():
-        lines.append(f"| {scan} | {way} | " + " | ".join(cells.get(x, "–") for x in labels) + " |")
+    rows = ((*key, *(cells.get(label, "–") for label in labels)) for key, cells in found.items())
+    lines += markdown_table(("scan", "altered by", *labels), rows, "llr")
     for label in labels:
         lines += ["", f"{label}: commit {runs[label]['commit']}, {runs[label]['said']}"]
     return "\n".join(lines) + "\n"

@@ -11,9 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from environment import RESULTS, data_folder, describe_run
+from environment import data_folder, describe_run, write_page
 
 from anatomaly.errors import AnatomalyError
+from anatomaly.evaluation.result_page import markdown_table
 from anatomaly.preprocess import outliers
 from anatomaly.preprocess.background import find_usual_range
 from anatomaly.preprocess.crop import crop_to_content
@@ -37,7 +38,7 @@ def measure(path: Path) -> list[float]:
     """Return the figure of each column for one scan."""
     volume = read_scan(path).volume
     usual = find_usual_range(volume.data)
-    signal = max(1, np.count_nonzero(volume.data > outliers.signal_from(usual)))
+    signal = max(1, int(np.count_nonzero(volume.data > outliers.signal_from(usual))))
     nothing = np.zeros(volume.shape, dtype=bool)
     content, _ = crop_to_content(volume, usual)
     inside = find_usual_range(content.data)
@@ -53,23 +54,24 @@ def measure(path: Path) -> list[float]:
 
 def main() -> None:
     """Measure every scan and write the table."""
-    found: dict[str, list[float]] = {}
+    figures: dict[str, list[float]] = {}
     for folder in FOLDERS:
         for path in sorted((data_folder() / folder).rglob("*.nii.gz")):
             if not any(word in path.name for word in NO_SCANS):
                 name = str(path.relative_to(data_folder())).removesuffix(".nii.gz")
                 try:
-                    found[name] = measure(path)
+                    figures[name] = measure(path)
                 except AnatomalyError as error:
                     print(f"{name}: {error}")
-    lines = ["# How near ordinary scans come to the limits", "", f"Of {len(found)} scans.", ""]
-    lines += ["| what | limit | highest |", "|---|---:|---|"]
+    rows = []
     for number, (column, limit) in enumerate(COLUMNS.items()):
-        top = sorted(found, key=lambda name: -found[name][number])[:SHOWN]
-        cells = ", ".join(f"{found[name][number]:.3g} ({name})" for name in top)
-        lines.append(f"| {column} | {limit:g} | {cells} |")
-    lines += ["", describe_run("python benchmarks/outliers.py", None), ""]
-    (RESULTS / "outliers.md").write_text("\n".join(lines))
+        top = sorted(figures, key=lambda name: -figures[name][number])[:SHOWN]
+        cells = ", ".join(f"{figures[name][number]:.3g} ({name})" for name in top)
+        rows.append((column, f"{limit:g}", cells))
+    lines = ["# How near ordinary scans come to the limits", "", f"Of {len(figures)} scans.", ""]
+    lines += markdown_table(("what", "limit", "highest"), rows, "lrl")
+    lines += ["", describe_run("python benchmarks/outliers.py", None)]
+    write_page("outliers", lines)
     print("\n".join(lines))
 
 

@@ -25,19 +25,22 @@ import json
 import time
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
-import nibabel as nib
 import numpy as np
-from environment import RESULTS, data_folder, describe_run
+from environment import RESULTS, data_folder, describe_run, read_volume, write_page
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from anatomaly.config import PreprocessConfig
+from anatomaly.evaluation.result_page import markdown_table
 from anatomaly.geometry import apply_affine
 from anatomaly.preprocess.brain_extraction import extract_brain
 from anatomaly.preprocess.chain import Prepared, prepare
 from anatomaly.preprocess.register import register_to_template
 from anatomaly.preprocess.resample import resample_to_template
 from anatomaly.preprocess.template import load_template
+from anatomaly.types import SEQUENCES, Affine, BoolArray, FloatArray
 from anatomaly.volume import Scan, Volume
 
 SEED = 7
@@ -50,24 +53,14 @@ MOVED_SCANS = (
     "cases/tcga_du_7294/T1w",
     "cases/brats2013_pat0001/FLAIR",
 )
+Rows = list[dict[str, Any]]
 LESIONS = ("lesion", "tumour_labels", "tumour_automatic")
 
 
-def load(path: Path) -> Volume:
-    """Read a scan as float32."""
-    image = nib.load(path)
-    return Volume(image.get_fdata(dtype=np.float32), image.affine)
-
-
-def draw_affine(rng: np.random.Generator, centre: np.ndarray) -> np.ndarray:
+def draw_affine(rng: np.random.Generator, centre: FloatArray) -> Affine:
     """Draw rotation, scale, shear about a centre, and a shift."""
-    linear = np.eye(3)
-    for axis, angle in enumerate(np.radians(rng.uniform(-15, 15, 3))):
-        first, second = [a for a in range(3) if a != axis]
-        turn = np.eye(3)
-        turn[first, first] = turn[second, second] = np.cos(angle)
-        turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
-        linear = turn @ linear
+    angles = rng.uniform(-15, 15, 3) * (1, -1, 1)
+    linear = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
     shear = np.eye(3)
     shear[np.triu_indices(3, 1)] = rng.uniform(-0.05, 0.05, 3)
     out = np.eye(4)
@@ -76,9 +69,9 @@ def draw_affine(rng: np.random.Generator, centre: np.ndarray) -> np.ndarray:
     return out
 
 
-def move(volume: Volume, mask: Volume, transform: np.ndarray) -> tuple[Volume, Volume]:
+def move(volume: Volume, mask: Volume, transform: Affine) -> tuple[Volume, Volume]:
     """Resample scan and mask, moved by a transform, onto a grid of the same spacing around them."""
-    corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+    corners = np.array(list(np.ndindex(2, 2, 2)))
     places = apply_affine(transform @ volume.affine, corners * (np.array(volume.shape) - 1))
     low, high = places.min(axis=0), places.max(axis=0)
     affine = np.diag([*volume.spacing_mm, 1.0])
@@ -86,20 +79,21 @@ def move(volume: Volume, mask: Volume, transform: np.ndarray) -> tuple[Volume, V
     shape = tuple(int(n) for n in np.ceil((high - low) / volume.spacing_mm) + 1)
     back = np.linalg.inv(transform @ volume.affine) @ affine
 
-    def pull(data: np.ndarray) -> np.ndarray:
-        return ndimage.affine_transform(
-            data.astype(np.float32), back[:3, :3], back[:3, 3], shape, order=1, cval=data.min()
+    def pull(data: FloatArray) -> FloatArray:
+        single, outside = data.astype(np.float32), data.min()
+        return np.asarray(
+            ndimage.affine_transform(single, back, output_shape=shape, order=1, cval=outside)
         )
 
     return Volume(pull(volume.data), affine), Volume(pull(mask.data) > 0.5, affine)
 
 
-def measure_known_affines(data: Path) -> list[dict[str, float | str]]:
+def measure_known_affines(data: Path) -> Rows:
     """Return one row for each scan and move."""
     rng = np.random.default_rng(SEED)
     rows = []
     for name in MOVED_SCANS:
-        volume = load(data / f"{name}.nii.gz")
+        volume = read_volume(data / f"{name}.nii.gz")
         mask, _ = extract_brain(volume, PreprocessConfig())
         voxels = rng.permutation(np.argwhere(mask.data))[:20000]
         places = apply_affine(volume.affine, voxels)
@@ -111,32 +105,26 @@ def measure_known_affines(data: Path) -> list[dict[str, float | str]]:
             seconds = time.perf_counter() - start
             there = apply_affine(moved.scanner_to_template @ transform, places)
             error = np.linalg.norm(there - apply_affine(still.scanner_to_template, places), axis=1)
-            rows.append(
-                {
-                    "scan": name.split("/", 1)[1],
-                    "move": number + 1,
-                    "mean_mm": round(float(error.mean()), 2),
-                    "p95_mm": round(float(np.percentile(error, 95)), 2),
-                    "seconds": round(seconds, 1),
-                }
-            )
-            print(rows[-1], flush=True)
+            row = {
+                "scan": name.split("/", 1)[1],
+                "move": number + 1,
+                "mean_mm": round(float(error.mean()), 2),
+                "p95_mm": round(float(np.percentile(error, 95)), 2),
+                "seconds": round(seconds, 1),
+            }
+            rows.append(row)
+            print(row, flush=True)
     return rows
 
 
-def surface(mask: np.ndarray) -> np.ndarray:
-    """Return the voxels of a mask that touch its outside."""
-    return mask & ~ndimage.binary_erosion(mask)
-
-
-def symmetric_distance_mm(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> float:
+def symmetric_distance_mm(first: BoolArray, second: BoolArray, where: BoolArray) -> float:
     """Return the mean of the mean distances from either surface to the other (1 mm voxels)."""
-    one, two = surface(first), surface(second)
-    to_one, to_two = (ndimage.distance_transform_edt(~s) for s in (one, two))
+    one, two = (mask & ~ndimage.binary_erosion(mask) for mask in (first, second))
+    to_one, to_two = (ndimage.distance_transform_edt(~surface) for surface in (one, two))
     return float((to_two[one & where].mean() + to_one[two & where].mean()) / 2)
 
 
-def find_ventricles(prepared: Prepared) -> np.ndarray:
+def find_ventricles(prepared: Prepared) -> BoolArray:
     """Return deep CSF by intensity: beyond the midpoint between tissue and CSF medians."""
     template = load_template()
     data, inside = prepared.image.image, prepared.image.brain_mask
@@ -144,49 +132,47 @@ def find_ventricles(prepared: Prepared) -> np.ndarray:
     fluid = np.median(data[inside & deep & (template.cerebrospinal_fluid > 0.8)])
     tissue = np.median(data[inside & deep & (template.white_matter.data > 0.9)])
     middle = (fluid + tissue) / 2
-    return deep & ((data > middle) if fluid > tissue else (data < middle))
+    return np.asarray(deep & ((data > middle) if fluid > tissue else (data < middle)))
 
 
-def measure_case(folder: Path, sequence: str) -> tuple[dict[str, float | str], np.ndarray, Volume]:
+def measure_case(folder: Path, sequence: str) -> tuple[dict[str, Any], Affine, Volume]:
     """Return distances for one case and sequence, its affine and its volume."""
-    volume = load(folder / f"{sequence}.nii.gz")
+    volume = read_volume(folder / f"{sequence}.nii.gz")
     prepared = prepare(Scan(volume, folder.name), PreprocessConfig(force=True))
     template = load_template()
     affine = prepared.trace.registration.scanner_to_template
     lesion = np.zeros(template.brain.shape, dtype=bool)
     for name in LESIONS:
         if (path := folder / f"{name}.nii.gz").exists():
-            label = load(path)
-            found = resample_to_template(
-                label.with_data((label.data > 0).astype(np.uint8)), affine, 0
-            )
-            lesion |= found.data > 0
+            label = read_volume(path)
+            mask = label.with_data((label.data > 0).astype(np.uint8))
+            lesion |= resample_to_template(mask, affine, 0).data > 0
     healthy = ndimage.distance_transform_edt(~lesion) > 10 if lesion.any() else ~lesion
     deep = ndimage.distance_transform_edt(template.brain_mask.data) >= 20
     expected = deep & (template.cerebrospinal_fluid > 0.5)
-    row: dict[str, float | str] = {
+    masks = prepared.image.brain_mask, template.brain_mask.data
+    fit = prepared.trace.registration.fit
+    row = {
         "case": folder.name,
         "sequence": sequence,
-        "brain_surface_mm": round(
-            symmetric_distance_mm(prepared.image.brain_mask, template.brain_mask.data, healthy), 2
-        ),
+        "brain_surface_mm": round(symmetric_distance_mm(*masks, healthy), 2),
         "ventricles_mm": round(
             symmetric_distance_mm(find_ventricles(prepared), expected, healthy), 2
         ),
-        "dice": round(prepared.trace.registration.fit.dice, 3),
-        "margin": round(prepared.trace.registration.fit.margin, 2),
+        "dice": round(fit.dice, 3),
+        "margin": round(fit.margin, 2),
     }
     print(row, flush=True)
     return row, affine, volume
 
 
-def measure_cases(data: Path) -> tuple[list[dict[str, float | str]], list[dict[str, float | str]]]:
+def measure_cases(data: Path) -> tuple[Rows, Rows]:
     """Return the rows of homologous tissue, and of agreement between sequences."""
-    rows, pairs = [], []
+    rows, pairs = list[dict[str, Any]](), list[dict[str, Any]]()
     rng = np.random.default_rng(SEED)
     for folder in sorted((data / "cases").iterdir()):
-        affines: dict[str, np.ndarray] = {}
-        for sequence in ("T1w", "T2w", "FLAIR"):
+        affines: dict[str, Affine] = {}
+        for sequence in SEQUENCES:
             if (folder / f"{sequence}.nii.gz").exists():
                 row, affines[sequence], volume = measure_case(folder, sequence)
                 rows.append(row)
@@ -199,11 +185,14 @@ def measure_cases(data: Path) -> tuple[list[dict[str, float | str]], list[dict[s
     return rows, pairs
 
 
-def as_table(rows: list[dict[str, float | str]]) -> list[str]:
+def mean_of(rows: Rows, column: str) -> float:
+    """Return the mean of a column, in mm."""
+    return round(float(np.mean([row[column] for row in rows])), 2)
+
+
+def as_table(rows: Rows) -> list[str]:
     """Return rows as lines of a Markdown table."""
-    columns = list(rows[0])
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return lines + ["| " + " | ".join(str(row[c]) for c in columns) + " |" for row in rows]
+    return markdown_table(list(rows[0]), (row.values() for row in rows), "l")
 
 
 def main() -> None:
@@ -212,22 +201,22 @@ def main() -> None:
     known = measure_known_affines(data)
     tissue, pairs = measure_cases(data)
     summary = {
-        "known_affines_mean_mm": round(float(np.mean([row["mean_mm"] for row in known])), 2),
+        "known_affines_mean_mm": mean_of(known, "mean_mm"),
         "known_affines_worst_mm": max(row["mean_mm"] for row in known),
-        "brain_surface_mean_mm": round(float(np.mean([r["brain_surface_mm"] for r in tissue])), 2),
-        "ventricles_mean_mm": round(float(np.mean([r["ventricles_mm"] for r in tissue])), 2),
-        "sequences_mean_mm": round(float(np.mean([row["mm"] for row in pairs])), 2),
+        "brain_surface_mean_mm": mean_of(tissue, "brain_surface_mm"),
+        "ventricles_mean_mm": mean_of(tissue, "ventricles_mm"),
+        "sequences_mean_mm": mean_of(pairs, "mm"),
     }
     everything = {"summary": summary, "known": known, "tissue": tissue, "sequences": pairs}
     (RESULTS / "registration.json").write_text(json.dumps(everything, indent=1) + "\n")
     lines = ["# Registration to MNI152 (12 degrees of freedom)", ""]
     lines += [describe_run("python benchmarks/registration.py", SEED), ""]
     lines += ["What each figure means is written at the top of the script.", ""]
-    lines += as_table([dict(summary)])
+    lines += as_table([summary])
     lines += ["", "## Known affines", "", *as_table(known)]
     lines += ["", "## Homologous tissue on the cases", "", *as_table(tissue)]
     lines += ["", "## Sequences of one patient", "", *as_table(pairs)]
-    (RESULTS / "registration.md").write_text("\n".join(lines) + "\n")
+    write_page("registration", lines)
     print(summary)
 
 

@@ -20,15 +20,16 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
-from environment import RESULTS, data_folder, describe_run
+from environment import data_folder, describe_run, read_volume, write_page
 from scipy.spatial.transform import Rotation
 
+from anatomaly.evaluation.result_page import markdown_table
 from anatomaly.geometry import apply_affine
 from anatomaly.preprocess.register import cut_out_brain, register_to_template, run_allineate
 from anatomaly.preprocess.register_rigid import nearest_rigid, register_rigid
 from anatomaly.preprocess.resample import empty_grid, resample
+from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
 SEED = 11
@@ -39,12 +40,11 @@ WAYS = ("composed", "composed, rigid", "direct", "direct, rigid")
 
 def load(path: Path) -> tuple[Volume, Volume]:
     """Read a stripped scan and its brain mask."""
-    image = nib.load(path)
-    volume = Volume(image.get_fdata(dtype=np.float32), image.affine)
+    volume = read_volume(path)
     return volume, volume.with_data(volume.data > 0)
 
 
-def draw_rigid(rng: np.random.Generator, centre: np.ndarray) -> np.ndarray:
+def draw_rigid(rng: np.random.Generator, centre: FloatArray) -> Affine:
     """Draw a rotation about a centre and a shift."""
     out = np.eye(4)
     out[:3, :3] = Rotation.from_rotvec(rng.uniform(-8, 8, 3), degrees=True).as_matrix()
@@ -96,10 +96,10 @@ def measure(data: Path) -> list[dict[str, str]]:
 def compare(
     moving: tuple[Volume, Volume],
     fixed: tuple[Volume, Volume],
-    fixed_to_template: np.ndarray,
-    moved_by: np.ndarray,
-    places: np.ndarray,
-) -> tuple[dict[str, np.ndarray], float]:
+    fixed_to_template: Affine,
+    moved_by: Affine,
+    places: FloatArray,
+) -> tuple[dict[str, FloatArray], float]:
     """Return the errors of each way in mm, and the seconds of the last."""
     own = register_to_template(*moving).scanner_to_template
     composed = np.linalg.inv(fixed_to_template) @ own
@@ -110,10 +110,10 @@ def compare(
     clock = time.perf_counter()
     rigid = register_rigid(*moving, *fixed, start).moving_to_fixed
     seconds = time.perf_counter() - clock
-    found = dict(zip(WAYS, (composed, start, direct, rigid), strict=True))
+    affines = dict(zip(WAYS, (composed, start, direct, rigid), strict=True))
     errors = {
         way: np.linalg.norm(apply_affine(affine, moved) - places, axis=1)
-        for way, affine in found.items()
+        for way, affine in affines.items()
     }
     return errors, seconds
 
@@ -122,21 +122,17 @@ def main() -> None:
     """Measure and write the table."""
     rows = measure(data_folder())
     means = {way: np.mean([float(row[way].split()[0]) for row in rows]) for way in WAYS}
-    columns = list(rows[0])
+    summary = ", ".join(f"{way} {mean:.2f}" for way, mean in means.items())
     lines = [
         "# Sequences of one session, brought together",
         "",
         describe_run("python benchmarks/rigid.py", SEED),
         "",
-        "Error in mm, mean and (largest) over the brain; the means over all rows: "
-        + ", ".join(f"{way} {mean:.2f}" for way, mean in means.items())
-        + ".",
+        f"Error in mm, mean and (largest) over the brain; the means over all rows: {summary}.",
         "",
-        "| " + " | ".join(columns) + " |",
-        "|" + "---|" * len(columns),
-        *("| " + " | ".join(row.values()) + " |" for row in rows),
+        *markdown_table(list(rows[0]), (row.values() for row in rows), "l"),
     ]
-    (RESULTS / "rigid.md").write_text("\n".join(lines) + "\n")
+    write_page("rigid", lines)
 
 
 if __name__ == "__main__":

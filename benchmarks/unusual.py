@@ -11,19 +11,30 @@ Writes benchmarks/results/unusual.{csv,md}.
 from __future__ import annotations
 
 import argparse
-import csv
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import nibabel as nib
 import numpy as np
-from environment import RESULTS, ROOT, data_folder, describe_run, healthy_heads
+from environment import (
+    ROOT,
+    commit_of,
+    data_folder,
+    describe_run,
+    healthy_heads,
+    write_csv,
+    write_page,
+)
 from unusual_imitations import Person, draw_echo_planar, draw_infant, paint_veins
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import AnatomalyError
+from anatomaly.evaluation.result_page import markdown_table
 from anatomaly.preprocess.appearance import is_bare, measure_appearance
 from anatomaly.preprocess.chain import prepare
 from anatomaly.preprocess.coarse_head import CoarseHead, place_coarse_head
@@ -38,6 +49,7 @@ from anatomaly.volume import Scan, Volume
 
 SEED = 20261128
 AGES = (23.0, 20.0, 14.0, 9.0, 4.0)
+Made = TypeVar("Made")
 FIGURES = ("brain_ml", "cover_signal", "cover_mm", "girth_mm", "vein_brightness", "bright_ml")
 
 
@@ -60,26 +72,26 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=6, help="of whom imitations are drawn")
     parser.add_argument("--draws", type=int, default=20, help="drawn scans of each sequence")
     parser.add_argument("--cache", type=Path)
-    given = parser.parse_args()
-    if given.cache:
-        given.cache.mkdir(parents=True, exist_ok=True)
+    options = parser.parse_args()
+    if options.cache:
+        options.cache.mkdir(parents=True, exist_ok=True)
     rows, heads = [], []
-    for group, name, path, sequence in ordinary_scans(given.heads, given.more):
-        seen = _kept(given.cache, name, lambda path=path: look(read_scan(path), mask_beside(path)))
+    for group, name, path, sequence in ordinary_scans(options.heads, options.more):
+        seen = _kept(options.cache, name, look_at_file, path)
         if seen is not None:
             rows.append(measure(group, name, seen, sequence))
             if group == "healthy head, T1w" and "validation" in path.parts:
                 heads.append((path, seen))
             print(rows[-1], flush=True)
-    for number, (path, seen) in enumerate(heads[: given.people]):
+    for number, (path, seen) in enumerate(heads[: options.people]):
         for group, name, sequence, drawn in imitations(path, seen, number):
-            found = _kept(given.cache, name, lambda drawn=drawn: look(Scan(drawn(), "drawn")))
+            found = _kept(options.cache, name, look_at_drawing, drawn)
             if found is not None:
                 rows.append(measure(group, name, found, sequence))
                 print(rows[-1], flush=True)
         rows += list(with_veins(path, seen))
-    sequences = drawn_sequences([seen for _, seen in heads[:10]], given.draws)
-    write(rows, sequences, given)
+    sequences = drawn_sequences([seen for _, seen in heads[:10]], options.draws)
+    write(rows, sequences, options)
 
 
 def ordinary_scans(count: int, more: int) -> Iterator[tuple[str, str, Path, Sequence]]:
@@ -99,10 +111,15 @@ def ordinary_scans(count: int, more: int) -> Iterator[tuple[str, str, Path, Sequ
             yield "real, contrast agent", f"{where}_{name}", path, "T1w"
 
 
-def mask_beside(path: Path) -> Path | None:
-    """Return the brain mask that some cases need, whose background is not 0."""
-    beside = [folder / "brain_mask.nii.gz" for folder in (path.parent, path.parent.parent)]
-    return next((mask for mask in beside if mask.exists()), None)
+def look_at_file(path: Path) -> Seen | None:
+    """Read and prepare a scan; some cases need the mask beside them: their background is not 0."""
+    masks = (folder / "brain_mask.nii.gz" for folder in path.parents[:2])
+    return look(read_scan(path), next((mask for mask in masks if mask.exists()), None))
+
+
+def look_at_drawing(draw: Callable[[], Volume]) -> Seen | None:
+    """Draw and prepare an imitation."""
+    return look(Scan(draw(), "drawn"))
 
 
 def look(scan: Scan, brain_mask: Path | None = None) -> Seen | None:
@@ -124,7 +141,7 @@ def look(scan: Scan, brain_mask: Path | None = None) -> Seen | None:
     return Seen(head, found.image, found.brain_mask, min(volume.spacing_mm), bare)
 
 
-def measure(group: str, name: str, seen: Seen, sequence: Sequence) -> dict[str, object]:
+def measure(group: str, name: str, seen: Seen, sequence: Sequence) -> dict[str, Any]:
     """Return the row of one scan; its doubts are those under its true sequence."""
     start = time.process_time()
     appearance = measure_appearance(seen.head, seen.finest_mm, bare=seen.bare)
@@ -151,32 +168,20 @@ def imitations(
 ) -> Iterator[tuple[str, str, Sequence, Callable[[], Volume]]]:
     """Yield group, name, sequence and maker of the imitations drawn from one person."""
     labels = path.with_name(path.name.replace("_T1w", "_dlmuse"))
-    t1w, parcels = (nib.as_closest_canonical(nib.load(one)) for one in (path, labels))
+    files: list[Any] = [nib.load(path), nib.load(labels)]
+    t1w, parcels = map(nib.as_closest_canonical, files)
     volume = Volume(t1w.get_fdata(dtype=np.float32), t1w.affine)
     person = Person(volume, np.asarray(parcels.dataobj), seen.head.scanner_to_template)
     name, months = path.name.split("_")[0], AGES[number % len(AGES)]
-
-    def rng() -> np.random.Generator:
-        return np.random.default_rng(number)
-
-    for bare, suffix in ((False, ""), (True, ", stripped")):
-        if bare and number % 2:
-            continue
-        yield (
-            f"echo-planar{suffix}",
-            f"epi{'s' * bare}_{name}",
-            "T2w",
-            lambda bare=bare: draw_echo_planar(person, rng(), bare),
-        )
-        yield (
-            f"infant of {months:.0f} months{suffix}",
-            f"infant{'s' * bare}_{name}",
-            "T1w",
-            lambda bare=bare: draw_infant(person, months, rng(), bare),
-        )
+    for bare in (False, True) if number % 2 == 0 else (False,):
+        suffix, short = (", stripped", "s") if bare else ("", "")
+        epi = partial(draw_echo_planar, person, np.random.default_rng(number), bare)
+        infant = partial(draw_infant, person, months, np.random.default_rng(number), bare)
+        yield f"echo-planar{suffix}", f"epi{short}_{name}", "T2w", epi
+        yield f"infant of {months:.0f} months{suffix}", f"infant{short}_{name}", "T1w", infant
 
 
-def with_veins(path: Path, seen: Seen) -> Iterator[dict[str, object]]:
+def with_veins(path: Path, seen: Seen) -> Iterator[dict[str, Any]]:
     """Yield the rows of one healthy head with enhanced veins, whole and without its skull."""
     for times in (1.3, 1.6, 2.0):
         painted = paint_veins(seen.head, times)
@@ -235,103 +240,86 @@ def _ellipsoid(mask: BoolArray, rng: np.random.Generator) -> BoolArray:
 
 
 def write(
-    rows: list[dict[str, object]],
+    rows: list[dict[str, Any]],
     sequences: list[tuple[Sequence, Sequence, float]],
-    given: argparse.Namespace,
+    options: argparse.Namespace,
 ) -> None:
     """Write every row as CSV, and the summary."""
-    with (RESULTS / "unusual.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    told = (f"--{name} {vars(given)[name]}" for name in ("heads", "more", "people", "draws"))
-    command = f"python benchmarks/unusual.py {' '.join(told)}"
-    lines = ["# Words against the image, and what is no adult's structural scan", ""]
-    lines += [describe_run(command, SEED), f"Commit {_commit()}.", ""]
-    lines += ["## What is told", "", *_table_of_groups(rows), ""]
-    lines += ["Ranges: smallest to largest of what could be measured.", ""]
-    lines += ["## Words and image", "", *_table_of_words(rows, sequences), ""]
-    lines += [
+    write_csv("unusual", rows)
+    counts = (f"--{name} {vars(options)[name]}" for name in ("heads", "more", "people", "draws"))
+    command = f"python benchmarks/unusual.py {' '.join(counts)}"
+    lines = [
+        "# Words against the image, and what is no adult's structural scan",
+        "",
+        describe_run(command, SEED),
+        f"Commit {commit_of(ROOT)}.",
+        "",
+        "## What is told",
+        "",
+        *_table_of_groups(rows),
+        "",
+        "Ranges: smallest to largest of what could be measured.",
+        "",
+        "## Words and image",
+        "",
+        *_table_of_words(rows, sequences),
+        "",
         f"'Sure' is a confidence of {SURE} or more: then the image overrules a name. 'Right name "
         "lost': the guess is wrong and sure. 'Wrong name kept': the guess is right and not sure.",
         "",
         "Every scan: `unusual.csv`.",
     ]
-    (RESULTS / "unusual.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_page("unusual", lines)
 
 
-def _table_of_groups(rows: list[dict[str, object]]) -> list[str]:
+def _table_of_groups(rows: list[dict[str, Any]]) -> list[str]:
     """Return one line a group: how many are told and refused, and the ranges."""
-    lines = ["| group | scans | told | refused | " + " | ".join(FIGURES) + " |"]
-    lines += ["|---|" + "---:|" * (3 + len(FIGURES))]
-    for group in dict.fromkeys(str(row["group"]) for row in rows):
+    table = []
+    for group in dict.fromkeys(row["group"] for row in rows):
         those = [row for row in rows if row["group"] == group]
-        told, refused = (sum(bool(row[key]) for row in those) for key in ("doubts", "refused"))
+        counts = [sum(bool(row[key]) for row in those) for key in ("doubts", "refused")]
         ranges = []
         for figure in FIGURES:
-            values = [float(str(row[figure])) for row in those if row[figure] != ""]
+            values = [float(row[figure]) for row in those if row[figure] != ""]
             ranges.append(f"{min(values):.4g} to {max(values):.4g}" if values else "")
-        lines.append(f"| {group} | {len(those)} | {told} | {refused} | {' | '.join(ranges)} |")
-    return lines
+        table.append([group, len(those), *counts, *ranges])
+    return markdown_table(("group", "scans", "told", "refused", *FIGURES), table)
 
 
 def _table_of_words(
-    rows: list[dict[str, object]], sequences: list[tuple[Sequence, Sequence, float]]
+    rows: list[dict[str, Any]], sequences: list[tuple[Sequence, Sequence, float]]
 ) -> list[str]:
     """Return one line a source and sequence: how often the guess errs, and what follows."""
     real = [
-        (str(row["sequence"]), str(row["guess"]), float(str(row["confidence"])))
+        (row["sequence"], row["guess"], row["confidence"])
         for row in rows
         if row["group"] in ("healthy head, T1w", "other real scan", "real, contrast agent")
     ]
-    lines = ["| scans | sequence | number | wrong guess | right name lost | wrong name kept |"]
-    lines += ["|---|---|---:|---:|---:|---:|"]
+    table = []
     for source, cases in (("real", real), ("drawn", sequences)):
         for sequence in SEQUENCES:
             those = [(guess, sure) for true, guess, sure in cases if true == sequence]
             wrong = [sure for guess, sure in those if guess != sequence]
             right = [sure for guess, sure in those if guess == sequence]
             lost, kept = sum(s >= SURE for s in wrong), sum(s < SURE for s in right)
-            counts = f"{len(those)} | {len(wrong)} | {lost} | {kept}"
-            lines.append(f"| {source} | {sequence} | {counts} |")
-    return lines
+            table.append([source, sequence, len(those), len(wrong), lost, kept])
+    columns = ("scans", "sequence", "number", "wrong guess", "right name lost", "wrong name kept")
+    return markdown_table(columns, table, "llr")
 
 
-def _kept(cache: Path | None, name: str, make: Callable[[], Seen | None]) -> Seen | None:
-    """Return what is kept under a name, else make and keep it."""
+def _kept(
+    cache: Path | None, name: str, make: Callable[[Made], Seen | None], source: Made
+) -> Seen | None:
+    """Return what is kept under a name, else make it of its source and keep it."""
     if cache is None:
-        return make()
-    file = cache / f"{name}.npz"
-    if not file.exists():
-        seen = make()
-        if seen is None:
-            return None
-        np.savez(
-            file,
-            coarse=seen.head.image,
-            coarse_mask=seen.head.brain_mask,
-            covered=seen.head.covered,
-            to_template=seen.head.scanner_to_template,
-            image=seen.image.data.astype(np.float16),
-            affine=seen.image.affine,
-            mask=seen.brain_mask.data,
-            rest=(seen.finest_mm, seen.bare),
-        )
-    kept = np.load(file)
-    image = Volume(kept["image"].astype(np.float32), kept["affine"])
-    head = CoarseHead(kept["coarse"], kept["coarse_mask"], kept["covered"], kept["to_template"])
-    finest_mm, bare = kept["rest"]
-    return Seen(head, image, image.with_data(kept["mask"]), float(finest_mm), bool(bare))
-
-
-def _commit() -> str:
-    """Return the commit that is checked out, where git knows."""
-    import subprocess
-
-    said = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
-    return said.stdout.strip() or "unknown"
+        return make(source)
+    file = cache / f"{name}.pickle"
+    if file.exists():
+        return cast(Seen, pickle.loads(file.read_bytes()))
+    seen = make(source)
+    if seen is not None:
+        file.write_bytes(pickle.dumps(seen))
+    return seen
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from anatomaly.geometry import apply_affine
 from anatomaly.preprocess.coarse_head import CoarseHead, load_tissue_regions
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
@@ -38,10 +39,9 @@ class Person:
 
     def places_mm(self) -> FloatArray:
         """Return the template mm of each voxel, (3, I, J, K)."""
-        to_template = self.scanner_to_template @ self.t1w.affine
-        voxels = np.indices(self.t1w.shape).reshape(3, -1)
-        places = to_template[:3, :3] @ voxels + to_template[:3, 3:]
-        return np.asarray(places.reshape(3, *self.t1w.shape))
+        voxels = np.indices(self.t1w.shape, dtype=float).reshape(3, -1).T
+        places = apply_affine(self.scanner_to_template @ self.t1w.affine, voxels)
+        return places.T.reshape(3, *self.t1w.shape)
 
     def tissue_medians(self) -> tuple[float, float, float]:
         """Return the median T1w signal of CSF, grey and white matter."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from anatomaly.types import SEQUENCES, Sequence
 
 _LABELS = {"lesion": "drawn", "tumour_labels": "drawn", "tumour_automatic": "automatic"}
+"""File of the label and how it came about, the most trustworthy first."""
+
 _SOURCES = {"mslub": ("MS", "consensus"), "isbi2015": ("MS", "drawn")}
 """First part of a patient's name: disease, and how `lesion` came about; others are gliomas."""
 
@@ -59,7 +61,8 @@ def list_cases(folder: Path) -> list[Case]:
     """List every sequence of every patient below `folder`, by sequence and patient."""
     cases = []
     for patient in sorted(p for p in folder.iterdir() if p.is_dir()):
-        label = _find_label(patient)
+        files = (patient / f"{name}.nii.gz" for name in _LABELS)
+        label = next((file for file in files if file.is_file()), None)
         if label is None:
             continue
         as_named = ("glioma", _LABELS[label.name.removesuffix(".nii.gz")])
@@ -69,9 +72,3 @@ def list_cases(folder: Path) -> list[Case]:
             if scan.is_file():
                 cases.append(Case(patient.name, disease, sequence, scan, label, reference))
     return sorted(cases, key=lambda c: (SEQUENCES.index(c.sequence), c.patient))
-
-
-def _find_label(patient: Path) -> Path | None:
-    """The most trustworthy label of a patient, None without one."""
-    files = (patient / f"{name}.nii.gz" for name in _LABELS)
-    return next((file for file in files if file.is_file()), None)

@@ -33,16 +33,13 @@ class Estimate(NamedTuple):
     scans: int
 
 
-def estimate_mean(
-    values: Sequence[float], people: Sequence[str], *, seed: int, draws: int = 5000
-) -> Estimate:
+def estimate_mean(values: Sequence[float], people: Sequence[str], *, seed: int) -> Estimate:
     """Mean over people and its 95 % interval; nan (no lesion, no figure) is left out.
 
     Args:
         values: one for each scan.
         people: who each scan is of.
         seed: of the bootstrap.
-        draws: resamples with replacement.
 
     Returns:
         All nan and no people where no scan has the figure.
@@ -64,18 +61,13 @@ def estimate_mean(
     if not kept:
         return Estimate(math.nan, math.nan, math.nan, 0, 0)
     means = [float(np.mean(own)) for own in kept.values()]
-    low, high = bootstrap_interval(means, seed=seed, draws=draws)
+    low, high = bootstrap_interval(means, seed=seed)
     scans = sum(map(len, kept.values()))
     return Estimate(float(np.mean(means)), low, high, len(means), scans)
 
 
 def paired_difference(
-    first: Sequence[float],
-    second: Sequence[float],
-    people: Sequence[str],
-    *,
-    seed: int,
-    draws: int = 5000,
+    first: Sequence[float], second: Sequence[float], people: Sequence[str], *, seed: int
 ) -> Estimate:
     """Mean of first − second over the same scans, with its 95 % interval.
 
@@ -86,7 +78,6 @@ def paired_difference(
         second: of the other, same scans in the same order.
         people: who each scan is of.
         seed: of the bootstrap.
-        draws: resamples with replacement.
 
     Raises:
         EvaluationError: lengths differ, a value is infinite, or a scan has the figure for one
@@ -103,7 +94,7 @@ def paired_difference(
         if math.isnan(a) != math.isnan(b):
             raise EvaluationError(f"{person}: one method has a figure ({a}), the other not ({b})")
     differences = [a - b for a, b in zip(first, second, strict=True)]
-    return estimate_mean(differences, people, seed=seed, draws=draws)
+    return estimate_mean(differences, people, seed=seed)
 
 
 def estimate_strata(

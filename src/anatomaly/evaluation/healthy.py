@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from anatomaly.errors import ConfigError, EvaluationError
-from anatomaly.evaluation.scored_voxels import check_masks, scored_voxels
+from anatomaly.evaluation.scored_voxels import check_masks, mask_above
 from anatomaly.types import BoolArray, FloatArray
 
 
@@ -99,10 +99,7 @@ def false_positives_at(
         GeometryError: shapes differ.
         EvaluationError: the mask is not bool or empty, or a score in the brain is not finite.
     """
-    values, _ = scored_voxels(score, brain_mask, brain_mask)
-    found = np.zeros(score.shape, dtype=np.bool_)
-    found[brain_mask] = values > threshold
-    return false_positives(found, brain_mask, voxel_volume_mm3)
+    return false_positives(mask_above(score, brain_mask, threshold), brain_mask, voxel_volume_mm3)
 
 
 def summarise_healthy(scans: Sequence[FalsePositives]) -> HealthySummary:

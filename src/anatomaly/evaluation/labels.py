@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from anatomaly.errors import EvaluationError, GeometryError
 from anatomaly.evaluation.cases import Case
@@ -37,48 +38,47 @@ def read_label(case: Case) -> Label:
     Raises:
         EvaluationError: a file cannot be read, or the label lies on another grid.
     """
-    scan = open_image(case.scan)
-    grid = _grid(scan, case.scan)
+    grid = grid_of(case.scan)
     if case.label is None:
         nothing = np.zeros(grid[0], dtype=np.bool_)
         return Label(Volume(nothing, grid[1]), nothing)
-    file = open_image(case.label)
-    difference = grid_difference(_grid(file, case.label), grid)
+    difference = grid_difference(grid_of(case.label), grid)
     if difference:
         raise EvaluationError(
             f"{case.label}: {difference} than {case.scan.name}; resample it (nearest neighbour), "
             "or give the scan on which it was drawn"
         )
-    values = np.rint(read_voxels(file, case.label)).astype(np.int64)
-    lesion = np.isin(values, case.lesion_values) if case.lesion_values else values > 0
+    values = np.rint(read_voxels(case.label)).astype(np.int64)
+    lesion = lesion_of(case, values)
     still_open = np.isin(values, case.open_values)
     return Label(Volume(lesion & ~still_open, grid[1]), still_open)
 
 
-def open_image(path: Path) -> Any:
-    """Open a NIfTI file, header only.
+def lesion_of(case: Case, values: NDArray[Any]) -> BoolArray:
+    """Return which whole numbers (I, J, K) of the label of a case are lesion."""
+    return np.isin(values, case.lesion_values) if case.lesion_values else values > 0
+
+
+def read_voxels(path: Path) -> NDArray[Any]:
+    """Read the voxels of a NIfTI file, (I, J, K).
 
     Raises:
-        EvaluationError: it is not there or cannot be read.
+        EvaluationError: it is not there, ends early or is damaged.
     """
+    image = _open(path)
+    try:
+        voxels = np.asanyarray(image.dataobj)
+    except Exception as error:  # zlib, gzip and nibabel each have errors of their own
+        raise EvaluationError(f"{path}: cannot be read ({error}); download it again") from error
+    return np.reshape(voxels, image.shape[:3])
+
+
+def _open(path: Path) -> Any:
+    """Open a NIfTI file, header only."""
     try:
         return nib.load(path)
     except (OSError, nib.filebasedimages.ImageFileError, EOFError, ValueError) as error:
         raise EvaluationError(f"{path}: cannot be read ({error}); download it again") from error
-
-
-def read_voxels(image: Any, path: Path) -> np.ndarray[Any, Any]:
-    """Read the voxels of an opened file as 3D floats.
-
-    Raises:
-        EvaluationError: the file ends early or is damaged.
-    """
-    try:
-        voxels: np.ndarray[Any, Any] = np.asanyarray(image.dataobj)
-    except Exception as error:  # zlib, gzip and nibabel each have errors of their own
-        raise EvaluationError(f"{path}: cannot be read ({error}); download it again") from error
-    out: np.ndarray[Any, Any] = voxels.reshape(image.shape[:3])
-    return out
 
 
 def grid_difference(
@@ -101,8 +101,13 @@ def grid_difference(
     return ""
 
 
-def _grid(image: Any, path: Path) -> tuple[tuple[int, ...], Affine]:
-    """Return shape and affine of an opened file; a fourth axis of length 1 is dropped."""
+def grid_of(path: Path) -> tuple[tuple[int, ...], Affine]:
+    """Return shape and affine of a file, without its voxels or a fourth axis of length 1.
+
+    Raises:
+        EvaluationError: it cannot be read or holds no 3D image.
+    """
+    image = _open(path)
     shape = tuple(int(n) for n in image.shape)
     if len(shape) < 3 or any(n != 1 for n in shape[3:]):
         raise EvaluationError(f"{path}: shape {shape}, expected one 3D image")
@@ -110,12 +115,3 @@ def _grid(image: Any, path: Path) -> tuple[tuple[int, ...], Affine]:
         return shape[:3], check_affine(image.affine)
     except GeometryError as error:
         raise EvaluationError(f"{path}: {error}") from error
-
-
-def grid_of(path: Path) -> tuple[tuple[int, ...], Affine]:
-    """Return shape and affine of a file without reading its voxels.
-
-    Raises:
-        EvaluationError: it cannot be read or holds no 3D image.
-    """
-    return _grid(open_image(path), path)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from anatomaly.evaluation.scored_voxels import check_masks, scored_voxels
+from anatomaly.evaluation.scored_voxels import check_masks, mask_above, scored_voxels
 from anatomaly.types import BoolArray, FloatArray
 
 
@@ -89,11 +89,8 @@ def dice_at_threshold(
     >>> dice_at_threshold(score, np.array([[[True, False, True]]]), brain, 0.8)
     0.6666666666666666
     """
-    values, truth = scored_voxels(score, lesion, brain_mask)
-    if not lesion.any():
-        return float("nan")
-    found = values > threshold
-    return 2 * int((found & truth).sum()) / (int(found.sum()) + int(lesion.sum()))
+    overlap = dice(mask_above(score, brain_mask, threshold), lesion)
+    return overlap if lesion.any() else float("nan")
 
 
 def bootstrap_interval(

@@ -127,8 +127,8 @@ def lesion_figures(matches: Iterable[LesionMatch]) -> LesionFigures:
     """
     scans = list(matches)
     return _figures(
-        list(itertools.chain.from_iterable(scan.detected for scan in scans)),
-        list(itertools.chain.from_iterable(scan.correct for scan in scans)),
+        [yes for scan in scans for yes in scan.detected],
+        [yes for scan in scans for yes in scan.correct],
     )
 
 
@@ -150,17 +150,11 @@ def figures_by_size(
     scans = list(matches)
     true = [pair for s in scans for pair in zip(s.true_mm3, s.detected, strict=True)]
     found = [pair for s in scans for pair in zip(s.found_mm3, s.correct, strict=True)]
-    return [
-        SizeBin(
-            low,
-            high,
-            _figures(
-                [yes for volume, yes in true if low <= volume < high],
-                [yes for volume, yes in found if low <= volume < high],
-            ),
-        )
-        for low, high in itertools.pairwise(edges_mm3)
-    ]
+    bins = []
+    for low, high in itertools.pairwise(edges_mm3):
+        piles = ([yes for mm3, yes in pile if low <= mm3 < high] for pile in (true, found))
+        bins.append(SizeBin(low, high, _figures(*piles)))
+    return bins
 
 
 def _figures(detected: list[bool], correct: list[bool]) -> LesionFigures:

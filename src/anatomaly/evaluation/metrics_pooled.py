@@ -169,8 +169,7 @@ def _bins_of(values: FloatArray, bits: int) -> NDArray[np.int64]:
     single[np.abs(single) < np.finfo(np.float32).tiny] = 0  # also −0 and what is below 1.2e-38
     pattern = single.view(np.uint32)
     ordered = np.where(pattern >> 31, ~pattern, pattern | np.uint32(1 << 31))
-    out: NDArray[np.int64] = (ordered >> np.uint32(32 - bits)).astype(np.int64)
-    return out
+    return (ordered >> np.uint32(32 - bits)).astype(np.int64)
 
 
 def _occupied(histogram: ScoreHistogram) -> tuple[NDArray[np.int64], ...]:

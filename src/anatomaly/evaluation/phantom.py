@@ -20,6 +20,7 @@ from anatomaly.errors import ConfigError
 from anatomaly.evaluation.phantom_head import (
     CONTRASTS,
     Float32,
+    grid_points,
     sample_anatomy,
     shells,
     smooth_field,
@@ -139,12 +140,13 @@ def _check_arguments(
         raise ConfigError(f"sequence must be one of {', '.join(SEQUENCES)}, got {sequence}")
     if seed < 0:
         raise ConfigError(f"seed must be at least 0, got {seed}")
-    if lesion_ml is not None and not 0.1 <= lesion_ml <= 30:
-        raise ConfigError(f"lesion_ml must lie in [0.1, 30], got {lesion_ml}")
-    if not 0 <= noise <= 0.2:
-        raise ConfigError(f"noise must lie in [0, 0.2], got {noise}")
-    if not 0.5 <= coarseness <= 4:
-        raise ConfigError(f"coarseness must lie in [0.5, 4], got {coarseness}")
+    for name, value, low, high in (
+        ("lesion_ml", lesion_ml, 0.1, 30),
+        ("noise", noise, 0, 0.2),
+        ("coarseness", coarseness, 0.5, 4),
+    ):
+        if value is not None and not low <= value <= high:
+            raise ConfigError(f"{name} must lie in [{low}, {high}], got {value}")
 
 
 def _draw_grid(
@@ -173,11 +175,7 @@ def _template_points(
     turn = Rotation.from_euler("xyz", rng.normal(0, 4, 3), degrees=True).as_matrix()
     pose[:3, :3] = turn @ np.diag(rng.normal(1.06, 0.03, 3))
     pose[:3, 3] = rng.normal(0, 4, 3)
-    matrix = (pose @ grid).astype(np.float32)
-    axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij", sparse=True)
-    points = np.stack(
-        [sum(matrix[row, a] * axes[a] for a in range(3)) + matrix[row, 3] for row in range(3)]
-    ).astype(np.float32)
+    points = grid_points(pose @ grid, shape)
     bend = np.stack([smooth_field(points, 32.0, 2.0, rng) for _ in range(3)])
     return points + bend
 
@@ -185,12 +183,10 @@ def _template_points(
 def _unit_noise(shape: tuple[int, ...], rng: np.random.Generator, sigma: Any) -> Float32:
     """Return smooth noise of unit standard deviation; sigma in voxels."""
     noise = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), sigma)
-    out: Float32 = noise / noise.std()
-    return out
+    return np.asarray(noise / noise.std())
 
 
 def _receive(signal: NDArray[Any], noises: Float32, kept: NDArray[np.bool_]) -> Float32:
     """Return the magnitude image (Rician noise) in scanner units, 0 where not kept."""
     magnitude = SCANNER_UNITS * np.hypot(signal + noises[0], noises[1])
-    out: Float32 = np.where(kept, magnitude, 0).astype(np.float32)
-    return out
+    return np.where(kept, magnitude, 0).astype(np.float32)

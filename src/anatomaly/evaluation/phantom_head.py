@@ -44,6 +44,15 @@ CONTRASTS: dict[Sequence, Contrast] = {
 }
 
 
+def grid_points(affine: Affine, shape: tuple[int, ...]) -> Float32:
+    """Return where the voxels of a grid lie in mm, (3, I, J, K)."""
+    matrix = affine.astype(np.float32)
+    axes = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij", sparse=True)
+    return np.stack(
+        [sum(matrix[row, a] * axes[a] for a in range(3)) + matrix[row, 3] for row in range(3)]
+    ).astype(np.float32)
+
+
 def smooth_field(
     points: Float32, control_mm: float, deviation: float, rng: np.random.Generator
 ) -> Float32:
@@ -98,29 +107,25 @@ def _inside(points: Float32, box_mm: tuple[tuple[float, float], ...]) -> Float32
         expit((axis - low) / softness_mm) * expit((high - axis) / softness_mm)
         for axis, (low, high) in zip(points, box_mm, strict=True)
     ]
-    inside: Float32 = (sides[0] * sides[1] * sides[2]).astype(np.float32)
-    return inside
+    return np.asarray((sides[0] * sides[1] * sides[2]).astype(np.float32))
 
 
 def _sharpen(tissue: Float32, weights: Float32) -> Float32:
     """Make population means look like one person: weigh, raise to the power 3, keep the sum."""
     power = (tissue * weights) ** 3
-    sharp: Float32 = power * (tissue.sum(0) / np.maximum(power.sum(0), 1e-6))
-    return sharp
+    return np.asarray(power * (tissue.sum(0) / np.maximum(power.sum(0), 1e-6)))
 
 
 def _to_voxels(points: Float32, affine: Affine) -> Float32:
     """Map (3, I, J, K) points in mm to voxel indices of a grid."""
     inverse = voxel_to_voxel(np.eye(4), affine)
     voxels = np.tensordot(inverse[:3, :3], points, axes=1) + inverse[:3, 3][:, None, None, None]
-    out: Float32 = voxels.astype(np.float32)
-    return out
+    return voxels.astype(np.float32)
 
 
 def _sample(data: Float32, voxels: Float32) -> Float32:
     """Interpolate linearly; beyond the border the nearest voxel."""
-    out: Float32 = ndimage.map_coordinates(data, voxels, order=1, mode="nearest")
-    return out
+    return np.asarray(ndimage.map_coordinates(data, voxels, order=1, mode="nearest"))
 
 
 def shells(outside_mm: Float32, contrast: Contrast) -> Float32:
@@ -143,5 +148,4 @@ def shells(outside_mm: Float32, contrast: Contrast) -> Float32:
         end: 0.0,
     }
     depths, signals = list(signal_at), list(signal_at.values())
-    profile: Float32 = np.interp(outside_mm, depths, signals).astype(np.float32)
-    return profile
+    return np.interp(outside_mm, depths, signals).astype(np.float32)

@@ -94,5 +94,4 @@ def _core_of_size(
 def _component(mask: NDArray[np.bool_], centre: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return the 26-connected component that holds the centre; empty if the centre is outside."""
     labels, _ = ndimage.label(mask, structure=np.ones((3, 3, 3)))
-    component: NDArray[np.bool_] = (labels == labels[centre]) & mask
-    return component
+    return np.asarray((labels == labels[centre]) & mask)

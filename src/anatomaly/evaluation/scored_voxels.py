@@ -49,6 +49,24 @@ def scored_voxels(
     return values, lesion[brain_mask]
 
 
+def mask_above(score: FloatArray, brain_mask: BoolArray, threshold: float) -> BoolArray:
+    """Return where a score lies above a threshold inside the brain; what equals it does not.
+
+    Args:
+        score: (I, J, K), finite inside the brain.
+        brain_mask: (I, J, K) bool.
+        threshold: in the unit of the score.
+
+    Raises:
+        GeometryError: shapes differ.
+        EvaluationError: the mask is not bool, or a score inside the brain is not finite.
+    """
+    values, _ = scored_voxels(score, brain_mask, brain_mask)
+    mask = np.zeros(score.shape, dtype=np.bool_)
+    mask[brain_mask] = values > threshold
+    return mask
+
+
 def check_masks(first: NDArray[Any], second: NDArray[Any]) -> None:
     """Refuse masks that are not bool (labels of 2 or 4 would count double) or differ in shape.
 

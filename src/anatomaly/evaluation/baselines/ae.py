@@ -22,17 +22,12 @@ class Autoencoder(SlicewiseMethod):
 
     def rebuild(self, image: Tensor) -> Tensor:
         """Encode and decode (B, 1, I, J) in [0, 1]."""
-        code, _ = self.network.encode_forward(image)
-        rebuilt: Tensor = self.network.decode_forward(code)
+        rebuilt: Tensor = self.network.decode_forward(self.network.encode_forward(image)[0])
         return rebuilt
 
     def losses(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """L1 inside the brain."""
         return {"l1": masked_l1(self.rebuild(image), image, mask)}
-
-    def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Absolute residual."""
-        return (image - self.rebuild(image)).abs()
 
 
 METHOD = MethodCard(

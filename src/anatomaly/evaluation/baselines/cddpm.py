@@ -36,11 +36,10 @@ class ConditionedDiffusion(DiffusionModel):
         self._code = self.encoder(image)[:, None]
         return super().losses(image, mask)
 
-    def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Absolute residual of the mean prediction."""
+    def rebuild(self, image: Tensor) -> Tensor:
+        """Return the mean prediction."""
         self._code = self.encoder(image)[:, None]
-        rebuilt = torch.stack([self.rebuild_at(image, time) for time in TESTED_TIMES]).mean(0)
-        return (image - rebuilt).abs()
+        return torch.stack([self.rebuild_at(image, time) for time in TESTED_TIMES]).mean(0)
 
 
 METHOD = MethodCard(

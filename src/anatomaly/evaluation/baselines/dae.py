@@ -25,15 +25,15 @@ class DenoisingAutoencoder(SlicewiseMethod):
         super().__init__(seed)
         self.network = make_unet(seed)
 
+    def rebuild(self, image: Tensor) -> Tensor:
+        """Return what is left without the noise, (B, 1, I, J)."""
+        rebuilt: Tensor = self.network(image)
+        return rebuilt
+
     def losses(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """L2 between the slice and what is left of its noisy copy."""
-        rebuilt = self.network(image + coarse_noise(image) * mask)
+        rebuilt = self.rebuild(image + coarse_noise(image) * mask)
         return {"l2": masked_l2(rebuilt, image, mask)}
-
-    def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Absolute residual."""
-        residual: Tensor = image - self.network(image)
-        return residual.abs()
 
 
 def coarse_noise(image: Tensor) -> Tensor:

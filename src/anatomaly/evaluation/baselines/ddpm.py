@@ -52,9 +52,9 @@ class DiffusionModel(SlicewiseMethod):
         times = torch.full((len(image),), time, device=image.device)
         return self.predict(self.add_noise(image, self.noise_like(image), times), times)
 
-    def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Absolute residual."""
-        return (image - self.rebuild_at(image, TESTED_TIME)).abs()
+    def rebuild(self, image: Tensor) -> Tensor:
+        """Rebuild from the time that is tested."""
+        return self.rebuild_at(image, TESTED_TIME)
 
 
 METHOD = MethodCard(

@@ -18,7 +18,7 @@ from torch.func import functional_call
 from anatomaly.evaluation.benchmark.method import MethodCard, Trainer
 from anatomaly.evaluation.benchmark.networks import LATENT, make_gan
 from anatomaly.evaluation.benchmark.slices import SliceSamples
-from anatomaly.evaluation.benchmark.slicewise import SlicewiseMethod, masked_l2
+from anatomaly.evaluation.benchmark.slicewise import SlicewiseMethod, masked_l2, seeded
 
 PENALTY, CRITIC_STEPS, FEATURE_WEIGHT, GAN_SHARE = 10.0, 5, 1.0, 0.7
 
@@ -51,17 +51,17 @@ class AnoGan(SlicewiseMethod):
 
     def losses(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Image and feature gap of the encoder."""
-        rebuilt = self.rebuild(image, mask)
+        rebuilt = self._generate(image, mask)
         features = (self.critic.net(image) - self.critic.net(rebuilt)).square().mean()
         return {"image": masked_l2(rebuilt, image, mask), "features": FEATURE_WEIGHT * features}
 
-    def rebuild(self, image: Tensor, mask: Tensor) -> Tensor:
+    def _generate(self, image: Tensor, mask: Tensor) -> Tensor:
         """Generate the healthy slice of a code, (B, 1, I, J) in [0, 1]."""
         return draw(self.generator, self.encoder(image).tanh() * 3) * mask
 
     def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
         """Squared residual, raised where the critic's features differ too."""
-        rebuilt = self.rebuild(image, mask)
+        rebuilt = self._generate(image, mask)
         gap = (self.critic.net(image) - self.critic.net(rebuilt)).square().mean((1, 2, 3))
         raised: Tensor = 1 + FEATURE_WEIGHT * gap.view(-1, 1, 1, 1)
         return (image - rebuilt).square() * raised
@@ -82,8 +82,7 @@ class GanStage:
     def step(self, batch: dict[str, Tensor], step: int = 0) -> dict[str, Tensor]:
         """Losses of the critic, and every fifth step of the generator."""
         real = batch["image"]
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed * 1_000_003 + step)
+        with seeded(self.seed, step):
             codes = torch.randn(len(real), LATENT).to(real)
             share = torch.rand(len(real), 1, 1, 1).to(real)
         fake = draw(self.generator, codes) * batch["mask"]

@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from anatomaly.evaluation.benchmark.method import MethodCard, Trainer
 from anatomaly.evaluation.benchmark.networks import make_unet
 from anatomaly.evaluation.benchmark.slices import cut_slices, join_slices
-from anatomaly.evaluation.benchmark.slicewise import masked_l2
+from anatomaly.evaluation.benchmark.slicewise import TrainedMethod, masked_l2, seeded
 from anatomaly.types import FloatArray
 from anatomaly.volume import PreparedImage
 
@@ -45,29 +45,17 @@ class Cubes(Dataset[dict[str, Tensor]]):
         return {"volume": volume[:, i, j, k]}
 
 
-class IterativeMasking(nn.Module):
+class IterativeMasking(TrainedMethod):
     """Fills in what is hidden; also the stage of its training."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.seed = seed
+        super().__init__(seed)
         self.network: Any = make_unet(seed, channels_in=3, dims=3)
-
-    @property
-    def trained(self) -> nn.Module:
-        """The network."""
-        return self
-
-    @property
-    def parameters_count(self) -> int:
-        """Numbers that were learnt."""
-        return sum(p.numel() for p in self.parameters())
 
     def step(self, batch: dict[str, Tensor], step: int = 0) -> dict[str, Tensor]:
         """L2 of what was hidden."""
         image, mask, high = batch["volume"].chunk(3, dim=1)
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed * 1_000_003 + step)
+        with seeded(self.seed, step):
             hidden = random_cover(tuple(image.shape)).to(image) * mask
         return {"l2": masked_l2(self.fill(image, hidden, high), image, hidden)}
 

@@ -34,8 +34,8 @@ class PatchedDiffusion(DiffusionModel):
         predicted = self.predict(self.noise_patch(image, patch, times), times)
         return {"l1": masked_l1(predicted, image, mask * patch)}
 
-    def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Absolute residual, each quarter predicted from the other three."""
+    def rebuild(self, image: Tensor) -> Tensor:
+        """Predict each quarter from the other three."""
         height, width = image.shape[2] // 2, image.shape[3] // 2
         times = torch.full((len(image),), TESTED_TIME, device=image.device)
         rebuilt = torch.zeros_like(image)
@@ -44,7 +44,7 @@ class PatchedDiffusion(DiffusionModel):
                 patch = torch.zeros_like(image)
                 patch[:, :, i : i + height, j : j + width] = 1
                 rebuilt += patch * self.predict(self.noise_patch(image, patch, times), times)
-        return (image - rebuilt).abs()
+        return rebuilt
 
 
 METHOD = MethodCard(

@@ -8,9 +8,8 @@ Otsu's threshold, because thresholds come from healthy scans here.
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from anatomaly.evaluation.baselines.cevae import ContextEncodingVae
+from anatomaly.evaluation.baselines.vae import VariationalAutoencoder
 from anatomaly.evaluation.benchmark.method import MethodCard
 from anatomaly.evaluation.benchmark.own_features import anatomical_image, load_extractor
 from anatomaly.evaluation.benchmark.slices import Slices, cut_slices
@@ -29,9 +28,7 @@ class TissueVae(ContextEncodingVae):
         image = anatomical_image(self._frozen[0], prepared)
         return cut_slices(PreparedImage(image, prepared.brain_mask, prepared.sequence))
 
-    def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Absolute residual."""
-        return (image - self.rebuild(image)).abs()
+    score_slices = VariationalAutoencoder.score_slices  # the residual alone
 
 
 METHOD = MethodCard(

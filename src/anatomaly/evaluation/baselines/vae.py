@@ -9,33 +9,20 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from anatomaly.evaluation.baselines.ae import Autoencoder
 from anatomaly.evaluation.benchmark.method import MethodCard
-from anatomaly.evaluation.benchmark.networks import make_dense_autoencoder
-from anatomaly.evaluation.benchmark.slicewise import SlicewiseMethod, masked_l1
+from anatomaly.evaluation.benchmark.slicewise import masked_l1
 
 KL_WEIGHT = 1e-3
 
 
-class VariationalAutoencoder(SlicewiseMethod):
-    """Dense variational autoencoder."""
-
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
-        self.network = make_dense_autoencoder(seed)
+class VariationalAutoencoder(Autoencoder):
+    """The autoencoder of `ae.py` with codes kept near a normal distribution."""
 
     def losses(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """L1 inside the brain, and the divergence of the codes."""
         rebuilt, mean, spread, _ = self.network(image)
         return {"l1": masked_l1(rebuilt, image, mask), "kl": KL_WEIGHT * divergence(mean, spread)}
-
-    def rebuild(self, image: Tensor) -> Tensor:
-        """Encode and decode the mean of the code, (B, 1, I, J) in [0, 1]."""
-        rebuilt: Tensor = self.network.decode_forward(self.network.encode_forward(image)[0])
-        return rebuilt
-
-    def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Absolute residual."""
-        return (image - self.rebuild(image)).abs()
 
 
 def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -57,9 +58,14 @@ class Cell:
         return self.plan.name, self.sequence, self.method
 
     @property
+    def who(self) -> dict[str, Any]:
+        """The key under the names of the table's columns."""
+        return dict(zip(("dataset", "sequence", "method"), self.key, strict=True))
+
+    @property
     def name(self) -> str:
         """In messages."""
-        return f"{self.plan.name} {self.sequence} {self.method}"
+        return " ".join(self.key)
 
 
 def run_cells(cells: Sequence[Cell]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from anatomaly.evaluation.benchmark.planting import LesionRanges, with_ranges
 from anatomaly.types import SEQUENCES, Sequence
 
 _ANATOMIES = ("template", "label_maps", "cohort", "scans")
+_CONFIGS = files("anatomaly.evaluation.benchmark") / "configs"
 _FOLDERS = ("folder", "healthy_folder", "shapes")
 """Entries of a data set in which `$NAME` stands for an environment variable."""
 
@@ -139,15 +140,10 @@ class BenchmarkConfig:
         """Return the data set whose networks a data set uses: its own, or that it learns from."""
         return next(p for p in self.datasets if p.name == (plan.learn_from or plan.name))
 
-    def as_record(self) -> dict[str, Any]:
-        """Return plain JSON values, what is written beside the results."""
-        return asdict(self)
-
 
 def packaged_configs() -> list[str]:
     """Return the names of the configurations that come with the package."""
-    folder = files("anatomaly.evaluation.benchmark") / "configs"
-    return sorted(path.name.removesuffix(".toml") for path in folder.iterdir())
+    return sorted(path.name.removesuffix(".toml") for path in _CONFIGS.iterdir())
 
 
 def read_config(name_or_path: str) -> BenchmarkConfig:
@@ -161,8 +157,7 @@ def read_config(name_or_path: str) -> BenchmarkConfig:
     """
     path = Path(name_or_path)
     if name_or_path in packaged_configs():
-        packaged = files("anatomaly.evaluation.benchmark") / "configs" / f"{name_or_path}.toml"
-        path = Path(str(packaged))
+        path = Path(str(_CONFIGS / f"{name_or_path}.toml"))
     elif not path.is_file():
         raise ConfigError(
             f"{name_or_path}: no such file, and none of {', '.join(packaged_configs())}"

@@ -51,8 +51,7 @@ def draw_people(
         return
     source = _from_label_maps if plan.anatomy == "label_maps" else _from_scans
     for sequence in sequences:
-        for number, person in source(plan, sequence, seed):
-            yield number, sequence, person
+        yield from ((number, sequence, make) for number, make in source(plan, sequence, seed))
 
 
 def healthy_cases(plan: DatasetPlan, sequence: Sequence, seed: int) -> list[Case]:
@@ -79,12 +78,9 @@ def _from_label_maps(
     counts = (plan.train, plan.validation, plan.lesions + plan.healthy)
     number = 0
     for part, (group, count) in enumerate(zip(_in_three(people), counts, strict=True)):
-        drawn = (
-            draw_validation(group, [], sequence, count, kinds=HEALTHY, seed=seed * 10 + part)
-            if count
-            else iter(())
-        )
-        for scan in drawn:
+        own_seed = seed * 10 + part
+        scans = draw_validation(group, [], sequence, count, kinds=HEALTHY, seed=own_seed)
+        for scan in scans if count else ():
             yield number, partial(_person, scan.prepared.image, scan.prepared.brain_mask)
             number += 1
 

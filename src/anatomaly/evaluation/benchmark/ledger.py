@@ -1,4 +1,4 @@
-"""What is already known, as small JSON files that appear whole or not at all."""
+"""What is already known, in files that appear whole or not at all: small JSON, and arrays."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from anatomaly.whole_file import whole_file
 
@@ -50,3 +52,9 @@ class Ledger:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+def save_arrays(path: Path, **arrays: Any) -> None:
+    """Write arrays into one `.npz` file, whole or not at all."""
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)

@@ -13,6 +13,7 @@ import numpy as np
 
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig
 from anatomaly.evaluation.benchmark.table import Row
+from anatomaly.evaluation.result_page import markdown_table
 
 MEASURES = {"ap": "AP", "dice": "Dice", "f1": "lesion F1", "fp_ml_median": "healthy FP, mL"}
 """Columns of the rows that are averaged; false positives where there are healthy test scans."""
@@ -83,22 +84,20 @@ def overview_lines(config: BenchmarkConfig, rows: Sequence[Row]) -> list[str]:
     places = places_of(rows)
     if len(places) < 2:
         return []
+    table = []
+    for method in _best_first(config.methods, rows):
+        means = [mean_of(rows, method, measure) for measure in MEASURES]
+        if means[0][1]:
+            cells = ("" if math.isnan(mean) else f"{mean:.3f}" for mean, _ in means)
+            table.append((method, f"{means[0][1]} of {len(places)}", *cells))
     lines = [
         "## Overview",
         "",
         f"Means over {len(places)} data sets × sequences, each counted once. A method that is not",
         "finished everywhere has the mean of what is finished, which is not comparable.",
         "",
-        "| method | finished | " + " | ".join(MEASURES.values()) + " |",
-        "|---|---:|" + "---:|" * len(MEASURES),
+        *markdown_table(("method", "finished", *MEASURES.values()), table),
     ]
-    for method in _best_first(config.methods, rows):
-        means = [mean_of(rows, method, measure) for measure in MEASURES]
-        if not means[0][1]:
-            continue
-        done = f"{means[0][1]} of {len(places)}"
-        cells = ["" if math.isnan(mean) else f"{mean:.3f}" for mean, _ in means]
-        lines.append(f"| {method} | {done} | " + " | ".join(cells) + " |")
     if config.leader:
         lines += ["", *_lead_lines(config, rows), "", *_place_lines(config, rows)]
     return [*lines, "", *_missing_lines(rows)]
@@ -126,24 +125,21 @@ def _in_words(lead: Lead | None) -> str:
 
 def _place_lines(config: BenchmarkConfig, rows: Sequence[Row]) -> list[str]:
     """Return the lead in each data set and sequence, over whoever is finished there."""
-    lines = [
-        "| data set | sequence | rivals | AP | best rival | its AP | points | Dice | best rival | "
-        "its Dice | points |",
-        "|---|---|---:|---:|---|---:|---:|---:|---|---:|---:|",
-    ]
+    table = []
     for place in places_of(rows):
         here = [r for r in rows if (r["dataset"], r["sequence"]) == place]
-        done = sum(mean_of(here, rival, "ap")[1] for rival in config.rivals)
-        cells = []
+        cells = [*place, str(sum(mean_of(here, rival, "ap")[1] for rival in config.rivals))]
         for measure in ("ap", "dice"):
             lead = find_lead(here, config.leader, config.rivals, measure)
-            cells += (
-                ["", "", "", ""]
-                if lead is None
-                else [f"{lead.own:.3f}", lead.rival, f"{lead.best:.3f}", f"{lead.points:+.2f}"]
-            )
-        lines.append(f"| {place[0]} | {place[1]} | {done} | " + " | ".join(cells) + " |")
-    return lines
+            if lead is None:
+                cells += [""] * 4
+            else:
+                cells += [f"{lead.own:.3f}", lead.rival, f"{lead.best:.3f}", f"{lead.points:+.2f}"]
+        table.append(cells)
+    columns = ["data set", "sequence", "rivals"]
+    for name in ("AP", "Dice"):
+        columns += [name, "best rival", f"its {name}", "points"]
+    return markdown_table(columns, table, "llrrlrrrlrr")
 
 
 def _best_first(methods: Sequence[str], rows: Sequence[Row]) -> list[str]:

@@ -12,6 +12,7 @@ from anatomaly.config import PreprocessConfig
 from anatomaly.errors import AnatomalyError, EvaluationError
 from anatomaly.evaluation.benchmark.config import DatasetPlan
 from anatomaly.evaluation.benchmark.healthy_people import healthy_cases
+from anatomaly.evaluation.benchmark.ledger import save_arrays
 from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Parts, Truth
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.catalogue import find_cases
@@ -23,7 +24,6 @@ from anatomaly.preprocess.resample import empty_grid
 from anatomaly.scan.read import read_scan
 from anatomaly.types import SEQUENCES, Sequence
 from anatomaly.volume import PreparedImage, Volume
-from anatomaly.whole_file import whole_file
 
 
 def prepare_set(
@@ -114,7 +114,7 @@ def _closed(case: Case, folder: Path) -> BenchmarkScan:
         person=case.person,
         sequence=case.sequence,
         open=lambda: open_prepared(path),
-        label=None if case.label is None else lambda: _truth(case),
+        label=None if case.label is None else lambda: _read_truth(case),
         disease=case.disease or "healthy",
         site=case.site,
         age=case.age,
@@ -125,19 +125,18 @@ def _closed(case: Case, folder: Path) -> BenchmarkScan:
 def _write_prepared(path: Path, prepared: Prepared) -> None:
     """Keep what scoring needs of a prepared scan, as plain arrays."""
     trace = prepared.trace
-    with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file,
-            sequence=prepared.image.sequence,
-            image=prepared.image.image.astype(np.float32),
-            brain_mask=prepared.image.brain_mask,
-            own_brain=brain_mask_native(trace).data > 0,
-            grid_shape=trace.brain_mask_ras.shape,
-            grid_affine=trace.brain_mask_ras.affine,
-            scanner_to_template=trace.registration.scanner_to_template,
-            own_axes=trace.reorientation.axes,
-            own_affine=trace.reorientation.affine,
-        )
+    save_arrays(
+        path,
+        sequence=prepared.image.sequence,
+        image=prepared.image.image.astype(np.float32),
+        brain_mask=prepared.image.brain_mask,
+        own_brain=brain_mask_native(trace).data > 0,
+        grid_shape=trace.brain_mask_ras.shape,
+        grid_affine=trace.brain_mask_ras.affine,
+        scanner_to_template=trace.registration.scanner_to_template,
+        own_axes=trace.reorientation.axes,
+        own_affine=trace.reorientation.affine,
+    )
 
 
 def open_prepared(path: Path) -> OpenedScan:
@@ -166,6 +165,6 @@ def open_prepared(path: Path) -> OpenedScan:
     )
 
 
-def _truth(case: Case) -> Truth:
+def _read_truth(case: Case) -> Truth:
     label = read_label(case)
     return Truth(label.lesion.data, label.open)

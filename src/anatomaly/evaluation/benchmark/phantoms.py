@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.benchmark.config import DatasetPlan
 from anatomaly.evaluation.benchmark.healthy_people import draw_people
+from anatomaly.evaluation.benchmark.ledger import save_arrays
 from anatomaly.evaluation.benchmark.planting import HealthyPerson, plant_lesions
 from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Parts, Truth
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
@@ -24,9 +25,8 @@ from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.types import SEQUENCES, BoolArray, Sequence
 from anatomaly.volume import PreparedImage, Volume
-from anatomaly.whole_file import whole_file
 
-PARTS = ("train", "validation", "lesions", "healthy")
+PARTS = Parts._fields
 
 
 class DrawPlan(NamedTuple):
@@ -44,6 +44,10 @@ class DrawPlan(NamedTuple):
     folder: Path
     seed: int
 
+    def path(self, sequence: Sequence, name: str) -> Path:
+        """Where the image of a person lies."""
+        return self.folder / sequence / f"{name}.image.npz"
+
 
 def draw_phantoms(
     drawing: DrawPlan, workers: int = 1, say: Callable[[str], None] = lambda _: None
@@ -59,7 +63,11 @@ def draw_phantoms(
         AnatomalyError: label maps, scans or shapes cannot be used, or a lesion does not fit.
     """
     plan, names = drawing.plan, names_of(drawing.plan)
-    missing = [number for number in range(len(names)) if not _is_drawn(drawing, names[number])]
+    missing = [
+        number
+        for number, name in enumerate(names)
+        if not all(drawing.path(sequence, name).is_file() for sequence in drawing.sequences)
+    ]
     if not missing:
         return
     for sequence in drawing.sequences:
@@ -69,10 +77,9 @@ def draw_phantoms(
     if plan.anatomy != "template":
         people = draw_people(plan, drawing.sequences, drawing.seed, drawing.folder)
         for number, sequence, make in people:
-            if (drawing.folder / sequence / f"{names[number]}.image.npz").is_file():
-                continue
-            _finish(drawing, number, sequence, make())
-            say(f"{plan.name} {sequence} {names[number]}")
+            if not drawing.path(sequence, names[number]).is_file():
+                _finish(drawing, number, sequence, make())
+                say(f"{plan.name} {sequence} {names[number]}")
         return
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         done = pool.map(_draw_from_template, [drawing] * len(missing), missing)
@@ -97,26 +104,21 @@ def parts_of_phantoms(plan: DatasetPlan, sequence: Sequence, folder: Path) -> Pa
         if not image.is_file():
             raise EvaluationError(f"{image}: not drawn yet; run the benchmark again")
         parts[name.split("-")[0]].append(_closed(name, sequence, folder))
-    return Parts(**{part: tuple(scans) for part, scans in parts.items()})
+    return Parts(*map(tuple, parts.values()))
 
 
 def _closed(name: str, sequence: Sequence, folder: Path) -> BenchmarkScan:
-    ill = name.startswith("lesions")
-    with np.load(folder / f"{name}.image.npz") as file:
+    ill, image = name.startswith("lesions"), folder / f"{name}.image.npz"
+    with np.load(image) as file:
         person = str(file["person"])
     return BenchmarkScan(
         name=name,
         person=person,
         sequence=sequence,
-        open=lambda: _open(folder / f"{name}.image.npz", sequence),
+        open=lambda: _open(image, sequence),
         label=(lambda: _truth(folder / f"{name}.label.npz")) if ill else None,
         disease="planted" if ill else "healthy",
     )
-
-
-def _is_drawn(drawing: DrawPlan, name: str) -> bool:
-    paths = [drawing.folder / sequence / f"{name}.image.npz" for sequence in drawing.sequences]
-    return all(path.is_file() for path in paths)
 
 
 def _draw_from_template(drawing: DrawPlan, number: int) -> None:
@@ -134,14 +136,14 @@ def _draw_from_template(drawing: DrawPlan, number: int) -> None:
 def _finish(drawing: DrawPlan, number: int, sequence: Sequence, person: HealthyPerson) -> None:
     """Plant lesions where the part asks for them, and write image and label."""
     plan, name = drawing.plan, names_of(drawing.plan)[number]
-    path = drawing.folder / sequence / name
+    path = drawing.path(sequence, name)
     image, lesion = person.image, np.zeros(person.image.shape, dtype=np.bool_)
     if name.startswith("lesions"):
         rng = np.random.default_rng([drawing.seed, number, 17])  # one lesion for all sequences
         image, lesion = plant_lesions(person, sequence, plan.planted, rng, list(_shapes(drawing)))
-    _save(path.with_name(f"{name}.label.npz"), lesion=lesion)
-    _save(
-        path.with_name(f"{name}.image.npz"),
+    save_arrays(path.with_name(f"{name}.label.npz"), lesion=lesion)
+    save_arrays(
+        path,
         image=image.astype(np.float16),
         brain=person.brain_mask,
         person=person.name or f"{plan.name}/{name}",
@@ -166,9 +168,3 @@ def _truth(path: Path) -> Truth:
     with np.load(path) as file:
         lesion = file["lesion"]
     return Truth(lesion, np.zeros_like(lesion))
-
-
-def _save(path: Path, **arrays: Any) -> None:
-    """Write arrays into one file, whole or not at all."""
-    with whole_file(path) as temporary, temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -121,7 +122,7 @@ def claim_folder(config: BenchmarkConfig, folder: Path) -> None:
         ConfigError: it differs.
     """
     ledger = Ledger(folder)
-    wanted = json.loads(json.dumps(config.as_record()))
+    wanted = json.loads(json.dumps(asdict(config)))
     there = ledger.read(CONFIG)
     free = ("methods", "against", "tolerance_ap", "leader", "rivals", "notes")
     if there is not None:

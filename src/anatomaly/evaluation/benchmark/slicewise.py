@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +18,8 @@ SCORED_AT_ONCE = 20
 """Slices that go through a network together when a scan is scored."""
 
 
-class SlicewiseMethod(nn.Module, ABC):
-    """A network for slices; a subclass gives its losses and its score.
+class TrainedMethod(nn.Module):
+    """Networks that one loop trains.
 
     Args:
         seed: of weights, samples and noise; the same seed gives the same numbers on one machine.
@@ -38,6 +39,10 @@ class SlicewiseMethod(nn.Module, ABC):
         """Numbers that were learnt."""
         return sum(p.numel() for p in self.trained.parameters())
 
+
+class SlicewiseMethod(TrainedMethod, ABC):
+    """A network for slices; a subclass gives its losses, and how it rebuilds or scores."""
+
     @abstractmethod
     def losses(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Return the losses of healthy slices.
@@ -47,9 +52,13 @@ class SlicewiseMethod(nn.Module, ABC):
             mask: (B, 1, I, J), 1 inside the brain.
         """
 
-    @abstractmethod
+    def rebuild(self, image: Tensor) -> Tensor:
+        """Return what the network makes of slices, (B, 1, I, J) in [0, 1]."""
+        raise NotImplementedError
+
     def score_slices(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Return (B, 1, I, J) >= 0 for slices of one scan."""
+        """Return (B, 1, I, J) >= 0 for slices of one scan: |x − x'| unless overridden."""
+        return (image - self.rebuild(image)).abs()
 
     def cut(self, prepared: PreparedImage) -> Slices:
         """Cut an image into what the network reads: the image itself unless overridden."""
@@ -57,8 +66,7 @@ class SlicewiseMethod(nn.Module, ABC):
 
     def step(self, batch: dict[str, Tensor], step: int = 0) -> dict[str, Tensor]:
         """Losses of one step, whose random numbers depend on seed and step alone."""
-        with torch.random.fork_rng():
-            torch.manual_seed(self.seed * 1_000_003 + step)
+        with seeded(self.seed, step):
             return self.losses(batch["image"], batch["mask"])
 
     def fit(self, healthy: Sequence[PreparedImage], trainer: Trainer) -> None:
@@ -85,6 +93,14 @@ class SlicewiseMethod(nn.Module, ABC):
                 found = self.score_slices(image[some], mask[some])
                 scores[some] = found.detach() * mask[some]
         return join_slices(scores, prepared.brain_mask)
+
+
+@contextmanager
+def seeded(seed: int, step: int) -> Iterator[None]:
+    """Let the random numbers of a training step depend on seed and step alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed * 1_000_003 + step)
+        yield
 
 
 def masked_l1(first: Tensor, second: Tensor, mask: Tensor) -> Tensor:

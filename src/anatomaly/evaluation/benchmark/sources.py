@@ -15,8 +15,8 @@ from anatomaly.types import Sequence
 def prepare_scans(
     config: BenchmarkConfig,
     data: Path,
-    workers: int = 1,
-    say: Callable[[str], None] = lambda _: None,
+    workers: int,
+    say: Callable[[str], None],
 ) -> None:
     """Draw or prepare every scan that is not in the folder yet.
 
@@ -54,7 +54,7 @@ def split_scans(
     source = config.source_of(plan)
     other = own if source is plan else _parts(source, sequence, data, config.seed)
     validation = own.validation or other.validation
-    return Split(other.train, validation, (*own.lesions, *own.healthy))
+    return Split(other.train, validation, own.lesions + own.healthy)
 
 
 def _parts(plan: DatasetPlan, sequence: Sequence, data: Path, seed: int) -> Parts:

@@ -48,7 +48,7 @@ def summarise(config: BenchmarkConfig, cells: list[Cell]) -> list[Row]:
     scans = {cell.name: scan_rows(cell) for cell in cells if cell.ledger.read(FINISHED)}
     rows: list[Row] = []
     for cell in cells:
-        who = {"dataset": cell.plan.name, "sequence": cell.sequence, "method": cell.method}
+        who = cell.who
         if cell.name not in scans:
             failed = cell.ledger.read(FAILED)
             reason = failed["error"] if failed else UNFINISHED
@@ -60,7 +60,8 @@ def summarise(config: BenchmarkConfig, cells: list[Cell]) -> list[Row]:
             beside = [row for row in other if keep(row)] if other else None
             row = who | {"stratum": stratum, "status": "ok"} | figures(own, beside, config.seed)
             if stratum == "all":
-                row |= cost(cell, own)
+                seconds = float(np.median([r["seconds"] for r in own])) if own else math.nan
+                row |= {"seconds": seconds, **(cell.ledger.read(FINISHED) or {})}
             rows.append(row)
     return rows
 
@@ -105,8 +106,9 @@ def figures(rows: list[Row], other: list[Row] | None, seed: int) -> Row:
             beside = [row[name] for row in other if not row["healthy"]]
             gain = paired_difference(values, beside, people, seed=seed)
             out |= _with_ends(f"{name}_gain", gain)
-    matches = [_match(row["match"]) for row in ill]
-    out["lesions"], out["f1"] = lesion_figures(matches).lesions, lesion_figures(matches).f1
+    matches = [LesionMatch(**{k: tuple(v) for k, v in row["match"].items()}) for row in ill]
+    together = lesion_figures(matches)
+    out |= {"lesions": together.lesions, "f1": together.f1}
     sized = figures_by_size(matches, SIZE_EDGES_MM3)
     out |= {name: size.figures.f1 for name, size in zip(SIZE_NAMES, sized, strict=True)}
     well = [row for row in rows if row["healthy"]]
@@ -122,13 +124,6 @@ def figures(rows: list[Row], other: list[Row] | None, seed: int) -> Row:
     return out
 
 
-def cost(cell: Cell, rows: list[Row]) -> Row:
-    """Return threshold, median seconds a scan, memory, size and day of a method."""
-    finished = cell.ledger.read(FINISHED) or {}
-    seconds = float(np.median([row["seconds"] for row in rows])) if rows else math.nan
-    return {"seconds": seconds, **finished}
-
-
 def _volume_group(lesion_ml: float | None) -> str | None:
     if lesion_ml is None:
         return None
@@ -137,7 +132,3 @@ def _volume_group(lesion_ml: float | None) -> str | None:
 
 def _with_ends(name: str, estimate: Estimate) -> Row:
     return {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-
-
-def _match(record: dict[str, list[Any]]) -> LesionMatch:
-    return LesionMatch(**{name: tuple(values) for name, values in record.items()})

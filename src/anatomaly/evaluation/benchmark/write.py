@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import csv
-import datetime
 import math
 import os
-import platform
 from collections import Counter
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,9 @@ from anatomaly.evaluation.benchmark.cell import Cell
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig
 from anatomaly.evaluation.benchmark.earlier import key_of, read_table
 from anatomaly.evaluation.benchmark.method import find_method
-from anatomaly.evaluation.benchmark.overview import overview_lines
+from anatomaly.evaluation.benchmark.overview import overview_lines, places_of
 from anatomaly.evaluation.benchmark.table import SIZE_NAMES, UNFINISHED, Row, scan_rows
+from anatomaly.evaluation.result_page import describe_run, markdown_table
 from anatomaly.whole_file import whole_file
 
 _PACKAGES = ("anatomaly", "torch", "monai", "lightning", "numpy", "scipy", "nilearn")
@@ -34,8 +32,7 @@ def write_scans(cells: Sequence[Cell], path: Path) -> None:
     """Write one line for each test scan and method; lesions by their own volumes stay in JSON."""
     rows = []
     for cell in cells:
-        who = {"dataset": cell.plan.name, "sequence": cell.sequence, "method": cell.method}
-        rows += [who | row for row in scan_rows(cell)]
+        rows += [cell.who | row for row in scan_rows(cell)]
     _write_csv(path, [{k: v for k, v in row.items() if k != "match"} for row in rows])
 
 
@@ -49,22 +46,21 @@ def write_table(config: BenchmarkConfig, rows: list[Row], folder: Path, command:
         command: that made them, written below the table.
     """
     _write_csv(folder / "table.csv", rows)
-    _write_text(folder / "table.md", as_markdown(config, rows, command))
+    with whole_file(folder / "table.md") as temporary:
+        temporary.write_text(as_markdown(config, rows, command), encoding="utf-8")
 
 
 def as_markdown(config: BenchmarkConfig, rows: list[Row], command: str) -> str:
     """Return the table for people: one part for each data set and sequence, then methods."""
     lines = [f"# Benchmark {config.name}", "", *_how_to_read(config), ""]
     lines += overview_lines(config, rows)
-    places = dict.fromkeys((row["dataset"], row["sequence"]) for row in rows)
-    for dataset, sequence in places:
+    for dataset, sequence in places_of(rows):
         own = [r for r in rows if (r["dataset"], r["sequence"]) == (dataset, sequence)]
         lines += [f"## {dataset}, {sequence}", "", *_counts(own), *_main_table(own, config), ""]
         lines += _strata_table(own)
-    lines += ["## Methods", "", "| method | source | what differs |", "|---|---|---|"]
-    for name in config.methods:
-        card = find_method(name)
-        lines.append(f"| {name} ({card.title}) | {card.source} | {card.differs} |")
+    cards = [(name, find_method(name)) for name in config.methods]
+    methods = [(f"{name} ({card.title})", card.source, card.differs) for name, card in cards]
+    lines += ["## Methods", "", *markdown_table(("method", "source", "what differs"), methods, "l")]
     return "\n".join([*lines, "", _provenance(config, command), *_days(rows), ""])
 
 
@@ -128,31 +124,30 @@ def _main_table(rows: list[Row], config: BenchmarkConfig) -> list[str]:
     sizes = [name.removeprefix("f1_").replace("_", " ") for name in SIZE_NAMES]
     head = ["method", "AP", "Dice", "oracle", "gain", "F1", *(f"F1 {size}" for size in sizes)]
     head += ["FP mL, median", "FP mL, 95 %", "s a scan", "peak GB", "parameters"]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    table = []
     for row in (row for row in rows if row["stratum"] == "all"):
         if row["status"] != "ok":
             reason = row["status"] if row["status"] == UNFINISHED else f"failed: {row['status']}"
-            lines.append(f"| {row['method']} | {reason} |" + " |" * (len(head) - 2))
+            table.append([row["method"], reason, *[""] * (len(head) - 2)])
             continue
         cells = [row["method"], *(_interval(row, n) for n in ("ap", "dice", "dice_oracle"))]
         cells.append("" if row["method"] == config.against else _interval(row, "ap_gain"))
-        cells += [_number(row.get(name), 2) for name in ("f1", *SIZE_NAMES)]
-        cells += [_number(row.get(name), 2) for name in ("fp_ml_median", "fp_ml_95")]
+        figures = ("f1", *SIZE_NAMES, "fp_ml_median", "fp_ml_95")
+        cells += [_number(row.get(name), 2) for name in figures]
         cells += [_number(row.get(name), 1) for name in ("seconds", "peak_gb")]
-        lines.append("| " + " | ".join([*cells, f"{row['parameters']:,}"]) + " |")
-    return lines
+        table.append([*cells, f"{row['parameters']:,}"])
+    return markdown_table(head, table)
 
 
 def _strata_table(rows: list[Row]) -> list[str]:
     strata = dict.fromkeys(r["stratum"] for r in rows if r["stratum"] != "all")
     if not strata:
         return []
-    lines = ["| AP of | " + " | ".join(strata) + " |", "|---|" + "---:|" * len(strata)]
+    table = []
     for method in dict.fromkeys(r["method"] for r in rows if r["status"] == "ok"):
         own = {r["stratum"]: r for r in rows if r["method"] == method}
-        cells = [_interval(own[name], "ap") if name in own else "" for name in strata]
-        lines.append(f"| {method} | " + " | ".join(cells) + " |")
-    return [*lines, ""]
+        table.append([method, *(_interval(own[s], "ap") if s in own else "" for s in strata)])
+    return [*markdown_table(("AP of", *strata), table), ""]
 
 
 def _interval(row: Row, name: str) -> str:
@@ -169,17 +164,10 @@ def _number(value: float | None, digits: int) -> str:
 
 def _provenance(config: BenchmarkConfig, command: str) -> str:
     """Return command, date, machine, versions and seed as one paragraph."""
-    found = []
-    for name in _PACKAGES:
-        try:
-            found.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            found.append(f"{name} from source")
+    machine = f"{os.cpu_count()} cores, {config.budget.threads} thread(s) a method"
     return (
-        f"{command and f'`{command}`, '}{datetime.date.today().isoformat()}; "
-        f"{platform.machine()}, {os.cpu_count()} cores, {config.budget.threads} thread(s) a "
-        f"method; Python {platform.python_version()}, {', '.join(found)}; seed {config.seed}. "
-        f"Seconds are wall time, so they vary with what else the machine does; on another "
+        f"{describe_run(command, machine, _PACKAGES, config.seed)} "
+        "Seconds are wall time, so they vary with what else the machine does; on another "
         f"machine AP may differ by {config.tolerance_ap}."
     )
 
@@ -207,8 +195,3 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return "" if math.isnan(value) else f"{value:.5g}"
-
-
-def _write_text(path: Path, text: str) -> None:
-    with whole_file(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import Dataset, Found
+from anatomaly.evaluation.datasets.dataset import Dataset, Found, number_in
 from anatomaly.scan.bids import anat_folders, derivatives_of, images_of, scans_of
 from anatomaly.scan.bids_left_out import ENDINGS
 from anatomaly.types import SEQUENCES, Sequence
@@ -39,6 +39,9 @@ def _add_visit(folder: Path, anat: Path, row: dict[str, str], found: Found) -> N
     inside = anat.relative_to(folder)
     patient, person = "_".join(inside.parts[:-1]), inside.parts[0]
     healthy = row.get("group", "").strip().lower().replace(" ", "_") in _HEALTHY
+    disease = "" if healthy else row.get("group", "").strip() or "lesion"
+    reference = "healthy" if healthy else "drawn"
+    age, sex = number_in(row.get("age")), _SEX.get(row.get("sex", "").strip().lower(), "")
     places = [anat, *derivatives_of(folder, inside)]
     masks = [path for place in places for path in _masks(place)]
     for sequence in SEQUENCES:
@@ -49,20 +52,10 @@ def _add_visit(folder: Path, anat: Path, row: dict[str, str], found: Found) -> N
         if label is None and not healthy:
             found.missing(f"no lesion mask for {sequence}", patient)
             continue
-        found.cases.append(
-            Case(
-                patient,
-                "" if healthy else row.get("group", "").strip() or "lesion",
-                sequence,
-                scans[0],
-                label,
-                "healthy" if healthy else "drawn",
-                "bids",
-                person=person,
-                age=_age(row.get("age")),
-                sex=_SEX.get(row.get("sex", "").strip().lower(), ""),
-            )
+        case = Case(
+            patient, disease, sequence, scans[0], label, reference, "bids", person, age=age, sex=sex
         )
+        found.cases.append(case)
 
 
 def _masks(place: Path) -> list[Path]:
@@ -97,14 +90,6 @@ def _participants(folder: Path) -> dict[str, dict[str, str]]:
             {k: v or "" for k, v in r.items() if k} for r in csv.DictReader(file, delimiter="\t")
         ]
     return {row.get("participant_id", ""): row for row in rows}
-
-
-def _age(text: str | None) -> float | None:
-    """Return years, None for n/a."""
-    try:
-        return float(text or "")
-    except ValueError:
-        return None
 
 
 BIDS = Dataset(

@@ -14,7 +14,8 @@ from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.catalogue import find_cases
 from anatomaly.evaluation.datasets.dataset import Found, Problem
-from anatomaly.evaluation.labels import grid_difference, grid_of, open_image, read_voxels
+from anatomaly.evaluation.labels import grid_difference, grid_of, lesion_of, read_voxels
+from anatomaly.geometry import voxel_volume_mm3
 
 OUTSIDE_SHARE = 0.05
 """More of a mask than this on voxels where the scan is 0 is worth a look."""
@@ -102,7 +103,7 @@ def _fits(case: Case, found: Found) -> bool:
     except EvaluationError:
         found.wrong("scan cannot be read", f"{case.patient} {case.sequence}")
         return False
-    fits = True
+    before = len(found.problems)
     for what, path in (("label", case.label), ("brain mask", case.brain_mask)):
         if path is None:
             continue
@@ -110,23 +111,18 @@ def _fits(case: Case, found: Found) -> bool:
             difference = grid_difference(grid_of(path), grid)
         except EvaluationError:
             found.wrong(f"{what} cannot be read", case.patient)
-            fits = False
             continue
         if difference:
-            found.wrong(
-                f"{what} is on another grid than {case.sequence}", f"{case.patient}: {difference}"
-            )
-            fits = False
-    return fits
+            where = f"{case.patient}: {difference}"
+            found.wrong(f"{what} is on another grid than {case.sequence}", where)
+    return len(found.problems) == before
 
 
 def _check_voxels(case: Case, found: Found) -> float | None:
     """Note what is odd about a mask; return its lesion volume in mL, None if it cannot be read."""
     assert case.label is not None
     try:
-        image = open_image(case.label)
-        values = read_voxels(image, case.label)
-        scan = read_voxels(open_image(case.scan), case.scan)
+        values, scan = read_voxels(case.label), read_voxels(case.scan)
     except EvaluationError as error:
         found.wrong("file is damaged", str(error).split(": cannot")[0])
         return None
@@ -138,7 +134,7 @@ def _check_voxels(case: Case, found: Found) -> float | None:
     if case.lesion_values and not set(np.rint(numbers).astype(int).tolist()) <= named:
         found.wrong("label holds values that the provider does not name", case.patient)
     whole = np.rint(values)
-    lesion = np.isin(whole, case.lesion_values) if case.lesion_values else whole > 0
+    lesion = lesion_of(case, whole)
     size = int(lesion.sum())
     if not size:
         found.wrong("label holds no lesion", case.patient)
@@ -146,8 +142,7 @@ def _check_voxels(case: Case, found: Found) -> float | None:
         found.wrong("label lies where the scan is 0", case.patient)
     if size > LARGE_SHARE * np.count_nonzero(scan):
         found.wrong("label covers more than a quarter of the scan", case.patient)
-    spacing = np.abs(np.linalg.det(image.affine[:3, :3]))
-    return float(size * spacing / 1000)
+    return float(size * voxel_volume_mm3(grid_of(case.label)[1]) / 1000)
 
 
 def _note_doubled(found: Found) -> None:

@@ -65,6 +65,14 @@ class Dataset:
     find: Callable[[Path], Found]
 
 
+def number_in(text: str | None) -> float | None:
+    """Return a number that a table holds as text; None where it holds none (n/a)."""
+    try:
+        return float(text or "")
+    except ValueError:
+        return None
+
+
 def first_image(folder: Path, names: Iterable[str]) -> Path | None:
     """Return the first of `names` that is there as .nii.gz or .nii, None without one."""
     paths = (folder / f"{name}{ending}" for name in names for ending in ENDINGS)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import Dataset, Found
+from anatomaly.evaluation.datasets.dataset import Dataset, Found, number_in
 from anatomaly.scan.bids_left_out import ENDINGS
 from anatomaly.types import Sequence
 
@@ -37,20 +38,8 @@ def find_ixi(folder: Path) -> Found:
             continue
         seen.add((person, kind))
         age, sex = table.get(int(number), (None, ""))
-        found.cases.append(
-            Case(
-                person,
-                "",
-                _SEQUENCES[kind],
-                path,
-                None,
-                "healthy",
-                "ixi",
-                site=site,
-                age=age,
-                sex=sex,
-            )
-        )
+        case = Case(person, "", _SEQUENCES[kind], path, None, "healthy", "ixi", site=site)
+        found.cases.append(replace(case, age=age, sex=sex))
     return found
 
 
@@ -67,7 +56,8 @@ def _read_table(folder: Path, found: Found) -> dict[int, tuple[float | None, str
                 number = int(row.get("IXI_ID") or "")
             except ValueError:
                 continue
-            value = _number(row.get("AGE")), _SEXES.get(_sex(row).strip(), "")
+            age = number_in(row.get("AGE"))
+            value = age if age and age > 0 else None, _SEXES.get(_sex(row).strip(), "")
             if out.setdefault(number, value) != value:
                 found.wrong("IXI.csv has two ages or sexes; none is used", f"IXI{number:03d}")
                 out[number] = (None, "")
@@ -77,15 +67,6 @@ def _read_table(folder: Path, found: Found) -> dict[int, tuple[float | None, str
 def _sex(row: dict[str, str]) -> str:
     """Return the sex of a row; the column is called `SEX_ID (1=m, 2=f)`."""
     return next((value for key, value in row.items() if (key or "").startswith("SEX_ID")), "")
-
-
-def _number(text: str | None) -> float | None:
-    """Return a number above 0, else None."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if value > 0 else None
 
 
 IXI = Dataset(

@@ -42,6 +42,16 @@ class Experiment:
     draw: Callable[[Any, Path], None]
 
 
+def _of_networks(module: Any, question: str) -> Experiment:
+    """Return an experiment that looks at networks alone, on two brains."""
+    return Experiment(
+        question,
+        2,
+        lambda detector, seed, count, _: module.run(detector.networks.model, seed, count),
+        module.draw,
+    )
+
+
 EXPERIMENTS: dict[str, Experiment] = {
     "disentanglement": Experiment(
         "Is the tissue map of one person the same whatever the sequence, and one-hot?",
@@ -51,17 +61,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         ),
         disentanglement.draw,
     ),
-    "edges": Experiment(
-        "Do edges alone rebuild the anatomy, and is there a leak of intensities?",
-        2,
-        lambda detector, seed, count, _: edges.run(detector.networks.model, seed, count),
-        edges.draw,
+    "edges": _of_networks(
+        edges, "Do edges alone rebuild the anatomy, and is there a leak of intensities?"
     ),
-    "modality": Experiment(
-        "Is the modality code of a rebuilt image the one that was put in?",
-        2,
-        lambda detector, seed, count, _: modality.run(detector.networks.model, seed, count),
-        modality.draw,
+    "modality": _of_networks(
+        modality, "Is the modality code of a rebuilt image the one that was put in?"
     ),
     "deformation": Experiment(
         "Are deformation and atrophy kept, and so lost to the score?",
@@ -69,17 +73,11 @@ EXPERIMENTS: dict[str, Experiment] = {
         lambda detector, seed, count, _: deformation.run(detector, seed, count),
         deformation.draw,
     ),
-    "thresholds": Experiment(
-        "What do the constants .29, .48 and .72 mean, and do they need fitting?",
-        2,
-        lambda detector, seed, count, _: thresholds.run(detector.networks.model, seed, count),
-        thresholds.draw,
+    "thresholds": _of_networks(
+        thresholds, "What do the constants .29, .48 and .72 mean, and do they need fitting?"
     ),
-    "new-sequence": Experiment(
-        "Do frozen networks take a sequence that training never named?",
-        2,
-        lambda detector, seed, count, _: new_sequence.run(detector.networks.model, seed, count),
-        new_sequence.draw,
+    "new-sequence": _of_networks(
+        new_sequence, "Do frozen networks take a sequence that training never named?"
     ),
 }
 

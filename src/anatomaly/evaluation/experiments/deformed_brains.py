@@ -104,8 +104,7 @@ def wall_distance(brain: DrawnBrain) -> Float32:
     sizes[0] = 0
     inside = (sizes >= LEAST_VENTRICLE_VOXELS)[labels]
     distance = ndimage.distance_transform_edt(~inside) - ndimage.distance_transform_edt(inside)
-    out: Float32 = distance.astype(np.float32)
-    return out
+    return np.asarray(distance.astype(np.float32))
 
 
 def csf_ml(tissue_map: NDArray[np.uint8], region: BoolArray) -> float:
@@ -140,5 +139,4 @@ def follow_change(
 
 def changed_voxels(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> BoolArray:
     """Voxels that lie in the brain in both tissue maps and hold another tissue."""
-    changed: BoolArray = (before != after) & (before > 0) & (after > 0)
-    return changed
+    return np.asarray((before != after) & (before > 0) & (after > 0))

@@ -6,7 +6,7 @@ Source: the claim is that of Yang et al. 2026, doi:10.1016/j.media.2025.103922.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,12 @@ from torch import Tensor
 from anatomaly.errors import ScanError
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
 from anatomaly.evaluation.experiments.panels import Panel, axial_panel, draw_panels
-from anatomaly.evaluation.experiments.tissue_agreement import TissueDice, class_indices, tissue_dice
+from anatomaly.evaluation.experiments.tissue_agreement import (
+    TissueDice,
+    class_indices,
+    mean_dice,
+    tissue_dice,
+)
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.networks import as_tensor
 from anatomaly.preprocess.normalise import normalise_intensity
@@ -108,7 +113,7 @@ def run(
         panels.setdefault(anatomy.name, _show(anatomy, maps))
         for pair, agreement in compare_maps(maps, anatomy.truth).items():
             found.setdefault((anatomy.name, pair), []).append(agreement)
-    rows = tuple(_average(name, pair, values) for (name, pair), values in found.items())
+    rows = tuple(Agreement(*key, *mean_dice(maps), len(maps)) for key, maps in found.items())
     return Disentanglement(rows, wrong, tuple(row for rows_ in panels.values() for row in rows_))
 
 
@@ -148,13 +153,6 @@ def _show(anatomy: Anatomy, maps: Mapping[str, NDArray[np.uint8]]) -> list[tuple
         tuple(axial_panel(f"{anatomy.name}, {name}", scan, "image") for name, scan in scans),
         tuple(axial_panel(f"tissue from {name}", one, "tissue") for name, one in maps.items()),
     ]
-
-
-def _average(anatomy: str, compared: str, values: Sequence[TissueDice]) -> Agreement:
-    csf, grey, white = (
-        float(np.mean([getattr(v, tissue) for v in values])) for tissue in ("csf", "grey", "white")
-    )
-    return Agreement(anatomy, compared, csf, grey, white, (csf + grey + white) / 3, len(values))
 
 
 def _anatomies(seed: int, count: int, data: Path | None) -> Iterator[Anatomy]:

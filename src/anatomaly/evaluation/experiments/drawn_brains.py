@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from anatomaly.evaluation.phantom_head import CONTRASTS, Float32, sample_anatomy, smooth_field
+from anatomaly.evaluation.phantom_head import (
+    CONTRASTS,
+    Float32,
+    grid_points,
+    sample_anatomy,
+    smooth_field,
+)
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.preprocess.normalise import normalise_intensity
 from anatomaly.types import BoolArray, Sequence
@@ -66,7 +72,7 @@ def draw_brain(seed: int, deform: Callable[[Float32], Float32] | None = None) ->
         deform: takes template points (3, I, J, K) in mm and says where to read instead; the same
             person with and without it.
     """
-    points = _working_points()
+    points = grid_points(TEMPLATE_AFFINE, TEMPLATE_SHAPE)
     if deform is not None:
         points = deform(points)
     rng = np.random.default_rng([seed, 11])
@@ -104,16 +110,8 @@ def render(brain: DrawnBrain, means: Means, seed: int) -> Float32:
     signal = np.tensordot(np.asarray(means, dtype=np.float32), brain.tissue_share, axes=1)
     texture = ndimage.gaussian_filter(rng.normal(size=shape).astype(np.float32), 2.0)
     signal = signal * (1 + TEXTURE / texture.std() * texture)
-    signal = signal * np.exp(smooth_field(_working_points(shape), 80.0, BIAS, rng))
+    signal = signal * np.exp(smooth_field(grid_points(TEMPLATE_AFFINE, shape), 80.0, BIAS, rng))
     signal = signal + rng.normal(0, NOISE, shape).astype(np.float32)
     mask = Volume(brain.brain_mask, TEMPLATE_AFFINE)
     image, _ = normalise_intensity(Volume(signal.astype(np.float32), TEMPLATE_AFFINE), mask)
     return image.data.astype(np.float32)
-
-
-def _working_points(shape: tuple[int, ...] = TEMPLATE_SHAPE) -> Float32:
-    """Return the template position of each voxel in mm, (3, I, J, K)."""
-    axes = [np.arange(n, dtype=np.float32) for n in shape]
-    origin = TEMPLATE_AFFINE[:3, 3].astype(np.float32).reshape(3, 1, 1, 1)
-    points: Float32 = np.stack(np.meshgrid(*axes, indexing="ij")) + origin
-    return points

@@ -101,17 +101,13 @@ def run(model: PseudoHealthyModel, seed: int, count: int) -> ModalityShift:
         MEAN: before.mean(0, keepdim=True).expand_as(before),
         OTHER: before[next_sequence(len(before))],
     }
-    after = {
-        name: np.stack(
-            [
-                _code_after(model, code, given[None], mask)
-                for (code, _, mask), given in zip(scans, codes, strict=True)
-            ]
-        )
-        for name, codes in put_in.items()
-    }
-    given = {name: codes.double().numpy() for name, codes in put_in.items()}
-    return summarise(tuple(sequences), given, after, seed)
+    after = {}
+    for name, codes in put_in.items():
+        pairs = zip(scans, codes, strict=True)
+        rebuilt = [_code_after(model, code, new[None], mask) for (code, _, mask), new in pairs]
+        after[name] = np.stack(rebuilt)
+    before_after = {name: codes.double().numpy() for name, codes in put_in.items()}, after
+    return summarise(tuple(sequences), *before_after, seed)
 
 
 def draw(result: ModalityShift, path: Path) -> None:
@@ -173,10 +169,8 @@ def nearest_sequence(codes: Codes, before: Codes, names: NDArray[np.str_]) -> ND
     """Return the sequence whose mean code before reconstruction is nearest, (N,)."""
     known = np.unique(names)
     centres = np.stack([before[names == name].mean(0) for name in known])
-    nearest: NDArray[np.str_] = known[
-        np.linalg.norm(codes[:, None] - centres[None], axis=2).argmin(1)
-    ]
-    return nearest
+    nearest = np.linalg.norm(codes[:, None] - centres[None], axis=2).argmin(1)
+    return np.asarray(known[nearest])
 
 
 def _code_after(model: PseudoHealthyModel, code: Tensor, modality: Tensor, mask: Tensor) -> Codes:

@@ -20,7 +20,12 @@ from numpy.typing import NDArray
 
 from anatomaly.evaluation.experiments.drawn_brains import DrawnBrain, draw_brain, means_of, render
 from anatomaly.evaluation.experiments.panels import draw_bars, new_figure, save
-from anatomaly.evaluation.experiments.tissue_agreement import TissueDice, class_indices, tissue_dice
+from anatomaly.evaluation.experiments.tissue_agreement import (
+    TissueDice,
+    class_indices,
+    mean_dice,
+    tissue_dice,
+)
 from anatomaly.model.one_hot import CUTS, LEVELS, one_hot_cuts, one_hot_levels
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.networks import as_tensor
@@ -82,7 +87,11 @@ def run(model: PseudoHealthyModel, seed: int, count: int) -> Thresholds:
             for name, source in sources.items():
                 for reading, result in read_all(source, brain).items():
                     found.setdefault((name, reading), []).append(result)
-    return Thresholds(tuple(_average(*key, results) for key, results in found.items()))
+    rows = (
+        Reading(*key, *mean_dice(dice for dice, _ in results), results[-1][1])
+        for key, results in found.items()
+    )
+    return Thresholds(tuple(rows))
 
 
 def draw(result: Thresholds, path: Path) -> None:
@@ -140,11 +149,3 @@ def fit_centres(image: FloatArray, brain_mask: BoolArray) -> tuple[float, float,
         centres = moved
     csf, grey, white = centres[1:].tolist()
     return csf, grey, white
-
-
-def _average(image: str, reading: str, results: list[tuple[TissueDice, str]]) -> Reading:
-    csf, grey, white = (
-        float(np.mean([getattr(one, tissue) for one, _ in results]))
-        for tissue in ("csf", "grey", "white")
-    )
-    return Reading(image, reading, csf, grey, white, (csf + grey + white) / 3, results[-1][1])

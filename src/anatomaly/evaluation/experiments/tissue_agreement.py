@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,13 @@ def tissue_dice(found: NDArray[np.uint8], truth: NDArray[np.uint8]) -> TissueDic
     """
     csf, grey, white = (dice(found == tissue, truth == tissue) for tissue in (1, 2, 3))
     return TissueDice(csf, grey, white)
+
+
+def mean_dice(maps: Iterable[TissueDice]) -> tuple[float, float, float, float]:
+    """Return the mean over maps of CSF, grey and white matter, and the mean of these three."""
+    rows = [(one.csf, one.grey, one.white) for one in maps]
+    means = TissueDice(*(float(np.mean(column)) for column in zip(*rows, strict=True)))
+    return means.csf, means.grey, means.white, means.mean
 
 
 def fit_reading(code: Tensor, tissue_map: Tensor, brain_mask: BoolArray) -> Tensor:
