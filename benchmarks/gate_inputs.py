@@ -28,6 +28,7 @@ from anatomaly.preprocess.coverage import find_coverage
 from anatomaly.preprocess.quality import Fit, judge_fit
 from anatomaly.preprocess.register import Registration, cut_out_brain, register_to_template
 from anatomaly.preprocess.reorient import reorient
+from anatomaly.preprocess.template import load_template
 from anatomaly.scan.read import read_scan
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
@@ -257,7 +258,7 @@ def judged(task: Task) -> tuple[str, Fit]:
 def wrong_start(task: Task) -> tuple[str, Fit]:
     """Register from a wrong rotation alone, and judge what comes out."""
     volume, mask = base(task.about)
-    target = register.load_template().brain_mask.places_mm.mean(axis=0)
+    target = load_template().brain_mask.places_mm.mean(axis=0)
     start = affine_about(rotations()[task.number], mask.places_mm.mean(axis=0), target)
     return verdict(register._attempt(volume, mask, find_coverage(volume, mask), start).fit, mask)
 

@@ -52,10 +52,12 @@ def measure(case: Case, detector: Detector) -> Row:
     maps: list[FloatArray] = [d.anomaly_map.data for d in (half, full)]
     change = np.abs(maps[0] - maps[1])[brain]
     masks = [d.anomaly_mask.data > 0 for d in (half, full)]
+    ap_half, ap_full = (average_precision(m, truth.lesion.data, brain) for m in maps)
     return Row(
         case.sequence,
         case.patient,
-        *(average_precision(m, truth.lesion.data, brain) for m in maps),
+        ap_half,
+        ap_full,
         float(change.max()),
         float(np.quantile(change, 0.999)),
         dice(*masks) if any(m.any() for m in masks) else 1.0,

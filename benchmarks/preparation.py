@@ -50,7 +50,7 @@ def prepare_one(path: Path) -> dict[str, object]:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return {
         "scan": f"{path.parent.name}/{path.name.removesuffix('.nii.gz')}",
-        "guess": prepared.sequence,
+        "guess": prepared.image.sequence,
         "method": prepared.trace.extraction.method,
         **{name: round(value, 3) for name, value in prepared.trace.quality.items()},
         "attempts": prepared.trace.registration.attempts,

@@ -78,7 +78,7 @@ def score_session(scans: list[PreparedImage], networks: Networks) -> dict[str, F
     return scores | {"session": fuse_scores(list(scores.values()))}
 
 
-def describe(person: str, scores: dict[str, FloatArray], brain: FloatArray) -> Row:
+def describe(person: str, scores: dict[str, FloatArray], brain: BoolArray) -> Row:
     """Return mL above the threshold, small pieces dropped, and what a budget would ask for."""
     least = AnomalyConfig().min_lesion_mm3
     inside = Volume(brain, TEMPLATE_AFFINE)

@@ -35,6 +35,7 @@ from unusual_imitations import Person, draw_echo_planar, draw_infant, paint_vein
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import AnatomalyError
 from anatomaly.evaluation.result_page import markdown_table
+from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.preprocess.appearance import is_bare, measure_appearance
 from anatomaly.preprocess.chain import prepare
 from anatomaly.preprocess.coarse_head import CoarseHead, place_coarse_head
@@ -136,9 +137,12 @@ def look(scan: Scan, brain_mask: Path | None = None) -> Seen | None:
         data = (volume.data - offset) / trace.bias_field.field.data + offset
         corrected = volume.with_data(data)
     affine = trace.registration.scanner_to_template
-    head = place_coarse_head(corrected, found.brain_mask, affine)
+    image, mask = (
+        Volume(data, TEMPLATE_AFFINE) for data in (found.image.image, found.image.brain_mask)
+    )
+    head = place_coarse_head(corrected, mask, affine)
     bare = trace.extraction.already_stripped or is_bare(volume, trace.brain_mask_ras)
-    return Seen(head, found.image, found.brain_mask, min(volume.spacing_mm), bare)
+    return Seen(head, image, mask, min(volume.spacing_mm), bare)
 
 
 def measure(group: str, name: str, seen: Seen, sequence: Sequence) -> dict[str, Any]:
