@@ -3,7 +3,8 @@
 import pytest
 
 from anatomaly.errors import TrainingError
-from anatomaly.training import calibration, scorer, synthetic
+from anatomaly.training import calibration, choose, scorer, synthetic
+from anatomaly.training.choose import ChoiceConfig
 from anatomaly.training.loop import Progress
 
 
@@ -80,6 +81,20 @@ def test_calibrate_hands_people_and_controls_over(run, monkeypatch, tmp_path):
     failed = run(*base)
     assert failed.exit_code == 1
     assert "nobody there" in failed.stderr
+
+
+def test_choose_hands_controls_and_shapes_over(run, monkeypatch, tmp_path):
+    asked, prepared = [], []
+    monkeypatch.setattr(choose, "choose_methods", lambda config, say: asked.append(config))
+    monkeypatch.setattr(synthetic, "prepare_cohort", lambda *told: prepared.append(told[:2]))
+    shapes = tmp_path / "shapes"
+    shapes.mkdir()
+    base = ("train", "choose", tmp_path, "--run", tmp_path, "--controls", tmp_path)
+    assert run(*base, "--lesions", shapes, "--count", "60").exit_code == 0
+    held_out = tmp_path / "cache" / "controls"
+    assert prepared == [(tmp_path, held_out)]
+    assert asked == [ChoiceConfig(tmp_path, held_out, shapes, 60, "cpu")]
+    assert run(*base).exit_code == 2  # without shapes there is nothing to rank by
 
 
 def test_scorer_hands_its_options_over(run, monkeypatch, tmp_path):

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from anatomaly.errors import TrainingError, WeightsError
+from anatomaly.method import REFINED
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.training.checkpoint import save_checkpoint
 from anatomaly.training.export import export_weights, join_stages
 from anatomaly.training.recipe import STAGES
 from anatomaly.weights import load_weights
+from anatomaly.weights_card import update_card
 
 THRESHOLDS = {"T1w": 0.123456, "T2w": 0.2, "FLAIR": 0.3}
 
@@ -57,6 +59,19 @@ def test_round_trip(model, tmp_path):
     fresh = PseudoHealthyModel()
     fresh.load_state_dict(tensors)
     assert torch.equal(fresh.context.tissue_share, model.context.tissue_share.half().float())
+
+
+def test_the_same_networks_keep_what_their_card_says_others_do_not(model, tmp_path):
+    """Export, scorer, choose, export with further entries, calibrate: in this order."""
+    folder = export_weights(model, tmp_path / "mine", THRESHOLDS, steps={"anatomy": 7})
+    update_card(folder, {"scorer_sha256": "ab" * 32, "methods": {"T1w": REFINED.to_json()}})
+    export_weights(model, folder, THRESHOLDS | {"T1w": 0.4}, licence="mine")
+    card = load_weights(str(folder))[1]
+    assert card.scorer_sha256 == "ab" * 32 and card.method_for("T1w") == REFINED
+    assert (card.licence, card.thresholds["T1w"], card.steps) == ("mine", 0.4, {"anatomy": 7})
+    export_weights(PseudoHealthyModel(), folder, THRESHOLDS)
+    other = load_weights(str(folder))[1]
+    assert other.scorer_sha256 == "" and other.methods == {} and other.licence == ""
 
 
 def test_stages_without_a_checkpoint_come_from_the_weights_the_run_went_on_from(model, tmp_path):

@@ -19,7 +19,7 @@ train_app = typer.Typer(
     no_args_is_help=True,
     help="Make weights of your own.",
     epilog="In this order: `anatomaly train cohort bids -o runs/own` (or `synthetic`), `export`, "
-    "`scorer`, `calibrate`, then `anatomaly detect --weights FOLDER`.",
+    "`scorer`, `choose`, `calibrate`, then `anatomaly detect --weights FOLDER`.",
 )
 
 
@@ -158,6 +158,35 @@ def scorer(
     o.run_training(
         weights, lambda say, report: train_scorer(config, say, partial(report, "scorer"))
     )
+
+
+@train_app.command()
+def choose(
+    weights: Annotated[Path, typer.Argument(help="Folder of the weights; its card is updated.")],
+    run: Annotated[Path, typer.Option(help="Folder of the run; prepared people are kept there.")],
+    controls: Annotated[
+        Path,
+        typer.Option(help="Healthy *_T1w.nii.gz with parcellations that training did not see."),
+    ],
+    lesions: o.Lesions,
+    count: Annotated[
+        int, typer.Option(min=1, help="Drawn scans a sequence; a dozen choose by chance.")
+    ] = 21,
+    device: o.Device = "cpu",
+) -> None:
+    """Find the route, contrast and score that rank drawn lesions best, for each sequence.
+
+    Thresholds belong to a method: `anatomaly train calibrate` comes next.
+
+    - `anatomaly train choose my-weights --run runs/first --controls others --lesions shapes`
+    """
+    from anatomaly.training.choose import ChoiceConfig, choose_methods
+    from anatomaly.training.synthetic import prepare_cohort
+
+    with exit_on_error():
+        held_out = run / "cache" / "controls"
+        prepare_cohort(controls, held_out, typer.echo)
+        choose_methods(ChoiceConfig(weights, held_out, lesions, count, device), typer.echo)
 
 
 @train_app.command()

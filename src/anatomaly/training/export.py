@@ -16,7 +16,7 @@ from anatomaly.training.recipe import NETWORK_STAGES
 from anatomaly.training.run import load_stage, starting_model
 from anatomaly.types import TrainedEdges
 from anatomaly.weights import TENSOR_FILE, preparation_hash, write_tensors
-from anatomaly.weights_card import write_card
+from anatomaly.weights_card import CARD_FILE, read_card, update_card, write_card
 
 
 def join_stages(
@@ -56,11 +56,14 @@ def export_weights(
 ) -> Path:
     """Write `model.safetensors` (fp16) and `card.json` into `folder`.
 
+    Weights of the same networks that lie there keep what else their card says: scorer, methods,
+    calibration. Of other networks nothing is kept.
+
     Args:
         model: trained.
         folder: its name becomes the name of the weights.
         thresholds: default threshold for T1w, T2w and FLAIR.
-        card: further entries of `weights.WeightsCard`.
+        card: further entries of `weights_card.WeightsCard`.
 
     Returns:
         folder.
@@ -75,5 +78,8 @@ def export_weights(
         "thresholds": {k: round(float(v), 4) for k, v in thresholds.items()},
         **card,
     }
-    write_card(folder, content)
+    if (folder / CARD_FILE).is_file() and read_card(folder).sha256 == digest:
+        update_card(folder, content)
+    else:
+        write_card(folder, content)
     return folder
