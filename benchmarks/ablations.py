@@ -220,7 +220,7 @@ def describe_all(known: dict[str, Any], card: WeightsCard) -> str:
     for name, ablation in ABLATIONS.items():
         if name in known:
             lines += describe(name, ablation, known[name])
-    return "\n".join([*lines, describe_run(COMMAND, VALIDATION_SEED), ""])
+    return "\n".join([*lines, describe_run(COMMAND, VALIDATION_SEED, card), ""])
 
 
 def describe(name: str, ablation: Ablation, found: dict[str, dict[str, list[float]]]) -> list[str]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from environment import RESULTS, data_folder, describe_run, describe_weights
+from environment import RESULTS, data_folder, describe_run
 
 from anatomaly.config import DetectConfig
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
@@ -146,8 +146,7 @@ def _as_markdown(rows: list[dict[str, object]], detector: Detector) -> str:
         "",
         f"Above the threshold: {above} of {len(rows)}.",
         "",
-        describe_weights(detector.card),
-        describe_run("python benchmarks/detection.py", SEED),
+        describe_run("python benchmarks/detection.py", SEED, detector.card),
         "",
     ]
     return "\n".join(lines)

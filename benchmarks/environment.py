@@ -47,20 +47,20 @@ def commit_of(folder: Path) -> str:
     return done.stdout.strip() or "unknown"
 
 
-def describe_weights(card: WeightsCard) -> str:
-    """Return which weights a result is of."""
-    scorer = f"{card.scorer_sha256[:16]}…" if card.scorer_sha256 else "none"
-    return f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {scorer}"
-
-
-def describe_run(command: str, seed: int | None) -> str:
-    """Return command, date, machine, versions and seed as one paragraph."""
+def describe_run(command: str, seed: int | None, card: WeightsCard | None = None) -> str:
+    """Return what made a result: weights, command, commit, preparation, machine, versions, seed."""
     from anatomaly.evaluation import result_page
+    from anatomaly.weights import preparation_hash
 
     threads = os.environ.get("OMP_NUM_THREADS", "default")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     machine = f"{cores} cores, {_load()}OMP_NUM_THREADS={threads}"
-    return result_page.describe_run(command, machine, PACKAGES, seed)
+    code = f"commit {commit_of(ROOT)}, preparation {preparation_hash()}; "
+    weights = ""
+    if card is not None:
+        scorer = f"{card.scorer_sha256[:16]}…" if card.scorer_sha256 else "none"
+        weights = f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {scorer}.\n"
+    return weights + code + result_page.describe_run(command, machine, PACKAGES, seed)
 
 
 def read_volume(path: Path) -> Volume:

@@ -23,7 +23,6 @@ from environment import (
     ROOT,
     data_folder,
     describe_run,
-    describe_weights,
     healthy_heads,
     write_page,
 )
@@ -260,8 +259,7 @@ def page_of(
         "",
         *markdown_table(COLUMNS, rows, "lllr"),
         "",
-        f"{describe_weights(card)}.",
-        describe_run(command, PHANTOM_SEED if phantoms else None),
+        describe_run(command, PHANTOM_SEED if phantoms else None, card),
     ]
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-from environment import RESULTS, data_folder, describe_run, describe_weights, healthy_heads
+from environment import RESULTS, data_folder, describe_run, healthy_heads
 
 from anatomaly.anomaly.score import anomaly_mask
 from anatomaly.config import DetectConfig
@@ -77,8 +77,7 @@ def main() -> None:
         *rows,
         "",
         *measure_volunteers(detector),
-        f"{describe_weights(detector.card)}.",
-        describe_run("python benchmarks/healthy.py", None),
+        describe_run("python benchmarks/healthy.py", None, detector.card),
         "",
     ]
     (RESULTS / "healthy.md").write_text("\n".join(lines), encoding="utf-8")

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from environment import describe_run, describe_weights
+from environment import describe_run
 from matplotlib.figure import Figure
 from scipy import ndimage
 from scipy.special import expit
@@ -215,8 +215,7 @@ def as_markdown(found: dict[str, Any], card: WeightsCard, arguments: argparse.Na
         lines.append(f"| {sequence} | {slope} | {offset} | {worst[0]:.2f} | {worst[1]:.2f} |")
     lines += [
         "",
-        describe_weights(card),
-        describe_run("python benchmarks/masks.py", VALIDATION_SEED),
+        describe_run("python benchmarks/masks.py", VALIDATION_SEED, card),
         "",
     ]
     return "\n".join(lines)

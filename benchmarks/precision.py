@@ -26,6 +26,7 @@ from anatomaly.pipeline import Detector
 from anatomaly.preprocess.chain import prepare
 from anatomaly.scan.read import read_scan
 from anatomaly.types import FloatArray
+from anatomaly.weights_card import WeightsCard
 
 
 class Row(NamedTuple):
@@ -75,10 +76,12 @@ def main() -> None:
     for case in list_cases(data_folder() / "cases"):
         rows.append(measure(case, detector))
         print(*rows[-1], flush=True)
-    (RESULTS / "precision.md").write_text(as_markdown(rows, str(half)), encoding="utf-8")
+    (RESULTS / "precision.md").write_text(
+        as_markdown(rows, str(half), detector.card), encoding="utf-8"
+    )
 
 
-def as_markdown(rows: list[Row], half: str) -> str:
+def as_markdown(rows: list[Row], half: str, card: WeightsCard) -> str:
     """Return the page."""
     worst = max(abs(r.ap_half - r.ap_full) for r in rows)
     lines = [
@@ -98,7 +101,7 @@ def as_markdown(rows: list[Row], half: str) -> str:
         f"| {r.common:.4f} | {r.agreement:.4f} |"
         for r in rows
     ]
-    return "\n".join([*lines, "", describe_run("python benchmarks/precision.py", None), ""])
+    return "\n".join([*lines, "", describe_run("python benchmarks/precision.py", None, card), ""])
 
 
 if __name__ == "__main__":

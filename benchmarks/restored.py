@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from environment import RESULTS, ROOT, describe_run, describe_weights
+from environment import RESULTS, ROOT, describe_run
 from numpy.typing import NDArray
 from validation import validation_people, validation_shapes
 
@@ -147,8 +147,8 @@ def as_markdown(rows: list[Row], card: WeightsCard) -> str:
         cells_ap = [f"{mean:.3f} ({mean / without:.2f})" for mean, without in means]
         lines.append(f"| {way} | " + " | ".join(cells_ap) + " |")
     counts = ", ".join(f"{name} {len(part)}" for name, part in zip(SEQUENCES, parts, strict=False))
-    lines += ["", f"Scans: {counts}.", "", describe_weights(card)]
-    return "\n".join([*lines, "", describe_run("python benchmarks/restored.py", SEED), ""])
+    lines += ["", f"Scans: {counts}.", ""]
+    return "\n".join([*lines, describe_run("python benchmarks/restored.py", SEED, card), ""])
 
 
 def _mean(rows: list[Row], way: str, name: str) -> Any:

@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from environment import RESULTS, ROOT, data_folder, describe_run, describe_weights
+from environment import RESULTS, ROOT, data_folder, describe_run
 from numpy.typing import NDArray
 
 from anatomaly.anomaly.fusion import FUSED_THRESHOLD, fuse_scores, relative_score
@@ -146,8 +146,7 @@ def write_table(rows: list[Row], card: WeightsCard) -> str:
         lines.append(f"| {row['person']} | " + " | ".join(f"{row[n]:.2f}" for n in names) + " |")
     lines += [
         "",
-        f"{describe_weights(card)}.",
-        describe_run("python benchmarks/sessions.py", SEED),
+        describe_run("python benchmarks/sessions.py", SEED, card),
         "",
     ]
     return "\n".join(lines)

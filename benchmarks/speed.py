@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from environment import RESULTS, data_folder, describe_run, describe_weights
+from environment import RESULTS, data_folder, describe_run
 
 from anatomaly.config import DetectConfig
 from anatomaly.weights import find_weights
@@ -86,8 +86,8 @@ def main() -> None:
     for stage in stages:
         cells = (f"{column.get(stage, float('nan')):.1f}" for column in columns.values())
         lines.append(f"| {stage} | " + " | ".join(cells) + " |")
-    lines += ["", describe_weights(read_card(find_weights("default"))) + ".", ""]
-    lines += [describe_run("python benchmarks/speed.py", None), ""]
+    card = read_card(find_weights("default"))
+    lines += ["", describe_run("python benchmarks/speed.py", None, card), ""]
     (RESULTS / "speed.md").write_text("\n".join(lines), encoding="utf-8")
 
 

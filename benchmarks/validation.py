@@ -202,7 +202,7 @@ def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, 
         f"training, balanced over {len(kinds)} kinds of lesion), working grid; in brackets the",
         f"threshold at which half of {counts['healthy']} drawn healthy brains have at most 1 mL",
         "above it and 95 % at most 5 mL. Each row of `…` changes the paper's choice in what it",
-        f"names. Weights {card.name}, SHA-256 {card.sha256[:16]}….",
+        "names.",
         "",
         "| score | " + " | ".join(columns) + " |",
         "|---|" + "---:|" * len(columns),
@@ -219,7 +219,7 @@ def as_markdown(columns: dict[str, Found], card: WeightsCard, counts: dict[str, 
             for name, shares in found.dice.items():
                 cells = [sequence, name, *(f"{share:.3f}" for share in np.mean(shares, axis=0))]
                 lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", describe_run("python benchmarks/validation.py", VALIDATION_SEED), ""]
+    lines += ["", describe_run("python benchmarks/validation.py", VALIDATION_SEED, card), ""]
     return "\n".join(lines)
 
 

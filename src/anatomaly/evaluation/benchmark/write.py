@@ -17,6 +17,8 @@ from anatomaly.evaluation.benchmark.method import find_method
 from anatomaly.evaluation.benchmark.overview import overview_lines, places_of
 from anatomaly.evaluation.benchmark.table import SIZE_NAMES, UNFINISHED, Row, scan_rows
 from anatomaly.evaluation.result_page import describe_run, markdown_table
+from anatomaly.weights import find_weights
+from anatomaly.weights_card import read_card
 from anatomaly.whole_file import whole_file
 
 _PACKAGES = ("anatomaly", "torch", "monai", "lightning", "numpy", "scipy", "nilearn")
@@ -163,12 +165,14 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def _provenance(config: BenchmarkConfig, command: str) -> str:
-    """Return command, date, machine, versions and seed as one paragraph."""
+    """Return command, date, machine, versions, seed, and the weights of `ours*`."""
+    card = read_card(find_weights("default"))
     machine = f"{os.cpu_count()} cores, {config.budget.threads} thread(s) a method"
     return (
         f"{describe_run(command, machine, _PACKAGES, config.seed)} "
         "Seconds are wall time, so they vary with what else the machine does; on another "
-        f"machine AP may differ by {config.tolerance_ap}."
+        f"machine AP may differ by {config.tolerance_ap}.\n\n"
+        f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {card.scorer_sha256[:16]}…."
     )
 
 
