@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from anatomaly.anomaly.atlas import Atlas
+from anatomaly.components import number_lesions
 from anatomaly.errors import GeometryError
 from anatomaly.geometry import apply_affine, check_affine
 from anatomaly.types import Affine
@@ -87,7 +87,7 @@ def tabulate_lesions(
     for name, volume in (("anomaly_mask", anomaly_mask), ("residual", residual)):
         _check_same_grid(anomaly_map, volume, name)
     to_template = check_affine(scanner_to_template, "scanner_to_template")
-    numbered = number_lesions(anomaly_mask)
+    numbered = number_lesions(anomaly_mask.data)
     where = np.nonzero(numbered)
     if where[0].size == 0:
         return ()
@@ -115,26 +115,6 @@ def tabulate_lesions(
         )
         for index in range(count)
     )
-
-
-def number_lesions(anomaly_mask: Volume) -> NDArray[np.int32]:
-    """Give every voxel the number of its lesion, as `tabulate_lesions` numbers them.
-
-    Args:
-        anomaly_mask: (I, J, K), above zero where abnormal.
-
-    Returns:
-        (I, J, K): 0 outside, 1 in the largest 26-connected component, 2 in the next.
-
-    >>> number_lesions(Volume(np.array([[[1, 0, 1, 1, 0, 1]]]), np.eye(4))).tolist()
-    [[[2, 0, 1, 1, 0, 3]]]
-    """
-    components, count = ndimage.label(anomaly_mask.data > 0, structure=np.ones((3, 3, 3)))
-    voxels = np.bincount(components.ravel(), minlength=count + 1)[1:]
-    numbers = np.zeros(count + 1, np.int32)
-    numbers[1 + np.argsort(-voxels, kind="stable")] = np.arange(1, count + 1)
-    numbered: NDArray[np.int32] = numbers[components]
-    return numbered
 
 
 def lesion_rows(lesions: tuple[Lesion, ...]) -> list[dict[str, str]]:

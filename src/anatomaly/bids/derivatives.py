@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anatomaly.anomaly.lesions import LESION_COLUMNS, Lesion, lesion_rows, number_lesions
+from anatomaly.anomaly.lesions import LESION_COLUMNS, Lesion, lesion_rows
 from anatomaly.bids.dataset import Derivatives, sidecar, write_json, write_table
+from anatomaly.components import number_lesions
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.scan.bids import BidsScan, BidsSession
 from anatomaly.scan.write import write_volume
@@ -143,7 +144,7 @@ def lesions_output(path: Path, mask: Volume, sources: list[str]) -> Output:
     says: dict[str, Any] = {"Description": "Connected pieces of the mask, 1 is the largest."}
     for name, (words, unit) in _COLUMNS.items():
         says[name] = {"Description": words} | ({"Units": unit} if unit else {})
-    return Output(path, mask.with_data(number_lesions(mask)), {**says, "Sources": sources})
+    return Output(path, mask.with_data(number_lesions(mask.data)), {**says, "Sources": sources})
 
 
 def write_lesion_table(path: Path, lesions: tuple[Lesion, ...]) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anatomaly.anomaly.lesions import Lesion, number_lesions
+from anatomaly.anomaly.lesions import Lesion
+from anatomaly.components import number_lesions
 from anatomaly.dicom_results.description import Description
 from anatomaly.dicom_results.measurement_report import make_measurement_report
 from anatomaly.dicom_results.parametric_map import make_parametric_map
@@ -79,7 +80,7 @@ def write_dicom_results(
         score = make_parametric_map(source, anomaly_map.data, description)
         _save(score, folder / MAP_FILE)
         if lesions:
-            numbered = number_lesions(anomaly_mask)
+            numbered = number_lesions(anomaly_mask.data)
             segmentation = make_segmentation(source, numbered, uids, description)
             _save(segmentation, folder / SEGMENTATION_FILE)
         report = make_measurement_report(source, lesions, segmentation, uids, description)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from anatomaly.components import number_lesions
 from anatomaly.errors import GeometryError
 from anatomaly.names import shown, writable
 from anatomaly.report.drawing import new_figure, plain_drawing
@@ -43,14 +43,20 @@ MARGIN_MM = 5.0
 class _Panels:
     """What is drawn, in closest RAS+ order and cropped to the brain.
 
-    `grey` holds scan and pseudo-healthy image in [0, 1]; `score` the map, 0 outside the brain.
+    `grey` holds scan and pseudo-healthy image in [0, 1]; `score` the map, 0 outside the brain;
+    `lesions` the number of the lesion of each voxel, 0 outside.
     """
 
     grey: tuple[Float32, Float32]
     score: Float32
-    mask: Bool
+    lesions: Float32
     brain: Bool
     spacing_mm: tuple[float, float, float]
+
+    @property
+    def mask(self) -> Bool:
+        """Where a lesion is."""
+        return self.lesions > 0
 
 
 @dataclass(frozen=True)
@@ -146,7 +152,7 @@ def _cut_out(
     return _Panels(
         grey=(greys[0], greys[1]),
         score=np.where(brain_box, crop(anomaly_map.data), 0).astype(np.float32),
-        mask=crop(mask.data) > 0,
+        lesions=crop(number_lesions(mask.data)),
         brain=brain_box,
         spacing_mm=(x, y, z),
     )
@@ -164,12 +170,11 @@ def _choose_cuts(panels: _Panels) -> list[_Cut]:
     """Choose axial slices spread over the brain, moved onto the largest lesions, and two others."""
     ends = _extent(panels.brain, 2, 0, share=0.03)
     slices = np.unique(np.round(np.linspace(ends.start, ends.stop - 1, AXIAL_SLICES)).astype(int))
-    labels, found = ndimage.label(panels.mask, structure=np.ones((3, 3, 3)))
-    sizes = np.bincount(labels.ravel(), minlength=found + 1)[1:]
     free = list(range(len(slices)))
-    at = [int(n) // 2 for n in panels.mask.shape]
-    for rank, lesion in enumerate(np.argsort(-sizes, kind="stable")[: AXIAL_SLICES // 2]):
-        inside = labels == lesion + 1
+    at = [int(n) // 2 for n in panels.brain.shape]
+    numbers = np.unique(panels.lesions[panels.mask])[: AXIAL_SLICES // 2]
+    for rank, number in enumerate(numbers):
+        inside = panels.lesions == number
         best = [int(inside.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3)]
         if rank == 0:
             at = best
@@ -261,7 +266,7 @@ def _draw_colour_bar(
 
 def _summary(anomaly_mask: Volume, threshold: float) -> str:
     """Say how many lesions there are and how large they are together."""
-    _, count = ndimage.label(anomaly_mask.data > 0, structure=np.ones((3, 3, 3)))
+    count = int(number_lesions(anomaly_mask.data).max())
     if not count:
         return f"no lesion above the threshold {threshold:.2f}"
     volume_ml = np.count_nonzero(anomaly_mask.data) * anomaly_mask.voxel_volume_mm3 / 1000
