@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from anatomaly.cli.console import make_console
 from anatomaly.cli.exit import exit_on_error
 
 if TYPE_CHECKING:
@@ -95,6 +96,4 @@ def _print(rows: list[Row]) -> None:
             continue
         names = ("ap", "dice", "dice_oracle", "f1", "seconds")
         table.add_row(*who, *(f"{row[name]:.3f}" for name in names))
-    console = Console(highlight=False)
-    console.width = console.width if console.is_terminal else 140
-    console.print(table)
+    make_console(140).print(table)

@@ -11,14 +11,15 @@ import sys
 from collections.abc import Sequence as Many
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, get_args
 
 from anatomaly import __version__
+from anatomaly.cli.options import config_of
 from anatomaly.cli.progress import Display
 from anatomaly.cli.readiness import check_writable, use_temporary
 from anatomaly.cli.run_scans import Failure, show_failures
 from anatomaly.cli.surroundings import surroundings
-from anatomaly.config import AnomalyConfig, DetectConfig, PreprocessConfig
+from anatomaly.config import AnomalyConfig, DetectConfig, DeviceOption
 from anatomaly.errors import AnatomalyError, BidsError, ConfigError, OutputError
 from anatomaly.names import shown, writable
 from anatomaly.scan.bids import BidsSession, Selection, find_sessions, select_sessions
@@ -130,7 +131,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="threads of the one process; scans are done one after the other (default: all)",
     )  # fmt: skip
     add(
-        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto",
+        "--device", choices=get_args(DeviceOption), default="auto",
         help="where the networks run (default: a GPU if there is one)",
     )  # fmt: skip
     add("--weights", default="default", help="bundled weights by name, or a folder")
@@ -165,7 +166,14 @@ def _participant_level(told: argparse.Namespace) -> int:
 
     out = Derivatives(told.bids_dir.resolve(), told.output_dir.resolve())
     try:
-        config = _config(told)
+        config = config_of(
+            device=told.device,
+            threads=told.n_cpus,
+            weights=told.weights,
+            atlas=told.atlas,
+            force=told.force,
+            min_lesion_mm3=told.min_lesion_mm3,
+        )
         selection = select_sessions(out.source, told.participant_label, told.session_label)
         sessions = [
             session
@@ -238,18 +246,6 @@ def _no_such(label: str, selection: Selection) -> str:
         f"{label}: no such label in the data set; "
         + (f"did you mean {' or '.join(near)}? " if near else "")
         + (f"there are {len(there)}: {listed}" if there else "it has none of this kind")
-    )
-
-
-def _config(told: argparse.Namespace) -> DetectConfig:
-    """Return the configuration; the sequence of each scan is that of its name."""
-    return DetectConfig(
-        device=told.device,
-        threads=told.n_cpus,
-        weights=told.weights,
-        atlas=told.atlas,
-        preprocess=PreprocessConfig(force=told.force),
-        anomaly=AnomalyConfig(min_lesion_mm3=told.min_lesion_mm3),
     )
 
 

@@ -11,7 +11,7 @@ from anatomaly.cli import options
 from anatomaly.cli.exit import exit_on_error
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector
-from anatomaly.config import DetectConfig, PreprocessConfig
+from anatomaly.config import DetectConfig
 from anatomaly.errors import ScanError
 from anatomaly.fill import FillConfig
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     Parts = tuple[Scan, Volume, Volume, Volume | None]
 
 
+@options.expand_config("sequence", "force", "weights", "device", "threads")
 def fill(
+    *,
     scan: Annotated[
         Path,
         typer.Argument(
@@ -54,11 +56,7 @@ def fill(
     grow_mm: Annotated[
         float, typer.Option(min=0, max=20, help="Grow the mask by so much first.")
     ] = FillConfig.grow_mm,
-    sequence: options.SequenceChoice = "auto",
-    force: options.Force = False,
-    weights: options.Weights = "default",
-    device: options.Device = "auto",
-    threads: options.Threads = 0,
+    config: DetectConfig,
     quiet: options.Quiet = False,
 ) -> None:
     """Write the scan with pseudo-healthy values inside the mask, in its own units and data type.
@@ -71,13 +69,6 @@ def fill(
     from anatomaly.fill import fill_lesions
     from anatomaly.scan.overwrite import check_target, write_replaced
 
-    config = DetectConfig(
-        sequence=sequence,
-        device=device,
-        threads=threads,
-        weights=weights,
-        preprocess=PreprocessConfig(force=force),
-    )
     with Display(1, quiet=quiet) as display:
         display.start_scan(scan.name)
         with exit_on_error(say=lambda text: display.line(text, style="red")):
