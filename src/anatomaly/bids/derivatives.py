@@ -86,13 +86,22 @@ def write_scan(
         Output(path("pseudo_healthy"), detection.pseudo_healthy, _pseudo_healthy(detection, raw)),
         Output(path("brain_mask"), detection.brain_mask, brain_says(raw)),
         Output(path("anomaly_mask"), detection.anomaly_mask, mask_says([out.uri(marker)])),
-        Output(path("tissues"), standard_tissues(detection), _tissues(raw)),
+        Output(
+            path("tissues"),
+            standard_tissues(detection),
+            {
+                "Description": "Tissues as the network reads them, lesions on top: a step of the "
+                "method.",
+                "Sources": raw,
+            },
+        ),
         lesions_output(path("lesions"), detection.anomaly_mask, [out.uri(path("anomaly_mask"))]),
     ]
     write_outputs(whole, detection.scan, raw[0])
     write_lesion_table(path("lesions"), detection.lesions)
-    names = [{"index": str(label), "name": name} for label, name in _tissue_names().items()]
-    write_table(table_of(path("tissues")), ("index", "name"), names)
+    labels = {standard: name for name, standard in TISSUES.values()} | {LESION_LABEL: "lesion"}
+    names = [{"index": str(label), "name": labels[label]} for label in sorted(labels)]
+    write_table(sidecar(path("tissues"), ".tsv"), ("index", "name"), names)
     folder = detection.save(out.figures(session, scan.name), FIGURES)
     quality = detection.run.get("preparation", {}).get("quality", {})
     says = {
@@ -158,12 +167,7 @@ def write_lesion_table(path: Path, lesions: tuple[Lesion, ...]) -> None:
         }
         for row in lesion_rows(lesions)
     ]
-    write_table(table_of(path), ("index", "name", "mapping", *LESION_COLUMNS[1:]), rows)
-
-
-def table_of(path: Path) -> Path:
-    """Path of the table beside a segmentation."""
-    return path.with_name(path.name.removesuffix(".nii.gz") + ".tsv")
+    write_table(sidecar(path, ".tsv"), ("index", "name", "mapping", *LESION_COLUMNS[1:]), rows)
 
 
 def brain_says(sources: list[str]) -> dict[str, Any]:
@@ -185,17 +189,6 @@ def standard_tissues(detection: Detection) -> Volume:
     tissues = lookup[detection.tissue_map.data]
     tissues[detection.anomaly_mask.data > 0] = LESION_LABEL
     return detection.tissue_map.with_data(tissues)
-
-
-def _tissue_names() -> dict[int, str]:
-    """Return names by the standard's label."""
-    names = {standard: name for name, standard in TISSUES.values()} | {LESION_LABEL: "lesion"}
-    return dict(sorted(names.items()))
-
-
-def _tissues(sources: list[str]) -> dict[str, Any]:
-    words = "Tissues as the network reads them, lesions on top: a step of the method."
-    return {"Description": words, "Sources": sources}
 
 
 def _pseudo_healthy(detection: Detection, sources: list[str]) -> dict[str, Any]:

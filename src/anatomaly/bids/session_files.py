@@ -10,13 +10,12 @@ import numpy as np
 
 from anatomaly.anomaly.fusion import FUSED_THRESHOLD
 from anatomaly.anomaly.lesions import lesion_rows, write_lesions_tsv
-from anatomaly.bids.dataset import Derivatives, read_json, session_names, sidecar
+from anatomaly.bids.dataset import VOLUME_NAMES, Derivatives, read_json, sidecar
 from anatomaly.bids.derivatives import (
     Output,
     brain_says,
     lesions_output,
     mask_says,
-    table_of,
     write_lesion_table,
     write_outputs,
 )
@@ -72,7 +71,7 @@ def write_session(
     stem = fused.reference.bids.stem
     _remove_others(stem, session, out)
     withdraw_session(session, out)
-    paths = {kind: out.session_volume(session, stem, kind) for kind in session_names(stem)}
+    paths = {kind: out.session_volume(session, stem, kind) for kind in VOLUME_NAMES}
     reference = out.uri(fused.reference.bids.path)
     own = [out.uri(out.own_volume(session, o.bids, "anomaly_map")) for o in fused.used]
     brain = out.uri(out.own_volume(session, fused.reference.bids, "brain_mask"))
@@ -110,24 +109,18 @@ def _markers(session: BidsSession, out: Derivatives) -> list[Path]:
 
 
 def _remove_others(stem: str, session: BidsSession, out: Derivatives) -> None:
-    """Remove the session's files that carry the name of another reference."""
+    """Remove the session's files that carry the name of another reference, and their page."""
     for marker in _markers(session, out):
         other = marker.name.removesuffix(_MAP_END)
         if other == stem:
             continue
-        for kind in session_names(other):
-            path = out.session_volume(session, other, kind)
-            for file in (sidecar(path), path, table_of(path)):
-                file.unlink(missing_ok=True)
-        _remove_page(out.figures(session, f"{other}_session"))
-
-
-def _remove_page(folder: Path) -> None:
-    """Remove our files of a page; the folder as well where nothing else is in it."""
-    for name in RESULT_FILES:
-        (folder / name).unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+        page = out.figures(session, f"{other}_session")
+        volumes = [out.session_volume(session, other, kind) for kind in VOLUME_NAMES]
+        besides = [sidecar(volume, ending) for volume in volumes for ending in (".json", ".tsv")]
+        for file in (*besides, *volumes, *(page / name for name in RESULT_FILES)):
+            file.unlink(missing_ok=True)
+        if page.is_dir() and not any(page.iterdir()):
+            page.rmdir()
 
 
 def _says(fused: Fused) -> dict[str, Any]:

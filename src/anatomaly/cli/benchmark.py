@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from anatomaly.cli.console import make_console
 from anatomaly.cli.exit import exit_on_error
+from anatomaly.cli.progress import make_console
 
 if TYPE_CHECKING:
     from anatomaly.evaluation.benchmark.table import Row

@@ -109,8 +109,7 @@ def _unfinished(scans: dict[str, Path], output: Path, display: Display) -> dict[
     """Leave out scans that have a result; a result folder is whole if it holds `run.json`."""
     finished = {name for name in scans if (output / name / "run.json").is_file()}
     for name in sorted(finished):
-        other = scan_of_result(output / name, scans[name])
-        if other:
+        if other := scan_of_result(output / name, scans[name]):
             display.line(
                 f"{shown(name)}: skipped, but the result there is of {other}, not of "
                 f"{shown(scans[name])}: give another -o, or rename one of the scans",
@@ -136,12 +135,10 @@ def _detect_all(
     doubtful = []
 
     def process(name: str, scan: Path) -> str:
-        other = scan_of_result(output / name, scan)
-        if other:
-            display.line(f"{shown(name)}: warning: replaces the result of {other}", style="yellow")
+        if other := scan_of_result(output / name, scan):
+            display.warn(name, [f"replaces the result of {other}"])
         detection = detector.detect(scan)
-        for warning in detection.warnings:
-            display.line(f"{shown(name)}: warning: {warning}", style="yellow")
+        display.warn(name, detection.warnings)
         folder = detection.save(output / name, outputs)
         if detection.warnings:
             doubtful.append(name)

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from anatomaly.cli.console import make_console
 from anatomaly.cli.exit import exit_on_error
 from anatomaly.cli.options import CONFIG_OPTIONS
+from anatomaly.cli.progress import make_console
 from anatomaly.types import EdgeOption
 
 EXPERIMENTS = {

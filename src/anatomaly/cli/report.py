@@ -53,7 +53,7 @@ def report(
         try:
             display.note(f"index -> {write_index(output)}", style="green")
         except AnatomalyError as error:
-            display.line(f"{type(error).__name__}: {error}", style="red")
+            display.fail(error)
             failed += 1
     raise typer.Exit(1 if failed else 0)
 

@@ -21,7 +21,7 @@ from urllib.parse import quote
 from anatomaly.errors import AnatomalyError
 from anatomaly.report.answer import Row, answer
 from anatomaly.report.manifest import write_whole
-from anatomaly.report.page import data_uri, environment
+from anatomaly.report.page import environment
 from anatomaly.report.pictures import shrink
 
 INDEX_FILE = "index.html"
@@ -86,14 +86,9 @@ def write_index(folder: Path) -> Path:
 def render_index(entries: Sequence[Entry], title: str) -> str:
     """Return the cohort page as HTML; every text in it is escaped."""
     counts = {group: sum(entry.group == group for entry in entries) for group in _ORDER}
-    pictures = {
-        entry.name: data_uri(entry.thumbnail, "jpeg") for entry in entries if entry.thumbnail
-    }
-    template = environment().get_template("index.html.j2")
     names = short_names([entry.name for entry in entries])
-    return template.render(
-        entries=entries, title=title, counts=counts, pictures=pictures, names=names
-    )
+    template = environment().get_template("index.html.j2")
+    return template.render(entries=entries, title=title, counts=counts, names=names)
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:

@@ -184,7 +184,9 @@ def _quantise(
 ) -> tuple[dict[str, UInt8], float]:
     """Return every array in 8 bits, and the score of a step of the map."""
     brain = cut["brain_mask"] > 0
-    low, high = _window(cut["scan"], brain) if "scan" in cut else (0.0, 1.0)
+    low, high = 0.0, 1.0
+    if "scan" in cut:
+        low, high = grey_window(cut["scan"][brain] if brain.any() else cut["scan"])
     arrays, map_step = {}, 1.0 / 255
     for name, data in cut.items():
         if name == "anomaly_map":
@@ -202,23 +204,15 @@ def _quantise(
     return arrays, map_step
 
 
-def _window(scan: Float32, brain: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return which intensities become black and white, as in the overview."""
-    inside = scan[brain] if brain.any() else scan.ravel()
-    return grey_window(inside)
-
-
 def _box_around(brain: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> Box:
     """Return the range of each axis that holds the brain and a margin; everything without one."""
-    box = []
-    for axis in range(3):
-        filled = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
-        margin = int(np.ceil(MARGIN_MM / spacing_mm[axis]))
-        first, last = (filled[0], filled[-1]) if filled.size else (0, brain.shape[axis] - 1)
-        box.append(
-            slice(max(0, int(first) - margin), min(brain.shape[axis], int(last) + margin + 1))
-        )
-    return box[0], box[1], box[2]
+    boxes = ndimage.find_objects(brain.astype(np.uint8)) or [
+        tuple(slice(0, n) for n in brain.shape)
+    ]
+    margins = np.ceil(MARGIN_MM / spacing_mm).astype(int).tolist()
+    parts = zip(boxes[0], margins, brain.shape, strict=True)
+    x, y, z = (slice(max(0, p.start - m), min(n, p.stop + m)) for p, m, n in parts)
+    return x, y, z
 
 
 def _steps(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
@@ -67,6 +68,14 @@ class _Cut:
     index: int
 
 
+class _Scale(NamedTuple):
+    """Colours of the score, the threshold that they mark and the score at their top."""
+
+    colours: Colormap
+    threshold: float
+    top: float
+
+
 @plain_drawing()
 def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and what to say about them)
     path: Path,
@@ -121,9 +130,9 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
     )
     peak = float(np.quantile(panels.score, 0.9995))
     top = min(1.0, max(1.5 * threshold, peak, 1e-6))
-    colours = _score_colours(threshold, top)
-    _draw_panels(figure, grid, panels, cuts, (colours, threshold, top))
-    _draw_colour_bar(figure, height, (colours, threshold, top))
+    scale = _Scale(_score_colours(threshold, top), threshold, top)
+    _draw_panels(figure, grid, panels, cuts, scale)
+    _draw_colour_bar(figure, height, scale)
     _write_words(figure, title, _summary(anomaly_mask, threshold), warnings)
     figure.savefig(path, format="png", facecolor=BACKGROUND, pil_kwargs={"compress_level": 9})
 
@@ -198,32 +207,23 @@ def _score_colours(threshold: float, top: float) -> Colormap:
 
 
 def _draw_panels(
-    figure: Figure,
-    grid: GridSpec,
-    panels: _Panels,
-    cuts: list[_Cut],
-    scale: tuple[Colormap, float, float],
+    figure: Figure, grid: GridSpec, panels: _Panels, cuts: list[_Cut], scale: _Scale
 ) -> None:
     """Fill the grid: one row for each of `ROWS`, one column for each cut."""
-    colours, _, top = scale
     for column, cut in enumerate(cuts):
         across, up = [axis for axis in range(3) if axis != cut.axis]
         aspect = panels.spacing_mm[up] / panels.spacing_mm[across]
         for row, name in enumerate(ROWS):
             axes = figure.add_subplot(grid[row, column])
             axes.set_axis_off()
+            show = partial(
+                axes.imshow, vmin=0, aspect=aspect, origin="lower", interpolation="bilinear"
+            )
             grey = panels.grey[1 if name == "pseudo-healthy" else 0]
-            picture = np.take(grey, cut.index, cut.axis).T
-            axes.imshow(
-                picture, cmap="gray", vmin=0, vmax=1, aspect=aspect, origin="lower",
-                interpolation="bilinear",
-            )  # fmt: skip
+            show(np.take(grey, cut.index, cut.axis).T, cmap="gray", vmax=1)
             if name == "anomaly":
                 score = np.take(panels.score, cut.index, cut.axis).T
-                axes.imshow(
-                    score, cmap=colours, vmin=0, vmax=top, aspect=aspect, origin="lower",
-                    interpolation="bilinear",
-                )  # fmt: skip
+                show(score, cmap=scale.colours, vmax=scale.top)
                 mask = np.take(panels.mask, cut.index, cut.axis).T
                 if mask.any() and min(mask.shape) > 1:
                     axes.contour(mask, levels=[0.5], colors=CONTOUR, linewidths=0.8)
@@ -245,9 +245,7 @@ def _mark_sides(axes: Axes, axis: int) -> None:
         )  # fmt: skip
 
 
-def _draw_colour_bar(
-    figure: Figure, height_inches: float, scale: tuple[Colormap, float, float]
-) -> None:
+def _draw_colour_bar(figure: Figure, height_inches: float, scale: _Scale) -> None:
     """Draw the scale of the score with the threshold as a line of the contour's colour."""
     colours, threshold, top = scale
     bar = figure.add_axes((0.958, 0.6 / height_inches, 0.008, 0.28))

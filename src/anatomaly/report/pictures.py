@@ -29,13 +29,11 @@ LEVELS = (0.25, 0.45, 0.6, 0.75)
 """Where the axial slices of the preparation lie, as a share of the brain's height."""
 
 
-def cut_mask(
-    layers: Layers, threshold: float, min_lesion_mm3: float, grow_share: float = 1.0
-) -> Bool:
+def cut_mask(layers: Layers, threshold: float, min_mm3: float, grow_share: float = 1.0) -> Bool:
     """Return which voxels of the page's grid pass, as `anomaly.postprocess.threshold_map` cuts."""
     steps = layers.arrays["anomaly_map"]
     low, high = (steps_up_to(cut, layers.map_step) for cut in (grow_share * threshold, threshold))
-    return keep_seeded(steps > low, steps > high, layers.voxel_mm3, min_lesion_mm3)
+    return keep_seeded(steps > low, steps > high, layers.voxel_mm3, min_mm3)
 
 
 def draw_finding(
