@@ -8,5 +8,6 @@
 - `measurement_report`: volume, centre and scores of each lesion as a structured report (TID 1500).
 - `write`: the three files of a result folder.
 
-highdicom and pydicom are an extra (`pip install 'anatomaly[dicom]'`) and imported at first use.
+highdicom and pydicom are an extra (`pip install 'anatomaly[dicom]'`) and imported at first use:
+`write` imports the modules that need highdicom when it has something to write.
 """

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from highdicom import VOILUTTransformation
+from highdicom.pm import ParametricMap, RealWorldValueMapping
+from pydicom.sr.codedict import codes
 
 from anatomaly.dicom_results.description import RESEARCH_ONLY, Description, own_code
 from anatomaly.dicom_results.source import SourceFrames
-
-if TYPE_CHECKING:
-    from highdicom.pm import ParametricMap
 
 
 def make_parametric_map(
@@ -23,10 +23,6 @@ def make_parametric_map(
         anomaly_map: (I, J, K) score in [0, 1], on the scan's grid; written bit for bit.
         description: what made it.
     """
-    from highdicom import VOILUTTransformation
-    from highdicom.pm import ParametricMap, RealWorldValueMapping
-    from pydicom.sr.codedict import codes
-
     score = RealWorldValueMapping(
         lut_label="SCORE",
         lut_explanation="Anomaly score, higher is more abnormal; not a probability",

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.color import CIELabColor
+from highdicom.seg import (
+    SegmentAlgorithmTypeValues,
+    Segmentation,
+    SegmentationTypeValues,
+    SegmentDescription,
+)
+from pydicom.sr.codedict import codes
 
 from anatomaly.dicom_results.description import NAME, RESEARCH_ONLY, Description, tracking_id
 from anatomaly.dicom_results.source import SourceFrames
-
-if TYPE_CHECKING:
-    from highdicom.seg import Segmentation, SegmentDescription
 
 MAX_SEGMENTS = 65_535
 _RED_LAB = (53.2, 80.1, 67.2)
@@ -34,8 +40,6 @@ def make_segmentation(
         tracking_uids: of lesion 1, 2, ...; at least one.
         description: what made it.
     """
-    from highdicom.seg import Segmentation, SegmentationTypeValues
-
     return Segmentation(
         source_images=source.images,
         pixel_array=source.stack(numbered).astype(np.uint16),
@@ -51,11 +55,6 @@ def make_segmentation(
 
 def _segment(number: int, tracking_uid: str, description: Description) -> SegmentDescription:
     """Describe one lesion: what it is, where, and what found it."""
-    from highdicom import AlgorithmIdentificationSequence
-    from highdicom.color import CIELabColor
-    from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
-    from pydicom.sr.codedict import codes
-
     return SegmentDescription(
         segment_number=number,
         segment_label=tracking_id(number),
