@@ -25,16 +25,20 @@ print(os.environ.get("MPLBACKEND"))
 """
 
 
+def draw(folder: Path, settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", DRAW, str(folder / "a.png")]
+    environment = os.environ | settings
+    return subprocess.run(
+        command, env=environment, capture_output=True, encoding="utf-8", check=False
+    )
+
+
 @pytest.mark.parametrize(
     "backend",
     ["module://matplotlib_inline.backend_inline", "module://no.such", "nonsense", "tkagg"],
 )
 def test_a_backend_that_is_not_here_is_passed_over(tmp_path: Path, backend: str):
-    environment = os.environ | {"MPLBACKEND": backend}
-    command = [sys.executable, "-c", DRAW, str(tmp_path / "a.png")]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, encoding="utf-8", check=False
-    )
+    done = draw(tmp_path, {"MPLBACKEND": backend})
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == backend, "the environment of the caller is not ours to change"
     assert (tmp_path / "a.png").stat().st_size > 100
@@ -47,10 +51,7 @@ def test_settings_of_the_user_and_a_home_that_is_not_there_do_no_harm(tmp_path: 
         "MPLCONFIGDIR": "/nonexistent/matplotlib",
         "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
     }
-    command = [sys.executable, "-c", DRAW, str(tmp_path / "a.png")]
-    done = subprocess.run(
-        command, env=os.environ | settings, capture_output=True, encoding="utf-8", check=False
-    )
+    done = draw(tmp_path, settings)
     assert done.returncode == 0, done.stderr
 
 
