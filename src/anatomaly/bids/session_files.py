@@ -31,7 +31,6 @@ from anatomaly.report.page import PageContent, write_page
 from anatomaly.report.spots import find_spots
 from anatomaly.scan.bids import BidsScan, BidsSession
 from anatomaly.scan.write import RESULT_FILES, output_folder
-from anatomaly.volume import Volume
 
 _MAP_END = "_label-L_probseg.json"
 
@@ -76,20 +75,19 @@ def write_session(
     own = [out.uri(out.own_volume(session, o.bids, "anomaly_map")) for o in fused.used]
     brain = out.uri(out.own_volume(session, fused.reference.bids, "brain_mask"))
     here, mask = out.uri(paths["anomaly_map"]), out.uri(paths["anomaly_mask"])
-    brain_mask = fused.reference.brain_mask
     scan = fused.reference.scan
     native = [
-        Output(
-            paths["brain_mask"],
-            brain_mask.with_data(brain_mask.data.astype(np.uint8)),
-            brain_says([brain]),
-        ),
+        Output(paths["brain_mask"], fused.reference.brain_bytes, brain_says([brain])),
         Output(paths["anomaly_mask"], fused.anomaly_mask, mask_says([here])),
         lesions_output(paths["lesions"], fused.anomaly_mask, [mask]),
     ]
     write_outputs(native, scan, reference)
     write_lesion_table(paths["lesions"], fused.lesions)
-    map_template, mask_template = _in_template(fused)
+    affine = fused.reference.to_template
+    map_template = resample_to_template(fused.anomaly_map, affine)
+    weight = fused.anomaly_mask.with_data(fused.anomaly_mask.data.astype(np.float32))
+    mask_template = resample_to_template(weight, affine)
+    mask_template = mask_template.with_data((mask_template.data > 0.5).astype(np.uint8))
     says = _says(fused)
     template = [
         Output(paths["anomaly_map_template"], map_template, says | {"Sources": [here]}),
@@ -139,28 +137,16 @@ def _says(fused: Fused) -> dict[str, Any]:
     }
 
 
-def _in_template(fused: Fused) -> tuple[Volume, Volume]:
-    """Return map and mask on the working grid."""
-    affine = fused.reference.to_template
-    weight = fused.anomaly_mask.with_data(fused.anomaly_mask.data.astype(np.float32))
-    mask = resample_to_template(weight, affine)
-    return (
-        resample_to_template(fused.anomaly_map, affine),
-        mask.with_data((mask.data > 0.5).astype(np.uint8)),
-    )
-
-
 def _write_page(fused: Fused, folder: Path) -> None:
     """Write a result folder without volumes: page, picture, table and manifest."""
     own = fused.reference
     run = _run(fused)
-    brain_mask = own.brain_mask.with_data(own.brain_mask.data.astype(np.uint8))
     volumes = PageVolumes(
-        brain_mask=brain_mask,
+        brain_mask=own.brain_bytes,
         scan=own.scan.volume,
         pseudo_healthy=own.pseudo_healthy,
         anomaly_map=fused.anomaly_map,
-        template=template_tissue_native(brain_mask, own.to_template),
+        template=template_tissue_native(own.brain_bytes, own.to_template),
     )
     title = f"{folder.name} · {run['sequence']}"
     with output_folder(folder) as temporary:

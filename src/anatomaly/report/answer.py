@@ -96,24 +96,18 @@ def answer(run: Mapping[str, Any], lesions: Sequence[Row] | None) -> Answer:
     count = len(rows) if lesions is not None else int(run.get("lesions", 0))
     volume = total_ml(rows)
     quality = run.get("preparation", {}).get("quality", {})
+    places = "1 place" if count == 1 else f"{count} places"
+    headline = f"{say_ml(volume)} in {places}"
+    if lesions is None:
+        headline = f"{places} above the threshold"
     return Answer(
-        headline=_headline(count, volume, known=lesions is not None),
+        headline=headline if count else "Nothing passes the threshold",
         comparison=_comparison(run, volume) if lesions is not None else "",
         volume_ml=volume,
         count=count,
         warnings=tuple(str(warning) for warning in run.get("warnings", ())),
         quality=tuple(_quality_line(name, quality[name]) for name in QUALITY if name in quality),
     )
-
-
-def _headline(count: int, volume_ml: float, known: bool) -> str:
-    """Say how much was found."""
-    if not count:
-        return "Nothing passes the threshold"
-    places = "1 place" if count == 1 else f"{count} places"
-    if not known:
-        return f"{places} above the threshold"
-    return f"{say_ml(volume_ml)} in {places}"
 
 
 def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
