@@ -6,7 +6,7 @@ import base64
 import gzip
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from fractions import Fraction
 
 import nibabel as nib
@@ -15,8 +15,9 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from anatomaly.geometry import spacing_mm
 from anatomaly.report.grey_window import grey_window
-from anatomaly.types import Affine
+from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
 UInt8 = NDArray[np.uint8]
@@ -79,11 +80,11 @@ class Layers:
     map_step: float
     voxel_mm3: float
     is_exact: bool
-    spacing_mm: tuple[float, float, float] = field(init=False)
 
-    def __post_init__(self) -> None:
-        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
-        object.__setattr__(self, "spacing_mm", (x, y, z))
+    @property
+    def spacing_mm(self) -> FloatArray:
+        """Voxel size along i, j, k in mm, shape (3,)."""
+        return spacing_mm(self.affine)
 
 
 def make_layers(
@@ -102,13 +103,11 @@ def make_layers(
     orientation = io_orientation(brain.affine)
     turned = apply_orientation(brain.data > 0, orientation)
     affine = brain.affine @ inv_ornt_aff(orientation, brain.shape)
-    box = _box_around(turned, np.linalg.norm(affine[:3, :3], axis=0))
+    box = _box_around(turned, spacing_mm(affine))
     affine = affine @ _shift([part.start for part in box])
-    shape = [part.stop - part.start for part in box]
-    step = _steps(shape, np.linalg.norm(affine[:3, :3], axis=0), max_voxels)
+    step = _steps(turned[box].shape, spacing_mm(affine), max_voxels)
     cut: dict[str, Float32] = {}
-    for name in (item.name for item in fields(volumes)):
-        volume: Volume | None = getattr(volumes, name)
+    for name, volume in vars(volumes).items():
         if volume is not None:
             data = apply_orientation(volume.data, orientation)[box].astype(np.float32)
             cut[name] = _coarsen(data, step, order=0 if name in LABELS else 1)
@@ -194,9 +193,8 @@ def _quantise(
         elif name in LABELS:
             arrays[name] = data.astype(np.uint8)
         elif name == "structure":
-            arrays[name] = (
-                np.rint(data.clip(0, 1) * 255 * brain).astype(np.uint8) & COARSE_STRUCTURE
-            )
+            steps = np.rint(data.clip(0, 1) * 255 * brain).astype(np.uint8)
+            arrays[name] = steps & COARSE_STRUCTURE
         else:
             grey = np.rint(((data - low) / (high - low)).clip(0, 1) * 255).astype(np.uint8)
             outside = np.uint8(0) if name == "pseudo_healthy" else grey & COARSE_OUTSIDE
@@ -204,29 +202,27 @@ def _quantise(
     return arrays, map_step
 
 
-def _box_around(brain: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> Box:
+def _box_around(brain: NDArray[np.bool_], voxel_mm: FloatArray) -> Box:
     """Return the range of each axis that holds the brain and a margin; everything without one."""
     boxes = ndimage.find_objects(brain.astype(np.uint8)) or [
         tuple(slice(0, n) for n in brain.shape)
     ]
-    margins = np.ceil(MARGIN_MM / spacing_mm).astype(int).tolist()
+    margins = np.ceil(MARGIN_MM / voxel_mm).astype(int).tolist()
     parts = zip(boxes[0], margins, brain.shape, strict=True)
     x, y, z = (slice(max(0, p.start - m), min(n, p.stop + m)) for p, m, n in parts)
     return x, y, z
 
 
-def _steps(
-    shape: list[int], spacing_mm: NDArray[np.float64], max_voxels: int
-) -> NDArray[np.float64]:
+def _steps(shape: tuple[int, ...], voxel_mm: FloatArray, max_voxels: int) -> FloatArray:
     """Return how many voxels of the scan one of the page spans along each axis, at least 1."""
-    wanted, step = float(spacing_mm.min()), np.ones(3)
+    wanted, step = float(voxel_mm.min()), np.ones(3)
     while np.prod(np.floor(np.array(shape) / step)) > max_voxels:
         wanted *= 1.03
-        step = np.maximum(1.0, wanted / spacing_mm)
+        step = np.maximum(1.0, wanted / voxel_mm)
     return step
 
 
-def _coarsen(data: Float32, step: NDArray[np.float64], order: int) -> Float32:
+def _coarsen(data: Float32, step: FloatArray, order: int) -> Float32:
     """Return an array on a grid of so many voxels a step; labels are picked, values averaged."""
     if (step == 1).all():
         return data
@@ -239,7 +235,7 @@ def _coarsen(data: Float32, step: NDArray[np.float64], order: int) -> Float32:
     return out
 
 
-def _shift(voxels: NDArray[np.float64] | list[int]) -> Affine:
+def _shift(voxels: FloatArray | list[int]) -> Affine:
     """Return the map that moves indices by so many voxels."""
     out = np.eye(4)
     out[:3, 3] = voxels
