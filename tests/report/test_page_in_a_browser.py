@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from anatomaly.report.false_findings import say_false_findings
+from anatomaly.report.answer import say_false_findings
 from anatomaly.report.index import write_index
 from anatomaly.report.page import write_page
 

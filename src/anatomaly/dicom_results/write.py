@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from anatomaly.anomaly.lesions import Lesion
 from anatomaly.components import number_lesions
-from anatomaly.dicom_results.pixel_check import check_pixels
-from anatomaly.dicom_results.source import source_frames
+from anatomaly.dicom_results.source import check_pixels, source_frames
 from anatomaly.errors import DicomError
 from anatomaly.volume import Scan, Volume
 from anatomaly.whole_file import whole_file
@@ -63,9 +62,12 @@ def write_dicom_results(
     from highdicom import UID
 
     from anatomaly.dicom_results.description import Description
+    from anatomaly.dicom_results.images import (
+        MAX_SEGMENTS,
+        make_parametric_map,
+        make_segmentation,
+    )
     from anatomaly.dicom_results.measurement_report import make_measurement_report
-    from anatomaly.dicom_results.parametric_map import make_parametric_map
-    from anatomaly.dicom_results.segmentation import MAX_SEGMENTS, make_segmentation
 
     if len(lesions) > MAX_SEGMENTS:
         raise DicomError(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from anatomaly.geometry import spacing_mm
-from anatomaly.report.grey_window import grey_window
+from anatomaly.report.drawing import grey_window
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 

@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from anatomaly.components import number_lesions
 from anatomaly.errors import GeometryError
 from anatomaly.names import shown, writable
-from anatomaly.report.drawing import new_figure, plain_drawing
-from anatomaly.report.grey_window import grey_window
+from anatomaly.report.drawing import grey_window, new_figure, plain_drawing
 from anatomaly.volume import Volume
 
 if TYPE_CHECKING:

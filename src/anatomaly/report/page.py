@@ -17,15 +17,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from anatomaly.config import grow_share_of
-from anatomaly.report.answer import Row, answer
-from anatomaly.report.command import command_of
-from anatomaly.report.false_findings import (
+from anatomaly.report.answer import (
     ORIGIN,
+    Row,
+    answer,
     false_ml_of,
     healthy_volume_of,
     say_false_findings,
     say_ml,
 )
+from anatomaly.report.command import command_of
 from anatomaly.report.layers import Layers, encode_layer, steps_up_to
 from anatomaly.report.manifest import write_whole
 from anatomaly.report.pictures import cut_mask, draw_finding, draw_preparation, to_jpeg

@@ -1,4 +1,8 @@
-"""The lesions as a DICOM Segmentation (PS3.3 A.51): binary, one segment a lesion."""
+"""The lesions and the anomaly map as DICOM images.
+
+Lesions are a Segmentation (PS3.3 A.51), binary, one segment each; the map is a Parametric Map
+(PS3.3 A.75), float32, the values as they are.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from highdicom import AlgorithmIdentificationSequence
+from highdicom import AlgorithmIdentificationSequence, VOILUTTransformation
 from highdicom.color import CIELabColor
+from highdicom.pm import ParametricMap, RealWorldValueMapping
 from highdicom.seg import (
     SegmentAlgorithmTypeValues,
     Segmentation,
@@ -16,7 +21,13 @@ from highdicom.seg import (
 )
 from pydicom.sr.codedict import codes
 
-from anatomaly.dicom_results.description import NAME, RESEARCH_ONLY, Description, tracking_id
+from anatomaly.dicom_results.description import (
+    NAME,
+    RESEARCH_ONLY,
+    Description,
+    own_code,
+    tracking_id,
+)
 from anatomaly.dicom_results.source import SourceFrames
 
 MAX_SEGMENTS = 65_535
@@ -73,3 +84,36 @@ def _segment(number: int, tracking_uid: str, description: Description) -> Segmen
         anatomic_regions=[codes.SCT.Brain],
         display_color=CIELabColor(*_RED_LAB),
     )
+
+
+def make_parametric_map(
+    source: SourceFrames, anomaly_map: np.ndarray[Any, Any], description: Description
+) -> ParametricMap:
+    """Return a map with one frame for each instance of the scan.
+
+    Args:
+        source: the instances.
+        anomaly_map: (I, J, K) score in [0, 1], on the scan's grid; written bit for bit.
+        description: what made it.
+    """
+    score = RealWorldValueMapping(
+        lut_label="SCORE",
+        lut_explanation="Anomaly score, higher is more abnormal; not a probability",
+        unit=codes.UCUM.NoUnits,
+        value_range=(0.0, 1.0),
+        slope=1.0,
+        intercept=0.0,
+        quantity_definition=own_code("ANOMALY_SCORE", "Anomaly score"),
+    )
+    made = ParametricMap(
+        source_images=source.images,
+        pixel_array=source.stack(anomaly_map).astype(np.float32),
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[score],
+        voi_lut_transformations=[VOILUTTransformation(window_center=0.5, window_width=1.0)],
+        content_label="ANOMALY_MAP",
+        content_description=RESEARCH_ONLY,
+        **description.common(source.images[0], "PM", "anomaly map"),
+    )
+    made.BodyPartExamined = "BRAIN"  # without it a side (Laterality) is asked for
+    return made
