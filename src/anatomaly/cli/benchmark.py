@@ -20,16 +20,14 @@ if TYPE_CHECKING:
 
 def _table_file(said: str) -> Any:
     """Return the option for the table of another run."""
-    return typer.Option(metavar="CSV", exists=True, dir_okay=False, show_default=False, help=said)
+    return typer.Option(metavar="CSV", exists=True, dir_okay=False, help=said)
 
 
 def benchmark(
     config: Annotated[
         str,
         typer.Argument(
-            metavar="CONFIG",
-            show_default=False,
-            help="`phantoms`, `phantoms-all`, or a TOML file of your own.",
+            metavar="CONFIG", help="`phantoms`, `phantoms-all`, or a TOML file of your own."
         ),
     ],
     output: Annotated[

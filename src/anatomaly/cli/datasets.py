@@ -49,10 +49,7 @@ def list_datasets(context: typer.Context) -> None:
 
 def check(
     name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME", show_default=False, help="One of those that `anatomaly datasets` lists."
-        ),
+        str, typer.Argument(metavar="NAME", help="One of those that `anatomaly datasets` lists.")
     ],
     folder: Annotated[
         Path,
@@ -60,7 +57,6 @@ def check(
             metavar="FOLDER",
             exists=True,
             file_okay=False,
-            show_default=False,
             help="As the provider ships it, unpacked.",
         ),
     ],

@@ -43,10 +43,7 @@ def _make_command(name: str) -> Callable[..., None]:
         edges: Annotated[EdgeOption, CONFIG_OPTIONS["edges"]] = "auto",
         seed: Annotated[int, typer.Option(min=0, help="Another seed, other brains.")] = 0,
         count: Annotated[
-            int | None,
-            typer.Option(
-                min=1, show_default=False, help="Brains; default: about two minutes' worth."
-            ),
+            int | None, typer.Option(min=1, help="Brains; default: about two minutes' worth.")
         ] = None,
         data: Annotated[
             Path | None,
@@ -54,7 +51,6 @@ def _make_command(name: str) -> Callable[..., None]:
                 envvar="ANATOMALY_DATA",
                 exists=True,
                 file_okay=False,
-                show_default=False,
                 help="Folder with the MNI152 T1 and T2 templates in templates/; disentanglement "
                 "adds them.",
             ),

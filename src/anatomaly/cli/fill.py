@@ -25,28 +25,18 @@ if TYPE_CHECKING:
 def fill(
     *,
     scan: Annotated[
-        Path,
-        typer.Argument(
-            metavar="SCAN",
-            show_default=False,
-            help="NIfTI or similar file, DICOM folder or file.",
-        ),
+        Path, typer.Argument(metavar="SCAN", help="NIfTI or similar file, DICOM folder or file.")
     ],
     output: Annotated[
         Path,
         typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            show_default=False,
-            help="Filled scan to write, .nii.gz or .nii.",
+            "--output", "-o", metavar="FILE", help="Filled scan to write, .nii.gz or .nii."
         ),
     ],
     result: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            show_default=False,
             help="Result of `anatomaly detect` of this scan; without it the scan is searched now.",
         ),
     ] = None,

@@ -28,8 +28,7 @@ def _option(panel: str, help: str, *names: str, **more: Any) -> Any:
 
 CONFIG_OPTIONS: dict[str, Any] = {
     "sequence": _option(
-        INPUT,
-        "What the scans are; `auto`: the image where it is sure, else the name (`_T1w` ...).",
+        INPUT, "What the scans are; `auto`: the image where it is sure, else the name (`_T1w` ...)."
     ),
     "brain_mask": _option(
         HOW,
@@ -37,7 +36,6 @@ CONFIG_OPTIONS: dict[str, Any] = {
         metavar="FILE",
         exists=True,
         dir_okay=False,
-        show_default=False,
     ),
     "brain_extraction": _option(
         HOW,
@@ -54,7 +52,6 @@ CONFIG_OPTIONS: dict[str, Any] = {
         "Score above which a voxel is abnormal, 0 to 1: lower finds more, wrong and right. "
         "Default: what the weights bring for the sequence (`anatomaly info`).",
         metavar="SCORE",
-        show_default=False,
     ),
     "polarity": _option(
         WHAT,
@@ -97,7 +94,6 @@ CONFIG_OPTIONS: dict[str, Any] = {
         "Label image in MNI152 space that names regions; the names from a .tsv, .csv, .txt "
         "or .lut of the same name beside it.",
         metavar="FILE",
-        show_default=False,
     ),
     "weights": _option(WHAT, "Bundled weights, or a folder of your own.", metavar="NAME"),
     "device": _option(RUN, "Where the networks run; `auto`: a GPU if any."),
@@ -109,7 +105,6 @@ Scans = Annotated[
     list[Path],
     typer.Argument(
         metavar="SCAN",
-        show_default=False,
         help="One or more NIfTI files (.nii, .nii.gz, .hdr with .img; also .mgz, .mgh), folders "
         "of DICOM, or one DICOM file for the series it is of.",
     ),
@@ -123,7 +118,6 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="OUT",
-        show_default=False,
     ),
 ]
 OutputList = Annotated[

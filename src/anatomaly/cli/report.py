@@ -18,7 +18,6 @@ def report(
             metavar="OUT",
             exists=True,
             file_okay=False,
-            show_default=False,
             help="Folder with results, or one result folder.",
         ),
     ],
