@@ -74,14 +74,6 @@ class Derivatives:
             raise OutputError(
                 f"{path} belongs to another data set; choose another output folder, or an empty one"
             )
-        self.root.mkdir(parents=True, exist_ok=True)
-        write_json(path, self._description())
-        for name, text in ((".bidsignore", "\n".join(IGNORED) + "\n"), ("README", _README)):
-            if not (self.root / name).exists():
-                write_whole(self.root / name, text)
-
-    def _description(self) -> dict[str, Any]:
-        """Return what describes the data set."""
         raw = read_json(self.source / "dataset_description.json")
         made_by = {"Name": GENERATOR, "Version": __version__, "Description": "anomaly detection"}
         description: dict[str, Any] = {
@@ -95,7 +87,11 @@ class Derivatives:
             description["License"] = raw["License"]
         if raw.get("DatasetDOI"):
             description["SourceDatasets"] = [{"DOI": raw["DatasetDOI"]}]
-        return description
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_json(path, description)
+        for name, text in ((".bidsignore", "\n".join(IGNORED) + "\n"), ("README", _README)):
+            if not (self.root / name).exists():
+                write_whole(self.root / name, text)
 
     def anat(self, session: BidsSession) -> Path:
         """Where the volumes of a session lie."""

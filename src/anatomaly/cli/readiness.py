@@ -36,9 +36,22 @@ def make_ready(output: Path, display: Display) -> None:
         ConfigError: figures cannot be drawn.
     """
     check_writable(output)
-    _check_space(output)
+    free = _free_mb(output)
+    if free < RESULT_MB:
+        raise OutputError(
+            f"only {free:.1f} MB are free at {shown(output)}, and a result takes 5 to 60 MB; free "
+            "some space or choose another output folder"
+        )
     settle_temporary(output, display)
-    _check_drawing()
+    from anatomaly.report.drawing import import_matplotlib
+
+    try:
+        import_matplotlib()
+    except Exception as error:
+        raise ConfigError(
+            f"pictures need matplotlib, which cannot be used here ({error}); install it again: "
+            "pip install --force-reinstall matplotlib"
+        ) from error
 
 
 def settle_temporary(output: Path, display: Display) -> None:
@@ -152,20 +165,6 @@ def _use_output(output: Path, why: str, display: Display) -> None:
     atexit.register(end)
 
 
-def _check_space(output: Path) -> None:
-    """Refuse a disk on which no result has room.
-
-    Raises:
-        OutputError: nearly nothing is free.
-    """
-    free = _free_mb(output)
-    if free < RESULT_MB:
-        raise OutputError(
-            f"only {free:.1f} MB are free at {shown(output)}, and a result takes 5 to 60 MB; free "
-            "some space or choose another output folder"
-        )
-
-
 def _free_mb(folder: Path) -> float:
     """Return the free space where a folder lies or will lie, in MB; plenty where nobody knows."""
     with suppress(StopIteration, OSError):
@@ -174,20 +173,3 @@ def _free_mb(folder: Path) -> float:
         if usage.total:
             return usage.free / 1e6
     return float("inf")
-
-
-def _check_drawing() -> None:
-    """Refuse an installation that cannot draw.
-
-    Raises:
-        ConfigError: matplotlib cannot be imported.
-    """
-    from anatomaly.report.drawing import import_matplotlib
-
-    try:
-        import_matplotlib()
-    except Exception as error:
-        raise ConfigError(
-            f"pictures need matplotlib, which cannot be used here ({error}); install it again: "
-            "pip install --force-reinstall matplotlib"
-        ) from error

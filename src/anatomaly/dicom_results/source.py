@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pydicom import Dataset, dcmread
 
 from anatomaly.errors import DicomError
 from anatomaly.scan.dicom import files_of, series_beside
@@ -25,9 +26,6 @@ from anatomaly.scan.frames import (
 )
 from anatomaly.scan.instances import UNREADABLE, is_dicom_file, read_instances
 from anatomaly.volume import Scan
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 TOLERANCE_MM = 0.05
 """How far a corner of a frame may lie from the scan's grid: NIfTI affines are 32-bit, and scanners
@@ -126,8 +124,6 @@ def check_pixels(source: SourceFrames, scan: Scan) -> None:
 
 def _images_of(source: Path, series_uid: str) -> list[Dataset]:
     """Return the headers of a series, each instance once; other files are passed over."""
-    from pydicom import dcmread
-
     images: dict[str, Dataset] = {}
     instances = read_instances(files_of(source)) if source.is_dir() else series_beside(source)
     for instance in instances:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydicom import Dataset
 
 from anatomaly.anomaly.lesions import Lesion
 from anatomaly.components import number_lesions
@@ -12,9 +14,6 @@ from anatomaly.dicom_results.source import check_pixels, source_frames
 from anatomaly.errors import DicomError
 from anatomaly.volume import Scan, Volume
 from anatomaly.whole_file import whole_file
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 SEGMENTATION_FILE = "lesions_seg.dcm"
 MAP_FILE = "anomaly_map_pm.dcm"

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import from_matvec
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -104,7 +105,7 @@ def make_layers(
     turned = apply_orientation(brain.data > 0, orientation)
     affine = brain.affine @ inv_ornt_aff(orientation, brain.shape)
     box = _box_around(turned, spacing_mm(affine))
-    affine = affine @ _shift([part.start for part in box])
+    affine = affine @ from_matvec(np.eye(3), [part.start for part in box])
     step = _steps(turned[box].shape, spacing_mm(affine), max_voxels)
     cut: dict[str, Float32] = {}
     for name, volume in vars(volumes).items():
@@ -112,7 +113,7 @@ def make_layers(
             data = apply_orientation(volume.data, orientation)[box].astype(np.float32)
             cut[name] = _coarsen(data, step, order=0 if name in LABELS else 1)
     arrays, map_step = _quantise(cut, threshold, grow_share)
-    affine = affine @ _shift((step - 1) / 2) @ np.diag([*step, 1.0])
+    affine = affine @ from_matvec(np.diag(step), (step - 1) / 2)
     voxel_mm3 = brain.voxel_volume_mm3 * float(np.prod(step))
     return Layers(arrays, affine, map_step, voxel_mm3, is_exact=bool((step == 1).all()))
 
@@ -232,11 +233,4 @@ def _coarsen(data: Float32, step: FloatArray, order: int) -> Float32:
     out: Float32 = ndimage.affine_transform(
         data, step, (step - 1) / 2, tuple(shape.tolist()), order=order, mode="nearest"
     )
-    return out
-
-
-def _shift(voxels: FloatArray | list[int]) -> Affine:
-    """Return the map that moves indices by so many voxels."""
-    out = np.eye(4)
-    out[:3, 3] = voxels
     return out

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class PageContent:
     spots: Sequence[Spot] = ()
     layers: Layers | None = None
     overview: bytes | None = None
-    left_out: Sequence[str] = field(default=())
+    left_out: Sequence[str] = ()
 
 
 def page_name(folder: str, scan: str) -> str:
