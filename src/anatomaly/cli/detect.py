@@ -132,7 +132,7 @@ def _detect_all(
     if detector is None:
         return False
 
-    doubtful = []
+    doubtful: list[str] = []
 
     def process(name: str, scan: Path) -> str:
         if other := scan_of_result(output / name, scan):

@@ -21,6 +21,7 @@ from anatomaly.components import number_lesions
 from anatomaly.errors import GeometryError
 from anatomaly.names import shown, writable
 from anatomaly.report.drawing import grey_window, new_figure, plain_drawing
+from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.gridspec import GridSpec
 
 Float32 = NDArray[np.float32]
-Bool = NDArray[np.bool_]
 
 AXIAL_SLICES = 7
 ROWS = ("scan", "pseudo-healthy", "anomaly")
@@ -50,11 +50,11 @@ class _Panels:
     grey: tuple[Float32, Float32]
     score: Float32
     lesions: Float32
-    brain: Bool
-    spacing_mm: tuple[float, float, float]
+    brain: BoolArray
+    spacing_mm: FloatArray
 
     @property
-    def mask(self) -> Bool:
+    def mask(self) -> BoolArray:
         """Where a lesion is."""
         return self.lesions > 0
 
@@ -156,17 +156,16 @@ def _cut_out(
     low, high = grey_window(scan_box[brain_box])
     width = high - low
     greys = [np.clip((data - low) / width, 0, 1) for data in (scan_box, crop(pseudo_healthy.data))]
-    x, y, z = spacing.tolist()
     return _Panels(
         grey=(greys[0], greys[1]),
         score=np.where(brain_box, crop(anomaly_map.data), 0).astype(np.float32),
         lesions=crop(number_lesions(mask.data)),
         brain=brain_box,
-        spacing_mm=(x, y, z),
+        spacing_mm=spacing,
     )
 
 
-def _extent(mask: Bool, axis: int, margin: int, share: float = 0.001) -> slice:
+def _extent(mask: BoolArray, axis: int, margin: int, share: float = 0.001) -> slice:
     """Return the range along an axis that holds the mask but for a share at either end."""
     profile = mask.sum(tuple({0, 1, 2} - {axis}))
     filled = np.cumsum(profile) / profile.sum()
