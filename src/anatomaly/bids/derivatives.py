@@ -27,6 +27,10 @@ LESION_LABEL = 7
 TISSUES = {0: ("background", 0), 1: ("CSF", 3), 2: ("grey matter", 1), 3: ("white matter", 2)}
 """Label of the pipeline's tissue map: its name and its label in the standard."""
 
+_TISSUES_SAY = {
+    "Description": "Tissues as the network reads them, lesions on top: a step of the method."
+}
+
 FIGURES = {"lesions", "overview", "report"}
 """Outputs of `Detection.save` that BIDS has no names for."""
 
@@ -86,15 +90,7 @@ def write_scan(
         Output(path("pseudo_healthy"), detection.pseudo_healthy, _pseudo_healthy(detection, raw)),
         Output(path("brain_mask"), detection.brain_mask, brain_says(raw)),
         Output(path("anomaly_mask"), detection.anomaly_mask, mask_says([out.uri(marker)])),
-        Output(
-            path("tissues"),
-            standard_tissues(detection),
-            {
-                "Description": "Tissues as the network reads them, lesions on top: a step of the "
-                "method.",
-                "Sources": raw,
-            },
-        ),
+        Output(path("tissues"), standard_tissues(detection), {**_TISSUES_SAY, "Sources": raw}),
         lesions_output(path("lesions"), detection.anomaly_mask, [out.uri(path("anomaly_mask"))]),
     ]
     write_outputs(whole, detection.scan, raw[0])
@@ -163,7 +159,7 @@ def write_lesion_table(path: Path, lesions: tuple[Lesion, ...]) -> None:
             **row,
             "index": row["number"],
             "name": f"lesion {row['number']}",
-            "mapping": str(LESION_LABEL),
+            "mapping": f"{LESION_LABEL}",
         }
         for row in lesion_rows(lesions)
     ]
@@ -183,9 +179,7 @@ def mask_says(sources: list[str]) -> dict[str, Any]:
 
 def standard_tissues(detection: Detection) -> Volume:
     """Return tissues under the standard's labels, uint8: 1 grey, 2 white, 3 CSF, 7 lesion."""
-    lookup = np.zeros(max(TISSUES) + 1, dtype=np.uint8)
-    for ours, (_, standard) in TISSUES.items():
-        lookup[ours] = standard
+    lookup = np.array([TISSUES[ours][1] for ours in range(len(TISSUES))], dtype=np.uint8)
     tissues = lookup[detection.tissue_map.data]
     tissues[detection.anomaly_mask.data > 0] = LESION_LABEL
     return detection.tissue_map.with_data(tissues)

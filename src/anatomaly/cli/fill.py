@@ -64,10 +64,12 @@ def fill(
         with exit_on_error(say=lambda text: display.line(text, style="red")):
             check_target(output, scan)
             parts = _read_result(scan, result) if result else _detect(scan, output, config, display)
-            told, healthy, mask, brain = parts
-            filled = fill_lesions(told.volume, healthy, mask, brain, FillConfig(border_mm, grow_mm))
-            write_replaced(output, told, filled.volume, filled.region)
-        volume_ml = filled.region.sum() * told.volume.voxel_volume_mm3 / 1000
+            image, healthy, mask, brain = parts
+            filled = fill_lesions(
+                image.volume, healthy, mask, brain, FillConfig(border_mm, grow_mm)
+            )
+            write_replaced(output, image, filled.volume, filled.region)
+        volume_ml = filled.region.sum() * image.volume.voxel_volume_mm3 / 1000
         display.note(f"{output}: {volume_ml:.1f} mL filled", style="green")
 
 
@@ -76,10 +78,10 @@ def _detect(scan: Path, output: Path, config: DetectConfig, display: Display) ->
     detector = load_detector(config, output.parent, display)
     if detector is None:
         raise typer.Exit(1)
-    found = detector.detect(scan)
-    for warning in found.warnings:
+    detection = detector.detect(scan)
+    for warning in detection.warnings:
         display.line(f"warning: {warning}", style="yellow")
-    return found.scan, found.pseudo_healthy, found.anomaly_mask, found.brain_mask
+    return detection.scan, detection.pseudo_healthy, detection.anomaly_mask, detection.brain_mask
 
 
 def _read_result(scan: Path, result: Path) -> Parts:
@@ -91,9 +93,9 @@ def _read_result(scan: Path, result: Path) -> Parts:
     from anatomaly.reopen import read_run, read_volume
     from anatomaly.scan.read import read_scan
 
-    told = read_scan(scan)
+    image = read_scan(scan)
     searched = read_run(result)["scan"]
-    if searched.get("sha256") not in (None, told.metadata.get("sha256")):
+    if searched.get("sha256") not in (None, image.metadata.get("sha256")):
         raise ScanError(
             f"{result}: is the result of another scan, {searched.get('source')} (their SHA-256 "
             f"differ); give the result of {scan}, or leave --result out and it is searched now"
@@ -105,4 +107,4 @@ def _read_result(scan: Path, result: Path) -> Parts:
             f"{result}: holds no pseudo_healthy.nii.gz or no anomaly_mask.nii.gz; run detect with "
             "both among its --outputs"
         )
-    return told, healthy, mask, brain
+    return image, healthy, mask, brain
