@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from anatomaly import reopen
+from anatomaly.anomaly.lesions import LESION_COLUMNS
 from anatomaly.errors import ScanError
 from anatomaly.reopen import read_run, read_volume, rebuild_page
 from anatomaly.report.layers import PageVolumes, make_layers, read_layers
@@ -19,8 +20,6 @@ from anatomaly.volume import Volume
 
 SHAPE, THRESHOLD = (44, 48, 40), 0.4
 AFFINE = np.array([[-4.0, 0, 0, 88], [0, 4.2, 0, -100], [0, 0, 4.1, -70], [0, 0, 0, 1]])
-FIELDS = ("number", "volume_mm3", "x_scanner_mm", "y_scanner_mm", "z_scanner_mm", "x_mni_mm",
-          "y_mni_mm", "z_mni_mm", "region", "mean_score", "peak_score", "polarity")  # fmt: skip
 
 
 def test_a_volume_in_another_unit_is_read_in_mm(tmp_path):
@@ -69,14 +68,9 @@ def fixture_folder(tmp_path, monkeypatch):
         nib.save(nib.Nifti1Image(kept[name].data, AFFINE), folder / f"{name}.nii.gz")
     nib.save(nib.Nifti1Image(mask.data, AFFINE), folder / "anomaly_mask.nii.gz")
     nib.save(nib.Nifti1Image(kept["scan"].data, AFFINE), scan)
-    row = dict(
-        zip(
-            FIELDS,
-            ["1", "9.9", "0", "0", "0", "0", "0", "0", "Thalamus", ".5", ".9", "brighter"],
-            strict=True,
-        )
-    )
-    row["volume_mm3"] = f"{ball.sum() * 4.0 * 4.2 * 4.1:.1f}"
+    volume_mm3 = f"{ball.sum() * 4.0 * 4.2 * 4.1:.1f}"
+    cells = ["1", volume_mm3, *"000000", "Thalamus", ".5", ".9", "brighter"]
+    row = dict(zip(LESION_COLUMNS, cells, strict=True))
     table = "\t".join(row) + "\n" + "\t".join(row.values()) + "\n"
     (folder / "lesions.tsv").write_text(table)
     run = {

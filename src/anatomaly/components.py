@@ -1,11 +1,38 @@
-"""Pieces of a mask: what counts as a finding, for the program and for the pictures of its pages."""
+"""Pieces of a mask: what counts as a finding, and which number it has.
+
+The table, the page, the overview, the DICOM objects and the BIDS files all take their numbers from
+`number_lesions`, so that they cannot disagree on which lesion is the first.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from anatomaly.types import BoolArray
+
+
+def number_lesions(anomaly_mask: NDArray[Any]) -> NDArray[np.int32]:
+    """Give every voxel the number of its lesion.
+
+    Args:
+        anomaly_mask: (I, J, K), above zero where abnormal.
+
+    Returns:
+        (I, J, K): 0 outside, 1 in the largest component (26 neighbours), 2 in the next; equal ones
+        in order of their first voxel.
+
+    >>> number_lesions(np.array([[[1, 0, 1, 1, 0, 1]]])).tolist()
+    [[[2, 0, 1, 1, 0, 3]]]
+    """
+    labels, voxels = _label(anomaly_mask > 0)
+    numbers = np.zeros(len(voxels), np.int32)
+    numbers[1 + np.argsort(-voxels[1:], kind="stable")] = np.arange(1, len(voxels))
+    numbered: NDArray[np.int32] = numbers[labels]
+    return numbered
 
 
 def keep_seeded(
@@ -28,11 +55,15 @@ def keep_seeded(
     >>> keep_seeded(passes, seeds, 1.0, 2.0).tolist()
     [[[True, True, False, False]]]
     """
-    labels, count = ndimage.label(passes, structure=np.ones((3, 3, 3)))
-    keep = np.bincount(labels.ravel(), minlength=count + 1) * voxel_volume_mm3 >= least_mm3
-    seeded = np.zeros(count + 1, dtype=bool)
+    labels, voxels = _label(passes)
+    seeded = np.zeros(len(voxels), dtype=bool)
     seeded[labels[seeds]] = True
-    keep &= seeded
-    keep[0] = False
-    kept: BoolArray = keep[labels]
-    return kept
+    seeded[0] = False
+    result: BoolArray = (seeded & (voxels * voxel_volume_mm3 >= least_mm3))[labels]
+    return result
+
+
+def _label(mask: BoolArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Return the label of each voxel (26 neighbours) and how many voxels each label has."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    return labels, np.bincount(labels.ravel(), minlength=count + 1)

@@ -45,8 +45,8 @@ def rebuild_page(folder: Path) -> Path:
         OutputError: the page cannot be written.
     """
     run = read_run(folder)
-    kept = _Kept.read(folder / PAGE_FILE)
-    layers = _build_layers(folder, run, kept)
+    page = _OlderPage.read(folder / PAGE_FILE)
+    layers = _build_layers(folder, run, page)
     mask = read_volume(folder / "anomaly_mask.nii.gz")
     overview = folder / "overview.png"
     lesions = read_rows(folder / "lesions.tsv")
@@ -54,7 +54,7 @@ def rebuild_page(folder: Path) -> Path:
         name=page_name(folder.resolve().name, str(run["scan"]["name"])),
         run=run,
         lesions=lesions,
-        spots=find_spots(mask, read_volume(folder / "brain_mask.nii.gz")) if mask else kept.spots,
+        spots=find_spots(mask, read_volume(folder / "brain_mask.nii.gz")) if mask else page.spots,
         layers=layers,
         overview=overview.read_bytes() if overview.is_file() else None,
         left_out=_say_what_is_missing(layers),
@@ -98,19 +98,19 @@ def read_volume(path: Path) -> Volume | None:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _OlderPage:
     """What an older page holds; nothing without one."""
 
     layers: Mapping[str, tuple[UInt8, Affine]] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> _Kept:
+    def read(cls, path: Path) -> _OlderPage:
         """Read a page; one that cannot be understood holds nothing."""
         try:
             page = path.read_text("utf-8")
-            found = re.search(r'id="page-data">(.*?)</script>', page, flags=re.S)
-            return cls(read_layers(page), json.loads(found[1]) if found else {})
+            data = re.search(r'id="page-data">(.*?)</script>', page, flags=re.S)
+            return cls(read_layers(page), json.loads(data[1]) if data else {})
         except (OSError, ValueError, EOFError, KeyError, zlib.error):
             return cls()
 
@@ -120,46 +120,43 @@ class _Kept:
         points, at_rim = self.data.get("spots", ()), self.data.get("at_rim", ())
         return [Spot((x, y, z), rim) for (x, y, z), rim in zip(points, at_rim, strict=False)]
 
-    def of_grid(self, grid: UInt8, affine: Affine) -> dict[str, UInt8]:
-        """Return the layers on a grid."""
-        return {
-            name: array
-            for name, (array, own) in self.layers.items()
-            if array.shape == grid.shape and np.allclose(own, affine, atol=1e-3)
-        }
-
     def whole(self) -> Layers | None:
         """Return all layers as they are, None without a viewer in the older page."""
         if "brain_mask" not in self.layers:
             return None
         arrays = {name: array for name, (array, _) in self.layers.items()}
-        data = self.data
         affine = self.layers["brain_mask"][1]
-        return Layers(arrays, affine, data["map_step"], data["voxel_mm3"], data["is_exact"])
+        return Layers(
+            arrays, affine, *(self.data[x] for x in ("map_step", "voxel_mm3", "is_exact"))
+        )
 
 
-def _build_layers(folder: Path, run: Mapping[str, Any], kept: _Kept) -> Layers | None:
+def _build_layers(folder: Path, run: Mapping[str, Any], page: _OlderPage) -> Layers | None:
     """Return the viewer's volumes: from the files, then from the older page, then from the scan."""
     brain = read_volume(folder / "brain_mask.nii.gz")
     if brain is None:
-        return kept.whole()
+        return page.whole()
     threshold = float(run.get("threshold", 0.0))
     bare = make_layers(PageVolumes(brain_mask=brain), threshold)
-    old = kept.of_grid(bare.arrays["brain_mask"], bare.affine)
-    taken = {name: old[name] for name in HARD_TO_MAKE_AGAIN if name in old and "scan" in old}
-    files = {
-        name: read_volume(folder / f"{name}.nii.gz") for name in VOLUME_NAMES if name not in taken
+    shape = bare.arrays["brain_mask"].shape
+    older = {
+        name: array
+        for name, (array, affine) in page.layers.items()
+        if array.shape == shape and np.allclose(affine, bare.affine, atol=1e-3)
     }
-    volumes = PageVolumes(brain_mask=brain, **files)
-    if "scan" not in taken:
-        volumes = replace(volumes, scan=_find_scan(run, brain))
-        if volumes.scan is None:  # the grey window is the scan's
-            volumes = replace(volumes, pseudo_healthy=None)
-    if "template" not in taken:
-        affine = np.array(run["preparation"]["scanner_to_template"], dtype=np.float64)
-        volumes = replace(volumes, template=template_tissue_native(brain, affine))
-    made = make_layers(volumes, threshold, grow_share_of(run))
-    return replace(made, arrays={**old, **made.arrays, **taken})
+    reused = {name: older[name] for name in HARD_TO_MAKE_AGAIN if name in older and "scan" in older}
+    volumes = {
+        name: read_volume(folder / f"{name}.nii.gz") for name in VOLUME_NAMES if name not in reused
+    }
+    if "scan" not in reused:
+        volumes["scan"] = _find_scan(run, brain)
+        if volumes["scan"] is None:  # the grey window is the scan's
+            volumes["pseudo_healthy"] = None
+    if "template" not in reused:
+        to_template = np.array(run["preparation"]["scanner_to_template"], dtype=np.float64)
+        volumes["template"] = template_tissue_native(brain, to_template)
+    made = make_layers(PageVolumes(brain, **volumes), threshold, grow_share_of(run))
+    return replace(made, arrays={**older, **made.arrays, **reused})
 
 
 def _find_scan(run: Mapping[str, Any], grid: Volume) -> Volume | None:
@@ -186,7 +183,7 @@ def _say_what_is_missing(layers: Layers | None) -> list[str]:
         "structure": "the structural term",
         "edges": "the edges",
     }
-    missing = [words for name, words in names.items() if name not in layers.arrays]
-    if not missing:
-        return []
-    return [f"Built again from the result folder, which does not hold {', '.join(missing)}."]
+    missing = ", ".join(words for name, words in names.items() if name not in layers.arrays)
+    return (
+        [f"Built again from the result folder, which does not hold {missing}."] if missing else []
+    )

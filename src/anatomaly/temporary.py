@@ -12,7 +12,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from anatomaly.errors import OutputError
@@ -68,10 +68,10 @@ def temporary_root() -> Path:
     try:
         return Path(tempfile.gettempdir())
     except FileNotFoundError as error:
-        told = os.environ.get("TMPDIR")
+        named = os.environ.get("TMPDIR")
         raise OutputError(
             "no temporary folder can be written (tried "
-            f"{f'TMPDIR, which is {told}, and ' if told else ''}/tmp, /var/tmp and the working "
+            f"{f'TMPDIR, which is {named}, and ' if named else ''}/tmp, /var/tmp and the working "
             "folder); set TMPDIR to a folder that you may write to, with some 500 MB of free space"
         ) from error
 
@@ -97,15 +97,11 @@ def make_temporary(root: Path, hidden: bool = False) -> Path:
 
 def remove_leftovers(root: Path) -> None:
     """Remove what killed runs of this user left in a folder; what is in use stays."""
-    try:
-        found = [
-            entry for entry in root.iterdir() if entry.name.lstrip(".").startswith("anatomaly")
-        ]
-    except OSError:
-        return
-    for folder in found:
-        if _is_ours(folder) and is_stale(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        for entry in list(root.iterdir()):
+            is_named_so = entry.name.lstrip(".").startswith("anatomaly")
+            if is_named_so and _is_ours(entry) and is_stale(entry):
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 def _is_ours(folder: Path) -> bool:

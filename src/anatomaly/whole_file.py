@@ -31,8 +31,10 @@ def whole_file(path: Path, several: bool = False) -> Iterator[Path]:
     """
     token = f".{secrets.token_hex(4)}" if several else ""
     temporary = path.with_name(f".{path.name}{token}.part")
-    if several:
-        _remove_old(path)
+    for left in path.parent.glob(f".{escape(path.name)}.*.part") if several else ():
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _OLD_SECONDS:
+                left.unlink()
     try:
         yield temporary
         temporary.replace(path)
@@ -40,11 +42,3 @@ def whole_file(path: Path, several: bool = False) -> Iterator[Path]:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-
-
-def _remove_old(path: Path) -> None:
-    """Remove hidden files that processes left which wrote the same file and were killed."""
-    for left in path.parent.glob(f".{escape(path.name)}.*.part"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _OLD_SECONDS:
-                left.unlink()

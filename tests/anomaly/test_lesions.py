@@ -9,10 +9,10 @@ from scipy.spatial.transform import Rotation
 from anatomaly.anomaly.atlas import Atlas
 from anatomaly.anomaly.lesions import (
     LESION_COLUMNS,
-    number_lesions,
     tabulate_lesions,
     write_lesions_tsv,
 )
+from anatomaly.components import number_lesions
 from anatomaly.errors import GeometryError
 from anatomaly.geometry import apply_affine
 from anatomaly.volume import Volume
@@ -60,7 +60,7 @@ def table(spheres: dict, atlas: Atlas | None = None) -> tuple:
 
 
 def test_numbers_of_voxels_are_those_of_the_table(spheres):
-    numbered = number_lesions(Volume(spheres["mask"], spheres["affine"]))
+    numbered = number_lesions(spheres["mask"])
     for lesion in table(spheres):
         here = numbered == lesion.number
         volume_mm3 = here.sum() * np.prod(SPACING)

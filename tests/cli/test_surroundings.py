@@ -132,28 +132,26 @@ def test_handlers_are_as_before_afterwards_and_threads_set_none():
     assert seen[1] == before
 
 
-@pytest.mark.parametrize("command", [["anatomaly.cli.main", "--help"], ["anatomaly.cli.main"]])
-def test_help_is_printed_where_only_ascii_is(command: list[str]):
+def run_where_only_ascii_is(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     bare = {"PATH": os.environ["PATH"], "LC_ALL": "POSIX", "PYTHONUTF8": "0"}
     bare |= {"PYTHONCOERCECLOCALE": "0", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
-    done = subprocess.run(
-        [sys.executable, "-m", *command], env=bare, capture_output=True, check=False
-    )
+    return subprocess.run([sys.executable, *arguments], env=bare, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("command", [["anatomaly.cli.main", "--help"], ["anatomaly.cli.main"]])
+def test_help_is_printed_where_only_ascii_is(command: list[str]):
+    done = run_where_only_ascii_is("-m", *command)
     assert b"Traceback" not in done.stderr
     assert b"detect" in done.stdout + done.stderr
     (done.stdout + done.stderr).decode("ascii")
 
 
 def test_text_beyond_ascii_is_escaped_where_it_cannot_be_printed():
-    bare = {"PATH": os.environ["PATH"], "LC_ALL": "POSIX", "PYTHONUTF8": "0"}
-    bare |= {"PYTHONCOERCECLOCALE": "0", "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     program = (
         "from anatomaly.cli.surroundings import surroundings\n"
         "with surroundings():\n    print('10 mm\\xb3 \\u2192 \\udce4')\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=bare, capture_output=True, check=False
-    )
+    done = run_where_only_ascii_is("-c", program)
     assert done.returncode == 0, done.stderr
     assert done.stdout == rb"10 mm\xb3 \u2192 \udce4" + b"\n"
 

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from anatomaly.report.false_findings import say_false_findings
+from anatomaly.report.answer import say_false_findings
 from anatomaly.report.index import write_index
 from anatomaly.report.page import write_page
 
@@ -42,17 +42,21 @@ def fixture_browser():
         browser.close()
 
 
+def open_page(page, content, folder):
+    write_page(folder / "report.html", content)
+    page.set_default_timeout(TIMEOUT_MS)
+    page.goto((folder / "report.html").as_uri(), timeout=TIMEOUT_MS)
+    page.wait_for_selector("html.ready, html.failed", state="attached")
+
+
 @pytest.fixture(name="opened")
 def fixture_opened(browser, content, tmp_path):
     """The page of the made-up result, and what the console said."""
-    write_page(tmp_path / "report.html", content(warnings=("look <twice>",)))
     page, said = browser.new_page(viewport={"width": 1200, "height": 900}), []
-    page.set_default_timeout(TIMEOUT_MS)
     page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda r: said.append(r.url) if r.url.startswith("http") else None)
-    page.goto((tmp_path / "report.html").as_uri(), timeout=TIMEOUT_MS)
-    page.wait_for_selector("html.ready, html.failed", state="attached")
+    open_page(page, content(warnings=("look <twice>",)), tmp_path)
     yield page, said
     page.close()
 
@@ -60,11 +64,8 @@ def fixture_opened(browser, content, tmp_path):
 @pytest.fixture(name="opened_with_healthy")
 def fixture_opened_with_healthy(browser, healthy_content, tmp_path):
     """The page of weights that know what healthy brains show."""
-    write_page(tmp_path / "report.html", healthy_content)
     page = browser.new_page()
-    page.set_default_timeout(TIMEOUT_MS)
-    page.goto((tmp_path / "report.html").as_uri(), timeout=TIMEOUT_MS)
-    page.wait_for_selector("html.ready", state="attached")
+    open_page(page, healthy_content, tmp_path)
     yield page
     page.close()
 

@@ -93,25 +93,19 @@ def load_atlas(path: Path) -> Atlas:
         )
     if not labels.any():
         raise ConfigError(f"atlas {path}: holds no label")
-    table = _table_beside(path)
-    return Atlas(volume.with_data(labels), _read_names(table) if table else {})
-
-
-def _table_beside(path: Path) -> Path | None:
-    """Return the first name table with the atlas's own file name."""
     stem = without_ending(path.name)
-    candidates = (path.with_name(stem + ending) for ending in (".tsv", ".csv", ".txt", ".lut"))
-    return next((table for table in candidates if table.is_file()), None)
+    tables = [path.with_name(stem + ending) for ending in (".tsv", ".csv", ".txt", ".lut")]
+    table = next(filter(Path.is_file, tables), None)
+    return Atlas(volume.with_data(labels), _read_names(table) if table else {})
 
 
 def _read_names(table: Path) -> dict[int, str]:
     """Read a name table of any of the styles of the module docstring."""
     text = table.read_text(encoding="utf-8-sig", errors="replace")
-    names: dict[int, str] = {}
-    if table.suffix.lower() in (".tsv", ".csv"):
-        names = _names_by_column(text, "\t" if table.suffix.lower() == ".tsv" else ",")
-        text = text.replace("\t", " ").replace(",", " ")
-    names = names or _names_by_line(text)
+    delimiter = {".tsv": "\t", ".csv": ","}.get(table.suffix.lower())
+    names = _names_by_column(text, delimiter) if delimiter else {}
+    if not names:
+        names = _names_by_line(re.sub("[\t,]", " ", text) if delimiter else text)
     if not names:
         raise ConfigError(
             f"atlas table {table}: no line with a number and a name was found; "

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from anatomaly.anomaly.atlas import Atlas
+from anatomaly.components import number_lesions
 from anatomaly.errors import GeometryError
 from anatomaly.geometry import apply_affine, check_affine
-from anatomaly.types import Affine
+from anatomaly.types import Affine, Sign
 from anatomaly.volume import Volume
 
-LesionPolarity = Literal["darker", "brighter"]
 Point = tuple[float, float, float]
 
 LESION_COLUMNS = (
@@ -59,7 +57,7 @@ class Lesion:
     region: str
     mean_score: float
     peak_score: float
-    polarity: LesionPolarity
+    polarity: Sign
 
 
 def tabulate_lesions(
@@ -85,9 +83,14 @@ def tabulate_lesions(
         GeometryError: the three volumes do not share one grid.
     """
     for name, volume in (("anomaly_mask", anomaly_mask), ("residual", residual)):
-        _check_same_grid(anomaly_map, volume, name)
+        same = volume.shape == anomaly_map.shape
+        if not same or not np.allclose(volume.affine, anomaly_map.affine, atol=1e-3):
+            raise GeometryError(
+                f"{name} (shape {volume.shape}) must lie on the grid of the anomaly map "
+                f"(shape {anomaly_map.shape}); resample it first"
+            )
     to_template = check_affine(scanner_to_template, "scanner_to_template")
-    numbered = number_lesions(anomaly_mask)
+    numbered = number_lesions(anomaly_mask.data)
     where = np.nonzero(numbered)
     if where[0].size == 0:
         return ()
@@ -117,42 +120,21 @@ def tabulate_lesions(
     )
 
 
-def number_lesions(anomaly_mask: Volume) -> NDArray[np.int32]:
-    """Give every voxel the number of its lesion, as `tabulate_lesions` numbers them.
-
-    Args:
-        anomaly_mask: (I, J, K), above zero where abnormal.
-
-    Returns:
-        (I, J, K): 0 outside, 1 in the largest 26-connected component, 2 in the next.
-
-    >>> number_lesions(Volume(np.array([[[1, 0, 1, 1, 0, 1]]]), np.eye(4))).tolist()
-    [[[2, 0, 1, 1, 0, 3]]]
-    """
-    components, count = ndimage.label(anomaly_mask.data > 0, structure=np.ones((3, 3, 3)))
-    voxels = np.bincount(components.ravel(), minlength=count + 1)[1:]
-    numbers = np.zeros(count + 1, np.int32)
-    numbers[1 + np.argsort(-voxels, kind="stable")] = np.arange(1, count + 1)
-    numbered: NDArray[np.int32] = numbers[components]
-    return numbered
-
-
 def lesion_rows(lesions: tuple[Lesion, ...]) -> list[dict[str, str]]:
     """Return the lesions as `lesions.tsv` writes them: column to text, one a lesion."""
-    rows = []
-    for lesion in lesions:
-        positions = [f"{x:.2f}" for x in (*lesion.centre_scanner_mm, *lesion.centre_mni_mm)]
-        cells = [
+    cells = (
+        (
             str(lesion.number),
             f"{lesion.volume_mm3:.1f}",
-            *positions,
+            *(f"{x:.2f}" for x in (*lesion.centre_scanner_mm, *lesion.centre_mni_mm)),
             " ".join(lesion.region.split()),
             f"{lesion.mean_score:.4f}",
             f"{lesion.peak_score:.4f}",
             lesion.polarity,
-        ]
-        rows.append(dict(zip(LESION_COLUMNS, cells, strict=True)))
-    return rows
+        )
+        for lesion in lesions
+    )
+    return [dict(zip(LESION_COLUMNS, row, strict=True)) for row in cells]
 
 
 def write_lesions_tsv(path: Path, lesions: tuple[Lesion, ...]) -> None:
@@ -160,15 +142,6 @@ def write_lesions_tsv(path: Path, lesions: tuple[Lesion, ...]) -> None:
     lines = ["\t".join(LESION_COLUMNS)]
     lines += ["\t".join(row.values()) for row in lesion_rows(lesions)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _check_same_grid(reference: Volume, other: Volume, name: str) -> None:
-    """Refuse a volume that lies on another grid than the anomaly map."""
-    if other.shape != reference.shape or not np.allclose(other.affine, reference.affine, atol=1e-3):
-        raise GeometryError(
-            f"{name} (shape {other.shape}) must lie on the grid of the anomaly map "
-            f"(shape {reference.shape}); resample it first"
-        )
 
 
 def _point(row: NDArray[np.float64]) -> Point:

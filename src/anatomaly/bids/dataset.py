@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,18 @@ from anatomaly.scan.bids import GENERATOR, BidsScan, BidsSession, generators_of
 BIDS_VERSION = "1.10.0"
 IGNORED = ("*.html", "**/figures", "logs/", "group_*.tsv", "failures.tsv", "failures.log")
 """What BIDS has no names for; `.bidsignore` takes it away from validators."""
+
+VOLUME_NAMES = {
+    "anomaly_map": "label-L{desc}_probseg",
+    "anomaly_mask": "label-L{desc}_mask",
+    "brain_mask": "desc-brain{sequence}_mask",
+    "lesions": "seg-lesions{desc}_dseg",
+    "anomaly_map_template": f"space-{TEMPLATE_SPACE}_label-L{{desc}}_probseg",
+    "anomaly_mask_template": f"space-{TEMPLATE_SPACE}_label-L{{desc}}_mask",
+    "pseudo_healthy": "desc-pseudohealthy_{sequence}",
+    "tissues": "seg-tissues{desc}_dseg",
+}
+"""By kind, without the entities of the scan; the last two are of a scan, never of a session."""
 
 _README = """\
 Derivatives of the program anatomaly: what is abnormal in T1w, T2w and FLAIR scans of the brain.
@@ -62,14 +74,6 @@ class Derivatives:
             raise OutputError(
                 f"{path} belongs to another data set; choose another output folder, or an empty one"
             )
-        self.root.mkdir(parents=True, exist_ok=True)
-        write_json(path, self._description())
-        for name, text in ((".bidsignore", "\n".join(IGNORED) + "\n"), ("README", _README)):
-            if not (self.root / name).exists():
-                write_whole(self.root / name, text)
-
-    def _description(self) -> dict[str, Any]:
-        """Return what describes the data set."""
         raw = read_json(self.source / "dataset_description.json")
         made_by = {"Name": GENERATOR, "Version": __version__, "Description": "anomaly detection"}
         description: dict[str, Any] = {
@@ -83,7 +87,11 @@ class Derivatives:
             description["License"] = raw["License"]
         if raw.get("DatasetDOI"):
             description["SourceDatasets"] = [{"DOI": raw["DatasetDOI"]}]
-        return description
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_json(path, description)
+        for name, text in ((".bidsignore", "\n".join(IGNORED) + "\n"), ("README", _README)):
+            if not (self.root / name).exists():
+                write_whole(self.root / name, text)
 
     def anat(self, session: BidsSession) -> Path:
         """Where the volumes of a session lie."""
@@ -94,12 +102,12 @@ class Derivatives:
         return self.root / session.folder / "figures" / name
 
     def own_volume(self, session: BidsSession, scan: BidsScan, kind: str) -> Path:
-        """Path of a volume of one scan; see `own_names`."""
-        return self.anat(session) / f"{own_names(scan)[kind]}.nii.gz"
+        """Path of a volume of one scan; see `volume_name`."""
+        return self.anat(session) / f"{volume_name(scan.stem, kind, scan.sequence)}.nii.gz"
 
     def session_volume(self, session: BidsSession, stem: str, kind: str) -> Path:
-        """Path of a volume of the session; see `session_names`."""
-        return self.anat(session) / f"{session_names(stem)[kind]}.nii.gz"
+        """Path of a volume of the session; see `volume_name`."""
+        return self.anat(session) / f"{volume_name(stem, kind)}.nii.gz"
 
     def uri(self, path: Path) -> str:
         """Return the BIDS URI of a file of the raw data set or of the derivatives."""
@@ -122,51 +130,29 @@ class Derivatives:
         return [read_json(path) for path in sorted((self.root / "logs").glob("*.json"))]
 
 
-def own_names(scan: BidsScan) -> dict[str, str]:
-    """Return the names of what is written of one scan, by kind.
+def volume_name(stem: str, kind: str, sequence: str = "") -> str:
+    """Return the name of a volume, without its ending.
 
     `desc-` carries the sequence, because a mask has its own suffix and would lose that of the
     scan: two sequences of a session would meet in one file.
 
-    >>> names = own_names(BidsScan(Path("sub-01_T1w.nii"), "sub-01", "T1w"))
-    >>> names["anomaly_mask"], names["brain_mask"]
-    ('sub-01_label-L_desc-T1w_mask', 'sub-01_desc-brainT1w_mask')
-    """
-    stem, sequence = scan.stem, scan.sequence
-    return {
-        "anomaly_map": f"{stem}_label-L_desc-{sequence}_probseg",
-        "anomaly_map_template": f"{stem}_space-{TEMPLATE_SPACE}_label-L_desc-{sequence}_probseg",
-        "anomaly_mask": f"{stem}_label-L_desc-{sequence}_mask",
-        "brain_mask": f"{stem}_desc-brain{sequence}_mask",
-        "pseudo_healthy": f"{stem}_desc-pseudohealthy_{sequence}",
-        "lesions": f"{stem}_seg-lesions_desc-{sequence}_dseg",
-        "tissues": f"{stem}_seg-tissues_desc-{sequence}_dseg",
-    }
-
-
-def session_names(stem: str) -> dict[str, str]:
-    """Return the names of what is written of a session, by kind.
-
     Args:
-        stem: of the reference scan.
+        stem: of the scan; of the reference scan for a volume of the session.
+        kind: of `VOLUME_NAMES`.
+        sequence: of the scan; empty for a volume of the session.
 
-    >>> session_names("sub-01_ses-a")["anomaly_map"]
+    >>> volume_name("sub-01", "anomaly_mask", "T1w"), volume_name("sub-01", "brain_mask", "T1w")
+    ('sub-01_label-L_desc-T1w_mask', 'sub-01_desc-brainT1w_mask')
+    >>> volume_name("sub-01_ses-a", "anomaly_map")
     'sub-01_ses-a_label-L_probseg'
     """
-    template = f"{stem}_space-{TEMPLATE_SPACE}"
-    return {
-        "anomaly_map": f"{stem}_label-L_probseg",
-        "anomaly_mask": f"{stem}_label-L_mask",
-        "brain_mask": f"{stem}_desc-brain_mask",
-        "lesions": f"{stem}_seg-lesions_dseg",
-        "anomaly_map_template": f"{template}_label-L_probseg",
-        "anomaly_mask_template": f"{template}_label-L_mask",
-    }
+    desc = f"_desc-{sequence}" if sequence else ""
+    return f"{stem}_{VOLUME_NAMES[kind].format(desc=desc, sequence=sequence)}"
 
 
-def sidecar(volume: Path) -> Path:
-    """Path of the JSON beside an image."""
-    return volume.with_name(volume.name.removesuffix(".nii.gz") + ".json")
+def sidecar(volume: Path, ending: str = ".json") -> Path:
+    """Path of the JSON, or the table, beside an image."""
+    return volume.with_name(volume.name.removesuffix(".nii.gz") + ending)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -178,21 +164,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_whole(path, json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
 
 
-def write_table(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, str]]) -> None:
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
     """Write a TSV as BIDS has it (n/a where there is nothing), all of it or nothing.
 
     Raises:
         OutputError: the folder cannot be written.
     """
-    columns = tuple(columns)
-    lines = ["\t".join(columns)]
-    lines += ["\t".join(_cell(row.get(column)) for column in columns) for row in rows]
-    write_whole(path, "\n".join(lines) + "\n")
-
-
-def _cell(text: str | None) -> str:
-    """Return one cell of a table: on one line, without tabs."""
-    return " ".join((text or "").split()) or "n/a"
+    lines = [columns]
+    lines += [
+        [" ".join((row.get(name) or "").split()) or "n/a" for name in columns] for row in rows
+    ]
+    write_whole(path, "\n".join(map("\t".join, lines)) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

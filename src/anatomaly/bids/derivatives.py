@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from anatomaly.anomaly.lesions import LESION_COLUMNS, Lesion, lesion_rows, number_lesions
+from anatomaly.anomaly.lesions import LESION_COLUMNS, Lesion, lesion_rows
 from anatomaly.bids.dataset import Derivatives, sidecar, write_json, write_table
+from anatomaly.components import number_lesions
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.scan.bids import BidsScan, BidsSession
 from anatomaly.scan.write import write_volume
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 LESION_LABEL = 7
 TISSUES = {0: ("background", 0), 1: ("CSF", 3), 2: ("grey matter", 1), 3: ("white matter", 2)}
 """Label of the pipeline's tissue map: its name and its label in the standard."""
+
+_TISSUES_SAY = {
+    "Description": "Tissues as the network reads them, lesions on top: a step of the method."
+}
 
 FIGURES = {"lesions", "overview", "report"}
 """Outputs of `Detection.save` that BIDS has no names for."""
@@ -85,13 +90,14 @@ def write_scan(
         Output(path("pseudo_healthy"), detection.pseudo_healthy, _pseudo_healthy(detection, raw)),
         Output(path("brain_mask"), detection.brain_mask, brain_says(raw)),
         Output(path("anomaly_mask"), detection.anomaly_mask, mask_says([out.uri(marker)])),
-        Output(path("tissues"), standard_tissues(detection), _tissues(raw)),
+        Output(path("tissues"), standard_tissues(detection), {**_TISSUES_SAY, "Sources": raw}),
         lesions_output(path("lesions"), detection.anomaly_mask, [out.uri(path("anomaly_mask"))]),
     ]
     write_outputs(whole, detection.scan, raw[0])
     write_lesion_table(path("lesions"), detection.lesions)
-    names = [{"index": str(label), "name": name} for label, name in _tissue_names().items()]
-    write_table(table_of(path("tissues")), ("index", "name"), names)
+    labels = {standard: name for name, standard in TISSUES.values()} | {LESION_LABEL: "lesion"}
+    names = [{"index": str(label), "name": labels[label]} for label in sorted(labels)]
+    write_table(sidecar(path("tissues"), ".tsv"), ("index", "name"), names)
     folder = detection.save(out.figures(session, scan.name), FIGURES)
     quality = detection.run.get("preparation", {}).get("quality", {})
     says = {
@@ -143,7 +149,7 @@ def lesions_output(path: Path, mask: Volume, sources: list[str]) -> Output:
     says: dict[str, Any] = {"Description": "Connected pieces of the mask, 1 is the largest."}
     for name, (words, unit) in _COLUMNS.items():
         says[name] = {"Description": words} | ({"Units": unit} if unit else {})
-    return Output(path, mask.with_data(number_lesions(mask)), {**says, "Sources": sources})
+    return Output(path, mask.with_data(number_lesions(mask.data)), {**says, "Sources": sources})
 
 
 def write_lesion_table(path: Path, lesions: tuple[Lesion, ...]) -> None:
@@ -153,16 +159,11 @@ def write_lesion_table(path: Path, lesions: tuple[Lesion, ...]) -> None:
             **row,
             "index": row["number"],
             "name": f"lesion {row['number']}",
-            "mapping": str(LESION_LABEL),
+            "mapping": f"{LESION_LABEL}",
         }
         for row in lesion_rows(lesions)
     ]
-    write_table(table_of(path), ("index", "name", "mapping", *LESION_COLUMNS[1:]), rows)
-
-
-def table_of(path: Path) -> Path:
-    """Path of the table beside a segmentation."""
-    return path.with_name(path.name.removesuffix(".nii.gz") + ".tsv")
+    write_table(sidecar(path, ".tsv"), ("index", "name", "mapping", *LESION_COLUMNS[1:]), rows)
 
 
 def brain_says(sources: list[str]) -> dict[str, Any]:
@@ -178,23 +179,10 @@ def mask_says(sources: list[str]) -> dict[str, Any]:
 
 def standard_tissues(detection: Detection) -> Volume:
     """Return tissues under the standard's labels, uint8: 1 grey, 2 white, 3 CSF, 7 lesion."""
-    lookup = np.zeros(max(TISSUES) + 1, dtype=np.uint8)
-    for ours, (_, standard) in TISSUES.items():
-        lookup[ours] = standard
+    lookup = np.array([TISSUES[ours][1] for ours in range(len(TISSUES))], dtype=np.uint8)
     tissues = lookup[detection.tissue_map.data]
     tissues[detection.anomaly_mask.data > 0] = LESION_LABEL
     return detection.tissue_map.with_data(tissues)
-
-
-def _tissue_names() -> dict[int, str]:
-    """Return names by the standard's label."""
-    names = {standard: name for name, standard in TISSUES.values()} | {LESION_LABEL: "lesion"}
-    return dict(sorted(names.items()))
-
-
-def _tissues(sources: list[str]) -> dict[str, Any]:
-    words = "Tissues as the network reads them, lesions on top: a step of the method."
-    return {"Description": words, "Sources": sources}
 
 
 def _pseudo_healthy(detection: Detection, sources: list[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,40 +58,33 @@ def write_group(out: Derivatives) -> list[Path]:
         OutputError: the folder cannot be written.
     """
     maps = list(_maps(out.root))
-    left_out = _left_out(out.source)
-    refused = [left for left in left_out if left.refused]
+    left_out: tuple[LeftOut, ...] = ()
+    with suppress(BidsError, OSError):  # the raw data set is not here any more
+        left_out = select_sessions(out.source).left_out
     failures = out.read_logs() + [
         {"scan": out.uri(left.path), "error": "BidsError", "reason": left.reason}
-        for left in refused
+        for left in left_out
+        if left.refused
     ]
     if not maps and not failures:
         raise BidsError(f"{out.root}: no results in it; run the participant level first")
-    volumes, lesions = out.root / "group_volumes.tsv", out.root / "group_lesions.tsv"
-    write_table(volumes, VOLUME_COLUMNS, [_volume_row(found, out.root) for found in maps])
-    rows = [
-        {**row, **found.whose, "number": row["index"]} for found in maps for row in found.lesions
+    lesions = [
+        {**row, **each.whose, "number": row["index"]} for each in maps for row in each.lesions
     ]
-    write_table(lesions, LESION_TABLE_COLUMNS, rows)
-    failed = out.root / "failures.tsv"
-    failed.unlink(missing_ok=True)
-    if failures:
-        write_table(failed, ("scan", "error", "reason"), failures)
-    omitted = out.root / "group_left_out.tsv"
-    omitted.unlink(missing_ok=True)
-    if left_out:
-        write_table(
-            omitted, LEFT_OUT_COLUMNS, [_left_out_row(left, out.source) for left in left_out]
-        )
-    written = [volumes, lesions, *(path for path in (failed, omitted) if path.is_file())]
+    tables = {
+        "group_volumes.tsv": (VOLUME_COLUMNS, [_volume_row(each, out.root) for each in maps]),
+        "group_lesions.tsv": (LESION_TABLE_COLUMNS, lesions),
+        "failures.tsv": (("scan", "error", "reason"), failures),
+        "group_left_out.tsv": (LEFT_OUT_COLUMNS, [_left_out_row(x, out.source) for x in left_out]),
+    }
+    written = []
+    for name, (columns, rows) in tables.items():
+        if rows or name in ("group_volumes.tsv", "group_lesions.tsv"):
+            write_table(out.root / name, columns, rows)
+            written.append(out.root / name)
+        else:
+            (out.root / name).unlink(missing_ok=True)
     return [*written, write_index(out.root)]
-
-
-def _left_out(source: Path) -> tuple[LeftOut, ...]:
-    """Return what is left out of the raw data set; nothing where it is not here any more."""
-    try:
-        return select_sessions(source).left_out
-    except (BidsError, OSError):
-        return ()
 
 
 def _left_out_row(left: LeftOut, source: Path) -> dict[str, str]:
@@ -107,25 +101,25 @@ def _left_out_row(left: LeftOut, source: Path) -> dict[str, str]:
 
 def _maps(root: Path) -> Iterator[_Map]:
     """Yield every whole map on its own grid, by name."""
-    found = [*root.glob("sub-*/anat/*"), *root.glob("sub-*/ses-*/anat/*")]
-    for marker in sorted(path for path in found if path.name.endswith("_probseg.json")):
-        if "_label-L_" in marker.name and "_space-" not in marker.name:
+    ending = "anat/*_label-L_*probseg.json"
+    for marker in sorted([*root.glob(f"sub-*/{ending}"), *root.glob(f"sub-*/ses-*/{ending}")]):
+        if "_space-" not in marker.name:
             name = marker.name.replace("_label-L_", "_seg-lesions_")
             table = marker.with_name(name.replace("_probseg.json", "_dseg.tsv"))
             path = marker.with_name(marker.name.replace(".json", ".nii.gz"))
             yield _Map(path, read_json(marker), list(map(dict, read_rows(table) or [])))
 
 
-def _volume_row(found: _Map, root: Path) -> dict[str, str]:
+def _volume_row(each: _Map, root: Path) -> dict[str, str]:
     """Return a line of `group_volumes.tsv`."""
-    total = sum(float(row["volume_mm3"]) for row in found.lesions) / 1000
-    brain_ml, threshold = found.says.get("BrainVolumeMl"), found.says.get("Threshold")
+    total = sum(float(row["volume_mm3"]) for row in each.lesions) / 1000
+    brain_ml, threshold = each.says.get("BrainVolumeMl"), each.says.get("Threshold")
     return {
-        **found.whose,
-        "lesions": str(len(found.lesions)),
+        **each.whose,
+        "lesions": str(len(each.lesions)),
         "volume_ml": f"{total:.3f}",
         "brain_ml": "" if brain_ml is None else f"{brain_ml:.0f}",
         "threshold": "" if threshold is None else f"{threshold:.4f}",
-        "warnings": " | ".join(found.says.get("Warnings", ())),
-        "file": found.path.relative_to(root).as_posix(),
+        "warnings": " | ".join(each.says.get("Warnings", ())),
+        "file": each.path.relative_to(root).as_posix(),
     }

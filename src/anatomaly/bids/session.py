@@ -59,6 +59,11 @@ class OwnResult:
         return np.array(self.run["preparation"]["scanner_to_template"], dtype=np.float64)
 
     @property
+    def brain_bytes(self) -> Volume:
+        """The brain mask as files hold it, uint8."""
+        return self.brain_mask.with_data(self.brain_mask.data.astype(np.uint8))
+
+    @property
     def threshold(self) -> float:
         """That its mask was cut at."""
         return float(self.run["threshold"])

@@ -10,13 +10,12 @@ import numpy as np
 
 from anatomaly.anomaly.fusion import FUSED_THRESHOLD
 from anatomaly.anomaly.lesions import lesion_rows, write_lesions_tsv
-from anatomaly.bids.dataset import Derivatives, read_json, session_names, sidecar
+from anatomaly.bids.dataset import VOLUME_NAMES, Derivatives, read_json, sidecar
 from anatomaly.bids.derivatives import (
     Output,
     brain_says,
     lesions_output,
     mask_says,
-    table_of,
     write_lesion_table,
     write_outputs,
 )
@@ -32,7 +31,6 @@ from anatomaly.report.page import PageContent, write_page
 from anatomaly.report.spots import find_spots
 from anatomaly.scan.bids import BidsScan, BidsSession
 from anatomaly.scan.write import RESULT_FILES, output_folder
-from anatomaly.volume import Volume
 
 _MAP_END = "_label-L_probseg.json"
 
@@ -72,25 +70,24 @@ def write_session(
     stem = fused.reference.bids.stem
     _remove_others(stem, session, out)
     withdraw_session(session, out)
-    paths = {kind: out.session_volume(session, stem, kind) for kind in session_names(stem)}
+    paths = {kind: out.session_volume(session, stem, kind) for kind in VOLUME_NAMES}
     reference = out.uri(fused.reference.bids.path)
     own = [out.uri(out.own_volume(session, o.bids, "anomaly_map")) for o in fused.used]
     brain = out.uri(out.own_volume(session, fused.reference.bids, "brain_mask"))
     here, mask = out.uri(paths["anomaly_map"]), out.uri(paths["anomaly_mask"])
-    brain_mask = fused.reference.brain_mask
     scan = fused.reference.scan
     native = [
-        Output(
-            paths["brain_mask"],
-            brain_mask.with_data(brain_mask.data.astype(np.uint8)),
-            brain_says([brain]),
-        ),
+        Output(paths["brain_mask"], fused.reference.brain_bytes, brain_says([brain])),
         Output(paths["anomaly_mask"], fused.anomaly_mask, mask_says([here])),
         lesions_output(paths["lesions"], fused.anomaly_mask, [mask]),
     ]
     write_outputs(native, scan, reference)
     write_lesion_table(paths["lesions"], fused.lesions)
-    map_template, mask_template = _in_template(fused)
+    affine = fused.reference.to_template
+    map_template = resample_to_template(fused.anomaly_map, affine)
+    weight = fused.anomaly_mask.with_data(fused.anomaly_mask.data.astype(np.float32))
+    mask_template = resample_to_template(weight, affine)
+    mask_template = mask_template.with_data((mask_template.data > 0.5).astype(np.uint8))
     says = _says(fused)
     template = [
         Output(paths["anomaly_map_template"], map_template, says | {"Sources": [here]}),
@@ -110,24 +107,18 @@ def _markers(session: BidsSession, out: Derivatives) -> list[Path]:
 
 
 def _remove_others(stem: str, session: BidsSession, out: Derivatives) -> None:
-    """Remove the session's files that carry the name of another reference."""
+    """Remove the session's files that carry the name of another reference, and their page."""
     for marker in _markers(session, out):
         other = marker.name.removesuffix(_MAP_END)
         if other == stem:
             continue
-        for kind in session_names(other):
-            path = out.session_volume(session, other, kind)
-            for file in (sidecar(path), path, table_of(path)):
-                file.unlink(missing_ok=True)
-        _remove_page(out.figures(session, f"{other}_session"))
-
-
-def _remove_page(folder: Path) -> None:
-    """Remove our files of a page; the folder as well where nothing else is in it."""
-    for name in RESULT_FILES:
-        (folder / name).unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+        page = out.figures(session, f"{other}_session")
+        volumes = [out.session_volume(session, other, kind) for kind in VOLUME_NAMES]
+        besides = [sidecar(volume, ending) for volume in volumes for ending in (".json", ".tsv")]
+        for file in (*besides, *volumes, *(page / name for name in RESULT_FILES)):
+            file.unlink(missing_ok=True)
+        if page.is_dir() and not any(page.iterdir()):
+            page.rmdir()
 
 
 def _says(fused: Fused) -> dict[str, Any]:
@@ -146,28 +137,16 @@ def _says(fused: Fused) -> dict[str, Any]:
     }
 
 
-def _in_template(fused: Fused) -> tuple[Volume, Volume]:
-    """Return map and mask on the working grid."""
-    affine = fused.reference.to_template
-    weight = fused.anomaly_mask.with_data(fused.anomaly_mask.data.astype(np.float32))
-    mask = resample_to_template(weight, affine)
-    return (
-        resample_to_template(fused.anomaly_map, affine),
-        mask.with_data((mask.data > 0.5).astype(np.uint8)),
-    )
-
-
 def _write_page(fused: Fused, folder: Path) -> None:
     """Write a result folder without volumes: page, picture, table and manifest."""
     own = fused.reference
     run = _run(fused)
-    brain_mask = own.brain_mask.with_data(own.brain_mask.data.astype(np.uint8))
     volumes = PageVolumes(
-        brain_mask=brain_mask,
+        brain_mask=own.brain_bytes,
         scan=own.scan.volume,
         pseudo_healthy=own.pseudo_healthy,
         anomaly_map=fused.anomaly_map,
-        template=template_tissue_native(brain_mask, own.to_template),
+        template=template_tissue_native(own.brain_bytes, own.to_template),
     )
     title = f"{folder.name} · {run['sequence']}"
     with output_folder(folder) as temporary:

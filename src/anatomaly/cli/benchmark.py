@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from anatomaly.cli.exit import exit_on_error
+from anatomaly.cli.progress import make_console
 
 if TYPE_CHECKING:
     from anatomaly.evaluation.benchmark.table import Row
@@ -19,16 +20,14 @@ if TYPE_CHECKING:
 
 def _table_file(said: str) -> Any:
     """Return the option for the table of another run."""
-    return typer.Option(metavar="CSV", exists=True, dir_okay=False, show_default=False, help=said)
+    return typer.Option(metavar="CSV", exists=True, dir_okay=False, help=said)
 
 
 def benchmark(
     config: Annotated[
         str,
         typer.Argument(
-            metavar="CONFIG",
-            show_default=False,
-            help="`phantoms`, `phantoms-all`, or a TOML file of your own.",
+            metavar="CONFIG", help="`phantoms`, `phantoms-all`, or a TOML file of your own."
         ),
     ],
     output: Annotated[
@@ -95,6 +94,4 @@ def _print(rows: list[Row]) -> None:
             continue
         names = ("ap", "dice", "dice_oracle", "f1", "seconds")
         table.add_row(*who, *(f"{row[name]:.3f}" for name in names))
-    console = Console(highlight=False)
-    console.width = console.width if console.is_terminal else 140
-    console.print(table)
+    make_console(140).print(table)

@@ -11,14 +11,15 @@ import sys
 from collections.abc import Sequence as Many
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, get_args
 
 from anatomaly import __version__
+from anatomaly.cli.options import config_of
 from anatomaly.cli.progress import Display
 from anatomaly.cli.readiness import check_writable, use_temporary
 from anatomaly.cli.run_scans import Failure, show_failures
 from anatomaly.cli.surroundings import surroundings
-from anatomaly.config import AnomalyConfig, DetectConfig, PreprocessConfig
+from anatomaly.config import AnomalyConfig, DetectConfig, DeviceOption
 from anatomaly.errors import AnatomalyError, BidsError, ConfigError, OutputError
 from anatomaly.names import shown, writable
 from anatomaly.scan.bids import BidsSession, Selection, find_sessions, select_sessions
@@ -73,17 +74,20 @@ def run(arguments: Many[str] | None = None) -> int:
         The exit status.
     """
     words = sys.argv[1:] if arguments is None else arguments
-    told = make_parser().parse_args(["--version"] if list(words) == ["-v"] else words)
+    options = make_parser().parse_args(["--version"] if list(words) == ["-v"] else words)
     levels = {"participant": _participant_level, "group": _group_level}
-    if told.analysis_level not in levels:
-        _say(f"unknown analysis level {told.analysis_level}; choose participant or group")
+    if options.analysis_level not in levels:
+        _say(f"unknown analysis level {options.analysis_level}; choose participant or group")
         return UNKNOWN_LEVEL
-    if not told.bids_dir.is_dir():
-        _say(f"{told.bids_dir}: no such folder; check the path")
+    if not options.bids_dir.is_dir():
+        _say(f"{options.bids_dir}: no such folder; check the path")
         return NO_INPUT
-    if told.n_cpus:  # before torch and niimath look at it
-        os.environ["OMP_NUM_THREADS"] = str(told.n_cpus)
-    return levels[told.analysis_level](told)
+    if options.n_cpus:  # before torch and niimath look at it
+        os.environ["OMP_NUM_THREADS"] = str(options.n_cpus)
+    from anatomaly.bids.dataset import Derivatives
+
+    out = Derivatives(options.bids_dir.resolve(), options.output_dir.resolve())
+    return levels[options.analysis_level](out, options)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -101,14 +105,14 @@ def make_parser() -> argparse.ArgumentParser:
     add("--version", action="version", version=f"anatomaly {__version__}")
     chosen = parser.add_argument_group("which scans (all without these)")
     add = chosen.add_argument
-    add(
-        "--participant-label", "--participant_label", nargs="+", action="extend", default=[],
-        metavar="LABEL", help="these people; with or without sub-, several after a space",
-    )  # fmt: skip
-    add(
-        "--session-label", "--session_label", nargs="+", action="extend", default=[],
-        metavar="LABEL", help="these sessions; with or without ses-",
-    )  # fmt: skip
+    for name, words in {
+        "participant": "these people; with or without sub-, several after a space",
+        "session": "these sessions; with or without ses-",
+    }.items():
+        add(
+            f"--{name}-label", f"--{name}_label", nargs="+", action="extend", default=[],
+            metavar="LABEL", help=words,
+        )  # fmt: skip
     add(
         "--sequence", nargs="+", choices=SEQUENCES, default=list(SEQUENCES),
         help="scans of these sequences",
@@ -130,7 +134,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="threads of the one process; scans are done one after the other (default: all)",
     )  # fmt: skip
     add(
-        "--device", choices=("auto", "cpu", "cuda", "mps"), default="auto",
+        "--device", choices=get_args(DeviceOption), default="auto",
         help="where the networks run (default: a GPU if there is one)",
     )  # fmt: skip
     add("--weights", default="default", help="bundled weights by name, or a folder")
@@ -159,32 +163,36 @@ def _say(text: str) -> None:
     print(f"anatomaly-bids: {writable(text)}", file=sys.stderr)
 
 
-def _participant_level(told: argparse.Namespace) -> int:
-    """Every scan that is not finished, then every session; a bad one never stops the others."""
-    from anatomaly.bids.dataset import Derivatives
-
-    out = Derivatives(told.bids_dir.resolve(), told.output_dir.resolve())
+def _participant_level(out: Derivatives, options: argparse.Namespace) -> int:
+    """Do every scan that is not finished, then every session; a bad one never stops the others."""
     try:
-        config = _config(told)
-        selection = select_sessions(out.source, told.participant_label, told.session_label)
+        config = config_of(
+            device=options.device,
+            threads=options.n_cpus,
+            weights=options.weights,
+            atlas=options.atlas,
+            force=options.force,
+            min_lesion_mm3=options.min_lesion_mm3,
+        )
+        selection = select_sessions(out.source, options.participant_label, options.session_label)
         sessions = [
             session
             for session in selection.sessions
-            if any(scan.sequence in told.sequence for scan in session.scans)
+            if any(scan.sequence in options.sequence for scan in session.scans)
         ]
         for label in selection.unknown:
             _say(_no_such(label, selection))
         if not sessions and not any(left.refused for left in selection.left_out):
             return _nothing_selected(out.source, selection)
         check_writable(out.root)
-        if told.work_dir:
-            use_temporary(told.work_dir)
+        if options.work_dir:
+            use_temporary(options.work_dir)
         out.prepare()
     except AnatomalyError as error:
         _say(str(error))
         codes = {ConfigError: USAGE, BidsError: INVALID_BIDS, OutputError: CANNOT_CREATE}
         return codes.get(type(error), FAILED)
-    failures = _work_through(selection.left_out, sessions, out, config, told)
+    failures = _work_through(selection.left_out, sessions, out, config, options)
     status = FAILED if failures is None else _status(failures)
     return NOTHING_SELECTED if status == OK and selection.unknown else status
 
@@ -194,7 +202,7 @@ def _work_through(
     sessions: Many[BidsSession],
     out: Derivatives,
     config: DetectConfig,
-    told: argparse.Namespace,
+    options: argparse.Namespace,
 ) -> list[Failure] | None:
     """Tell what is left out, then do each session; None where nothing could be started."""
     from anatomaly.cli.bids_sessions import SessionWorker
@@ -202,12 +210,12 @@ def _work_through(
     total = sum(len(session.scans) + 1 for session in sessions)
     refused = [left for left in left_out if left.refused]
     failures = [Failure(left.path, "BidsError", left.reason) for left in refused]
-    with Display(total, quiet=told.quiet, verbose=bool(told.verbose)) as display:
+    with Display(total, quiet=options.quiet, verbose=bool(options.verbose)) as display:
         for line in left_out_lines(left_out, out.source):
             display.note(line, style="yellow")
         for failure in failures:
             display.line(f"{shown(failure.scan)}: FAILED: {failure.reason}", style="red")
-        worker = SessionWorker(out, config, told.sequence, told.redo, display)
+        worker = SessionWorker(out, config, options.sequence, options.redo, display)
         if any(worker.scans_to_do(session) for session in sessions) and not worker.load():
             return None
         failures += [failure for session in sessions for failure in worker.do(session)]
@@ -241,18 +249,6 @@ def _no_such(label: str, selection: Selection) -> str:
     )
 
 
-def _config(told: argparse.Namespace) -> DetectConfig:
-    """Return the configuration; the sequence of each scan is that of its name."""
-    return DetectConfig(
-        device=told.device,
-        threads=told.n_cpus,
-        weights=told.weights,
-        atlas=told.atlas,
-        preprocess=PreprocessConfig(force=told.force),
-        anomaly=AnomalyConfig(min_lesion_mm3=told.min_lesion_mm3),
-    )
-
-
 def _nothing_selected(source: Path, selection: Selection) -> int:
     """Say whether the filters or the data set are to blame."""
     for line in left_out_lines(selection.left_out, source):
@@ -274,19 +270,15 @@ def _status(failures: list[Failure]) -> int:
     return IO_ERROR if kinds == {"OutputError"} else FAILED
 
 
-def _group_level(told: argparse.Namespace) -> int:
-    """Tables over all results, and the page."""
-    from anatomaly.bids.dataset import Derivatives
+def _group_level(out: Derivatives, options: argparse.Namespace) -> int:
+    """Write tables over all results, and the page."""
     from anatomaly.bids.group import write_group
 
     try:
-        for path in write_group(Derivatives(told.bids_dir.resolve(), told.output_dir.resolve())):
-            if not told.quiet:
+        for path in write_group(out):
+            if not options.quiet:
                 print(shown(path))
-    except BidsError as error:
+    except (BidsError, OutputError) as error:
         _say(str(error))
-        return NO_INPUT
-    except OutputError as error:
-        _say(str(error))
-        return IO_ERROR
+        return NO_INPUT if isinstance(error, BidsError) else IO_ERROR
     return OK

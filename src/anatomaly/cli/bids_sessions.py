@@ -98,9 +98,8 @@ class SessionWorker:
         refuse_unfetched(scan.path)
         detection = self.detector.detect(
             scan.path, scan.sequence
-        )  # the suffix is the data set's word
-        for warning in detection.warnings:
-            self.display.line(f"{shown(scan.name)}: warning: {warning}", style="yellow")
+        )  # the name is the data set's word
+        self.display.warn(scan.name, detection.warnings)
         withdraw_session(session, self.out)
         write_scan(detection, scan, session, self.out)
         if detection.warnings:
@@ -112,8 +111,7 @@ class SessionWorker:
         owns = [read_own(scan, session, self.out) for scan in scans]
         fused = fuse(owns, self.config.anomaly.min_lesion_mm3, self._atlas())
         write_session(fused, scans, session, self.out)
-        for warning in fused.warnings:
-            self.display.line(f"{shown(session.name)}: warning: {warning}", style="yellow")
+        self.display.warn(session.name, fused.warnings)
         if fused.warnings:
             self.doubtful.append(session.name)
         volume_ml = sum(lesion.volume_mm3 for lesion in fused.lesions) / 1000
@@ -129,14 +127,15 @@ class SessionWorker:
         """Keep why a scan failed; forget what an earlier run wrote of one that did not."""
         failed = {failure.scan: failure for failure in failures}
         for path, name in names.items():
-            why = failed.get(path)
-            record = why and {
-                "scan": self.out.uri(path),
-                "error": why.kind,
-                "reason": " ".join(why.reason.split()),
-                "trace": why.trace,
-            }
+            record = None
+            if why := failed.get(path):
+                record = {
+                    "scan": self.out.uri(path),
+                    "error": why.kind,
+                    "reason": " ".join(why.reason.split()),
+                    "trace": why.trace,
+                }
             try:
-                self.out.write_log(name, record or None)
+                self.out.write_log(name, record)
             except OutputError as error:
                 self.display.line(f"{name}: no log: {error}", style="yellow")

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from anatomaly.cli.exit import exit_on_error
+from anatomaly.cli.progress import make_console
 
 if TYPE_CHECKING:
     from anatomaly.evaluation.datasets.check import Report
@@ -43,15 +44,12 @@ def list_datasets(context: typer.Context) -> None:
     for dataset in all_datasets().values():
         about = f"{dataset.title}: {dataset.holds}"
         table.add_row(*map(escape, (dataset.name, about, dataset.licence, dataset.apply)))
-    _print(table)
+    make_console(140).print(table)
 
 
 def check(
     name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME", show_default=False, help="One of those that `anatomaly datasets` lists."
-        ),
+        str, typer.Argument(metavar="NAME", help="One of those that `anatomaly datasets` lists.")
     ],
     folder: Annotated[
         Path,
@@ -59,7 +57,6 @@ def check(
             metavar="FOLDER",
             exists=True,
             file_okay=False,
-            show_default=False,
             help="As the provider ships it, unpacked.",
         ),
     ],
@@ -89,11 +86,12 @@ def check(
                 voxels=not quick,
                 progress=lambda patient: status.update(escape(patient)),
             )
-    _print(_summary(dataset.title, report))
+    printed = make_console(140)
+    printed.print(_summary(dataset.title, report))
     for kind, title in (("missing", "Missing"), ("wrong", "Looks wrong")):
         problems = [problem for problem in report.problems if problem.kind == kind]
         if problems:
-            _print(_problems(title, problems, len(problems) if show_all else SHOWN))
+            printed.print(_problems(title, problems, len(problems) if show_all else SHOWN))
     if not report.is_sound:
         raise typer.Exit(1)
 
@@ -135,10 +133,3 @@ def _problems(title: str, problems: Iterable[Problem], most: int) -> Table:
         more = ", …" if len(where) > most else ""
         table.add_row(escape(what), str(len(where)), escape(", ".join(where[:most]) + more))
     return table
-
-
-def _print(table: Table) -> None:
-    """Print a table; 140 characters wide where there is no terminal."""
-    console = Console(highlight=False)
-    console.width = console.width if console.is_terminal else 140
-    console.print(table)

@@ -85,13 +85,13 @@ def _print_recoveries(recoveries: dict[str, tuple[Phantom, Recovery | None]]) ->
         table.add_column(column, justify="left" if column == "phantom" else "right")
     for name, (phantom, recovery) in recoveries.items():
         planted_ml = phantom.lesion_volume_mm3 / 1000
-        found = ("not found", "", "", "")
+        cells = ("not found", "", "", "")
         if recovery:
-            found = (
+            cells = (
                 f"{planted_ml * recovery.volume_ratio:.1f} ({recovery.volume_ratio:.0%})",
                 f"{recovery.distance_mm:.1f}",
                 f"{recovery.dice:.2f}",
                 f"{recovery.others}",
             )
-        table.add_row(name, f"{planted_ml:.1f}", *found)
+        table.add_row(name, f"{planted_ml:.1f}", *cells)
     console.print(table, width=None if console.is_terminal else 100)

@@ -12,7 +12,7 @@ from anatomaly.cli import options
 from anatomaly.cli.naming import result_names
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
-from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, AnomalyConfig, DetectConfig, PreprocessConfig
+from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, DetectConfig
 from anatomaly.errors import ConfigError, DicomError
 from anatomaly.names import shown, writable
 from anatomaly.scan.instances import is_dicom_file, one_file_a_series
@@ -21,28 +21,13 @@ if TYPE_CHECKING:
     from anatomaly.detection import Detection
 
 
+@options.expand_config(*options.CONFIG_OPTIONS)
 def detect(
     scans: options.Scans,
     output: options.Output,
-    sequence: options.SequenceChoice = "auto",
+    config: DetectConfig,
     outputs: options.OutputList = "all",
     skip_finished: options.SkipFinished = False,
-    brain_mask: options.BrainMask = None,
-    brain_extraction: options.BrainExtraction = "auto",
-    bias_field: options.BiasField = True,
-    force: options.Force = False,
-    threshold: options.Threshold = None,
-    polarity: options.PolarityChoice = "auto",
-    grow_share: options.GrowShare = None,
-    min_lesion_mm3: options.MinLesion = AnomalyConfig.min_lesion_mm3,
-    score: options.ScoreChoice = "auto",
-    route: options.RouteChoice = "auto",
-    edges: options.EdgeChoice = "auto",
-    reuse: options.ReuseChoice = "auto",
-    atlas: options.AtlasFile = None,
-    weights: options.Weights = "default",
-    device: options.Device = "auto",
-    threads: options.Threads = 0,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -60,35 +45,16 @@ def detect(
         wanted = parse_outputs(outputs)
         if wanted and "dicom" in wanted:
             refuse_without_dicom(scans)
-        given_count, scans = len(scans), one_file_a_series(scans)
-        named = dict(zip(result_names(scans), scans, strict=True))
-        if brain_mask and len(scans) > 1:
+        series = one_file_a_series(scans)
+        named = dict(zip(result_names(series), series, strict=True))
+        if config.preprocess.brain_mask and len(series) > 1:
             raise ConfigError("--brain-mask fits one scan; run detect once for each scan")
-        config = DetectConfig(
-            sequence=sequence,
-            device=device,
-            threads=threads,
-            route=route,
-            edges=edges,
-            reuse=reuse,
-            weights=weights,
-            atlas=atlas,
-            preprocess=PreprocessConfig(bias_field, brain_extraction, brain_mask, force),
-            anomaly=AnomalyConfig(
-                polarity=polarity,
-                score=score,
-                threshold=threshold,
-                grow_share=grow_share,
-                min_lesion_mm3=min_lesion_mm3,
-            ),
-        )
     except (ConfigError, DicomError) as error:
         raise typer.BadParameter(writable(str(error))) from error
     with Display(len(named), quiet=quiet, verbose=verbose) as display:
-        if given_count > len(scans):
+        if repeated := len(scans) - len(series):
             display.note(
-                f"{given_count - len(scans)} more DICOM files are of series given already; each "
-                "series is read once"
+                f"{repeated} more DICOM files are of series given already; each series is read once"
             )
         if skip_finished:
             named = _unfinished(named, output, display)
@@ -143,8 +109,7 @@ def _unfinished(scans: dict[str, Path], output: Path, display: Display) -> dict[
     """Leave out scans that have a result; a result folder is whole if it holds `run.json`."""
     finished = {name for name in scans if (output / name / "run.json").is_file()}
     for name in sorted(finished):
-        other = scan_of_result(output / name, scans[name])
-        if other:
+        if other := scan_of_result(output / name, scans[name]):
             display.line(
                 f"{shown(name)}: skipped, but the result there is of {other}, not of "
                 f"{shown(scans[name])}: give another -o, or rename one of the scans",
@@ -167,15 +132,13 @@ def _detect_all(
     if detector is None:
         return False
 
-    doubtful = []
+    doubtful: list[str] = []
 
     def process(name: str, scan: Path) -> str:
-        other = scan_of_result(output / name, scan)
-        if other:
-            display.line(f"{shown(name)}: warning: replaces the result of {other}", style="yellow")
+        if other := scan_of_result(output / name, scan):
+            display.warn(name, [f"replaces the result of {other}"])
         detection = detector.detect(scan)
-        for warning in detection.warnings:
-            display.line(f"{shown(name)}: warning: {warning}", style="yellow")
+        display.warn(name, detection.warnings)
         folder = detection.save(output / name, outputs)
         if detection.warnings:
             doubtful.append(name)

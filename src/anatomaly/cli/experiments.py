@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from anatomaly.cli.exit import exit_on_error
-from anatomaly.cli.options import EdgeChoice
+from anatomaly.cli.options import CONFIG_OPTIONS
+from anatomaly.cli.progress import make_console
 from anatomaly.types import EdgeOption
 
 EXPERIMENTS = {
@@ -29,41 +29,56 @@ experiments_app = typer.Typer(
     epilog="Start with `anatomaly experiments edges -o edges`; a picture and a JSON file come out.",
 )
 
-Output = Annotated[
-    Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for picture and JSON.")
-]
-WeightsName = Annotated[
-    str, typer.Option(metavar="NAME", help="Bundled weights, or a folder of your own.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Another seed, other brains.")]
-Count = Annotated[
-    int | None,
-    typer.Option(min=1, show_default=False, help="Brains; default: about two minutes' worth."),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="ANATOMALY_DATA",
-        exists=True,
-        file_okay=False,
-        show_default=False,
-        help="Folder with the MNI152 T1 and T2 templates in templates/; disentanglement adds them.",
-    ),
-]
-
 
 def _make_command(name: str) -> Callable[..., None]:
     """Return the command of one experiment."""
 
     def command(
-        output: Output = Path("experiments_output"),
-        weights: WeightsName = "default",
-        edges: EdgeChoice = "auto",
-        seed: Seed = 0,
-        count: Count = None,
-        data: Data = None,
+        output: Annotated[
+            Path, typer.Option("--output", "-o", metavar="OUT", help="Folder for picture and JSON.")
+        ] = Path("experiments_output"),
+        weights: Annotated[
+            str, typer.Option(metavar="NAME", help="Bundled weights, or a folder of your own.")
+        ] = "default",
+        edges: Annotated[EdgeOption, CONFIG_OPTIONS["edges"]] = "auto",
+        seed: Annotated[int, typer.Option(min=0, help="Another seed, other brains.")] = 0,
+        count: Annotated[
+            int | None, typer.Option(min=1, help="Brains; default: about two minutes' worth.")
+        ] = None,
+        data: Annotated[
+            Path | None,
+            typer.Option(
+                envvar="ANATOMALY_DATA",
+                exists=True,
+                file_okay=False,
+                help="Folder with the MNI152 T1 and T2 templates in templates/; disentanglement "
+                "adds them.",
+            ),
+        ] = None,
     ) -> None:
-        _run(name, output, (weights, edges, seed, count), data)
+        from anatomaly.evaluation.experiments import catalogue
+        from anatomaly.networks import keep_freed_memory, limit_threads
+
+        keep_freed_memory()
+        experiment = catalogue.EXPERIMENTS[name]
+        count = count or experiment.count
+        with exit_on_error():
+            detector = catalogue.load_detector(weights, edges)
+            with limit_threads(1):
+                result = experiment.run(detector, seed, count, data)
+        about = {
+            "weights": detector.card.name,
+            "sha256": detector.card.sha256,
+            "edges": detector.networks.model.edges,
+            "seed": seed,
+            "count": count,
+        }
+        picture, figures = catalogue.write_experiment(name, result, output, about)
+        console = make_console(160)
+        console.print(experiment.question)
+        for title, rows in catalogue.tables_of(result).items():
+            console.print(_table(title, rows))
+        console.print(f"Picture: {picture}\nFigures: {figures}", soft_wrap=True)
 
     return command
 
@@ -71,37 +86,6 @@ def _make_command(name: str) -> Callable[..., None]:
 for _name, _help in EXPERIMENTS.items():
     _text = f"{_help}\n\n- `anatomaly experiments {_name} -o {_name}`"
     experiments_app.command(_name, help=_text)(_make_command(_name))
-
-
-def _run(
-    name: str, output: Path, what: tuple[str, EdgeOption, int, int | None], data: Path | None
-) -> None:
-    """Run one experiment, print and write its figures; `what`: weights, edges, seed, count."""
-    from anatomaly.evaluation.experiments import catalogue
-    from anatomaly.networks import keep_freed_memory, limit_threads
-
-    keep_freed_memory()
-    (weights, edges, seed, count), experiment = what, catalogue.EXPERIMENTS[name]
-    with exit_on_error():
-        detector = catalogue.load_detector(weights, edges)
-        count = count or experiment.count
-        with limit_threads(1):
-            result = experiment.run(detector, seed, count, data)
-    card = detector.card
-    about = {
-        "weights": card.name,
-        "sha256": card.sha256,
-        "edges": detector.networks.model.edges,
-        "seed": seed,
-        "count": count,
-    }
-    picture, figures = catalogue.write_experiment(name, result, output, about)
-    console = Console(highlight=False)
-    console.width = console.width if console.is_terminal else 160
-    console.print(experiment.question)
-    for title, rows in catalogue.tables_of(result).items():
-        console.print(_table(title, rows))
-    console.print(f"Picture: {picture}\nFigures: {figures}", soft_wrap=True)
 
 
 def _table(title: str, rows: list[dict[str, Any]]) -> Table:

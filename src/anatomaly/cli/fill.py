@@ -11,7 +11,7 @@ from anatomaly.cli import options
 from anatomaly.cli.exit import exit_on_error
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector
-from anatomaly.config import DetectConfig, PreprocessConfig
+from anatomaly.config import DetectConfig
 from anatomaly.errors import ScanError
 from anatomaly.fill import FillConfig
 
@@ -21,30 +21,22 @@ if TYPE_CHECKING:
     Parts = tuple[Scan, Volume, Volume, Volume | None]
 
 
+@options.expand_config("sequence", "force", "weights", "device", "threads")
 def fill(
+    *,
     scan: Annotated[
-        Path,
-        typer.Argument(
-            metavar="SCAN",
-            show_default=False,
-            help="NIfTI or similar file, DICOM folder or file.",
-        ),
+        Path, typer.Argument(metavar="SCAN", help="NIfTI or similar file, DICOM folder or file.")
     ],
     output: Annotated[
         Path,
         typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            show_default=False,
-            help="Filled scan to write, .nii.gz or .nii.",
+            "--output", "-o", metavar="FILE", help="Filled scan to write, .nii.gz or .nii."
         ),
     ],
     result: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            show_default=False,
             help="Result of `anatomaly detect` of this scan; without it the scan is searched now.",
         ),
     ] = None,
@@ -54,11 +46,7 @@ def fill(
     grow_mm: Annotated[
         float, typer.Option(min=0, max=20, help="Grow the mask by so much first.")
     ] = FillConfig.grow_mm,
-    sequence: options.SequenceChoice = "auto",
-    force: options.Force = False,
-    weights: options.Weights = "default",
-    device: options.Device = "auto",
-    threads: options.Threads = 0,
+    config: DetectConfig,
     quiet: options.Quiet = False,
 ) -> None:
     """Write the scan with pseudo-healthy values inside the mask, in its own units and data type.
@@ -71,22 +59,17 @@ def fill(
     from anatomaly.fill import fill_lesions
     from anatomaly.scan.overwrite import check_target, write_replaced
 
-    config = DetectConfig(
-        sequence=sequence,
-        device=device,
-        threads=threads,
-        weights=weights,
-        preprocess=PreprocessConfig(force=force),
-    )
     with Display(1, quiet=quiet) as display:
         display.start_scan(scan.name)
         with exit_on_error(say=lambda text: display.line(text, style="red")):
             check_target(output, scan)
             parts = _read_result(scan, result) if result else _detect(scan, output, config, display)
-            told, healthy, mask, brain = parts
-            filled = fill_lesions(told.volume, healthy, mask, brain, FillConfig(border_mm, grow_mm))
-            write_replaced(output, told, filled.volume, filled.region)
-        volume_ml = filled.region.sum() * told.volume.voxel_volume_mm3 / 1000
+            image, healthy, mask, brain = parts
+            filled = fill_lesions(
+                image.volume, healthy, mask, brain, FillConfig(border_mm, grow_mm)
+            )
+            write_replaced(output, image, filled.volume, filled.region)
+        volume_ml = filled.region.sum() * image.volume.voxel_volume_mm3 / 1000
         display.note(f"{output}: {volume_ml:.1f} mL filled", style="green")
 
 
@@ -95,10 +78,10 @@ def _detect(scan: Path, output: Path, config: DetectConfig, display: Display) ->
     detector = load_detector(config, output.parent, display)
     if detector is None:
         raise typer.Exit(1)
-    found = detector.detect(scan)
-    for warning in found.warnings:
+    detection = detector.detect(scan)
+    for warning in detection.warnings:
         display.line(f"warning: {warning}", style="yellow")
-    return found.scan, found.pseudo_healthy, found.anomaly_mask, found.brain_mask
+    return detection.scan, detection.pseudo_healthy, detection.anomaly_mask, detection.brain_mask
 
 
 def _read_result(scan: Path, result: Path) -> Parts:
@@ -110,9 +93,9 @@ def _read_result(scan: Path, result: Path) -> Parts:
     from anatomaly.reopen import read_run, read_volume
     from anatomaly.scan.read import read_scan
 
-    told = read_scan(scan)
+    image = read_scan(scan)
     searched = read_run(result)["scan"]
-    if searched.get("sha256") not in (None, told.metadata.get("sha256")):
+    if searched.get("sha256") not in (None, image.metadata.get("sha256")):
         raise ScanError(
             f"{result}: is the result of another scan, {searched.get('source')} (their SHA-256 "
             f"differ); give the result of {scan}, or leave --result out and it is searched now"
@@ -124,4 +107,4 @@ def _read_result(scan: Path, result: Path) -> Parts:
             f"{result}: holds no pseudo_healthy.nii.gz or no anomaly_mask.nii.gz; run detect with "
             "both among its --outputs"
         )
-    return told, healthy, mask, brain
+    return image, healthy, mask, brain

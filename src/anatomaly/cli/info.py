@@ -69,16 +69,16 @@ def _in_words(value: Any) -> str:
 
 def _devices(ask_torch: bool) -> dict[str, str]:
     """Return what could compute; without torch only what the operating system tells."""
-    found = {"CPU": f"{os.cpu_count()} cores"}
+    devices = {"CPU": f"{os.cpu_count()} cores"}
     if not ask_torch:
         driver = "driver found" if shutil.which("nvidia-smi") else "no driver found"
-        found["NVIDIA GPU"] = f"{driver} (`anatomaly info --devices` asks torch)"
-        return found
+        devices["NVIDIA GPU"] = f"{driver} (`anatomaly info --devices` asks torch)"
+        return devices
     import torch
 
-    found["CPU"] += f", torch uses {torch.get_num_threads()} threads"
+    devices["CPU"] += f", torch uses {torch.get_num_threads()} threads"
     for index in range(torch.cuda.device_count()):
-        found[f"cuda:{index}"] = torch.cuda.get_device_name(index)
+        devices[f"cuda:{index}"] = torch.cuda.get_device_name(index)
     if torch.backends.mps.is_available():
-        found["mps"] = "Apple GPU"
-    return found
+        devices["mps"] = "Apple GPU"
+    return devices

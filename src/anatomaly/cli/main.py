@@ -28,12 +28,8 @@ app = typer.Typer(
     "\n\nResearch software, not a medical device.",
     epilog="Start with `anatomaly demo`, then `anatomaly detect scan.nii.gz -o results`.",
 )
-app.command()(detect)
-app.command()(report)
-app.command()(fill)
-app.command()(demo)
-app.command()(info)
-app.command()(benchmark)
+for _command in (detect, report, fill, demo, info, benchmark):
+    app.command()(_command)
 app.add_typer(train_app, name="train")
 app.add_typer(experiments_app, name="experiments")
 app.add_typer(datasets_app, name="datasets")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -58,12 +58,7 @@ class Display(logging.Handler):
             self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._progress:
             self._progress.stop()
         self._logger.removeHandler(self)
@@ -84,24 +79,37 @@ class Display(logging.Handler):
         """Show a stage as progress and everything else as a line."""
         text = record.getMessage()
         if record.name == STAGE_LOGGER:
-            self._show_stage(text)
+            where = f"[{self._number}/{self.total}] {self._scan}: {text}"
+            if self._progress:
+                self._progress.update(self._task, advance=1, description=where)
+            else:
+                self.note(f"{time.strftime('%H:%M:%S')} {where}")
         elif record.levelno >= logging.WARNING or self.verbose:
             self.line(f"{self._scan}: {text}", style="yellow" if record.levelno > 20 else None)
-
-    def _show_stage(self, stage: str) -> None:
-        """Move the bar, or write a line where there is none."""
-        where = f"[{self._number}/{self.total}] {self._scan}: {stage}"
-        if self._progress:
-            self._progress.update(self._task, advance=1, description=where)
-        elif not self.quiet:
-            self.line(f"{time.strftime('%H:%M:%S')} {where}")
 
     def note(self, text: str, style: str | None = None) -> None:
         """Write one line unless the user wants quiet."""
         if not self.quiet:
             self.line(text, style)
 
+    def warn(self, name: str, warnings: Iterable[str]) -> None:
+        """Write a line for each warning about a scan."""
+        for warning in warnings:
+            self.line(f"{shown(name)}: warning: {warning}", style="yellow")
+
+    def fail(self, error: Exception) -> None:
+        """Write what stops the work."""
+        self.line(f"{type(error).__name__}: {error}", style="red")
+
     def line(self, text: str, style: str | None = None) -> None:
         """Write one line, above the bar if there is one; a stream that is gone costs no result."""
         with suppress(OSError, ValueError):
             self.console.print(writable(text), style=style)
+
+
+def make_console(width: int) -> Console:
+    """Return a console for tables; where there is no terminal it is `width` characters wide."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = width
+    return console

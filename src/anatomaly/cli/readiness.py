@@ -36,9 +36,22 @@ def make_ready(output: Path, display: Display) -> None:
         ConfigError: figures cannot be drawn.
     """
     check_writable(output)
-    _check_space(output)
+    free = _free_mb(output)
+    if free < RESULT_MB:
+        raise OutputError(
+            f"only {free:.1f} MB are free at {shown(output)}, and a result takes 5 to 60 MB; free "
+            "some space or choose another output folder"
+        )
     settle_temporary(output, display)
-    _check_drawing()
+    from anatomaly.report.drawing import import_matplotlib
+
+    try:
+        import_matplotlib()
+    except Exception as error:
+        raise ConfigError(
+            f"pictures need matplotlib, which cannot be used here ({error}); install it again: "
+            "pip install --force-reinstall matplotlib"
+        ) from error
 
 
 def settle_temporary(output: Path, display: Display) -> None:
@@ -92,7 +105,7 @@ def check_writable(output: Path) -> None:
     Raises:
         OutputError: it cannot be made or written, or is a file.
     """
-    missing = [folder for folder in (output, *output.parents) if not folder.exists()]
+    missing = _missing(output)
     probe = output / f".anatomaly-{time.time_ns()}"
     try:
         for attempt in range(3):
@@ -110,14 +123,24 @@ def check_writable(output: Path) -> None:
             f"cannot write to {shown(output)} ({error.strerror}); choose another folder"
         ) from error
     finally:
-        for folder in missing:
-            with suppress(OSError):  # another job may have made it, or put something into it
-                folder.rmdir()
+        _remove_empty(missing)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Return those of a folder and its parents that are not there, the innermost first."""
+    return [place for place in (folder, *folder.parents) if not place.exists()]
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders that were made on trial; another job, or a result, may be in them by now."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _use_output(output: Path, why: str, display: Display) -> None:
     """Let files in between go to a hidden folder in the output until the program ends."""
-    missing = [folder for folder in (output, *output.parents) if not folder.exists()]
+    missing = _missing(output)
     try:
         output.mkdir(parents=True, exist_ok=True)
         remove_leftovers(output)
@@ -137,51 +160,16 @@ def _use_output(output: Path, why: str, display: Display) -> None:
         tempfile.tempdir = earlier
         if lock is not None:
             os.close(lock)
-        for made in missing:
-            with suppress(OSError):  # it holds a result
-                made.rmdir()
+        _remove_empty(missing)
 
     atexit.register(end)
 
 
-def _check_space(output: Path) -> None:
-    """Refuse a disk on which no result has room.
-
-    Raises:
-        OutputError: nearly nothing is free.
-    """
-    free = _free_mb(output)
-    if free < RESULT_MB:
-        raise OutputError(
-            f"only {free:.1f} MB are free at {shown(output)}, and a result takes 5 to 60 MB; free "
-            "some space or choose another output folder"
-        )
-
-
 def _free_mb(folder: Path) -> float:
     """Return the free space where a folder lies or will lie, in MB; plenty where nobody knows."""
-    place = next((p for p in (folder, *folder.absolute().parents) if p.exists()), None)
-    if place is None:
-        return float("inf")
-    try:
+    with suppress(StopIteration, OSError):
+        place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
         usage = shutil.disk_usage(place)
-    except OSError:
-        return float("inf")
-    return usage.free / 1e6 if usage.total else float("inf")
-
-
-def _check_drawing() -> None:
-    """Refuse an installation that cannot draw.
-
-    Raises:
-        ConfigError: matplotlib cannot be imported.
-    """
-    from anatomaly.report.drawing import import_matplotlib
-
-    try:
-        import_matplotlib()
-    except Exception as error:
-        raise ConfigError(
-            f"pictures need matplotlib, which cannot be used here ({error}); install it again: "
-            "pip install --force-reinstall matplotlib"
-        ) from error
+        if usage.total:
+            return usage.free / 1e6
+    return float("inf")

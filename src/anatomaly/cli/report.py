@@ -18,7 +18,6 @@ def report(
             metavar="OUT",
             exists=True,
             file_okay=False,
-            show_default=False,
             help="Folder with results, or one result folder.",
         ),
     ],
@@ -53,7 +52,7 @@ def report(
         try:
             display.note(f"index -> {write_index(output)}", style="green")
         except AnatomalyError as error:
-            display.line(f"{type(error).__name__}: {error}", style="red")
+            display.fail(error)
             failed += 1
     raise typer.Exit(1 if failed else 0)
 

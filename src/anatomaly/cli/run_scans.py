@@ -153,5 +153,5 @@ def load_detector(config: DetectConfig, output: Path, display: Display) -> Detec
         keep_freed_memory()
         return Detector(config)
     except AnatomalyError as error:
-        display.line(f"{type(error).__name__}: {error}", style="red")
+        display.fail(error)
         return None

@@ -12,8 +12,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType, TracebackType
-from typing import Self
+from types import FrameType
+from typing import Any
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 """What ends a program on purpose: a person, a scheduler, a terminal that is closed."""
@@ -50,7 +50,7 @@ def surroundings() -> Iterator[None]:
         with suppress(AttributeError, OSError, ValueError):  # not a stream of the usual kind
             getattr(sys, name).reconfigure(errors="backslashreplace")
     try:
-        with _OrderlyEnd():
+        with _orderly_end():
             yield
     except Interruption as end:
         with suppress(OSError, ValueError):
@@ -61,33 +61,26 @@ def surroundings() -> Iterator[None]:
         raise
 
 
-class _OrderlyEnd:
-    """Turns signals into an `Interruption` while it is entered."""
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Turn signals into an `Interruption` while the block runs."""
+    last = -_DEAF_SECONDS
 
-    def __init__(self) -> None:
-        self._before: dict[int, object] = {}
-        self._last = -_DEAF_SECONDS
-
-    def __enter__(self) -> Self:
-        for name in SIGNALS:
-            number = getattr(signal, name, None)
-            if number is None or signal.getsignal(number) in (signal.SIG_IGN, None):
-                continue
-            with suppress(ValueError):  # not in the main thread: handlers are not ours to set
-                self._before[number] = signal.signal(number, self._end)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _end(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if now - self._last >= _DEAF_SECONDS:
-            self._last = now
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _DEAF_SECONDS:
+            last = time.monotonic()
             raise Interruption(number)
+
+    before: dict[int, Any] = {}
+    for name in SIGNALS:
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) in (signal.SIG_IGN, None):
+            continue
+        with suppress(ValueError):  # not in the main thread: handlers are not ours to set
+            before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,12 +1,12 @@
 """Results as DICOM objects that refer to the instances a scan was converted from.
 
-- `source`: finds the instances again and lays the scan's grid on their frames, without resampling.
-- `pixel_check`: makes sure that each slice holds the pixels of the image it was paired with.
+- `source`: finds the instances again and lays the scan's grid on their frames, without resampling;
+  makes sure that each slice holds the pixels of the image it was paired with.
 - `description`: the words, codes and equipment that the objects share.
-- `segmentation`: the lesions as a DICOM Segmentation, one segment a lesion.
-- `parametric_map`: the anomaly map as a DICOM Parametric Map, float32.
+- `images`: the lesions as a Segmentation, one segment each, and the map as a Parametric Map.
 - `measurement_report`: volume, centre and scores of each lesion as a structured report (TID 1500).
 - `write`: the three files of a result folder.
 
-highdicom and pydicom are an extra (`pip install 'anatomaly[dicom]'`) and imported at first use.
+highdicom and pydicom are an extra (`pip install 'anatomaly[dicom]'`) and imported at first use:
+`write` imports the modules that need highdicom when it has something to write.
 """

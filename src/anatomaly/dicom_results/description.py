@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from pydicom import Dataset
-    from pydicom.sr.coding import Code
+from highdicom import UID
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
+from pydicom import Dataset
+from pydicom.sr.coding import Code
 
 NAME = "anatomaly"
 RESEARCH_ONLY = "Research only: not for diagnosis or treatment"
@@ -55,8 +56,6 @@ class Description:
             kind: of `SERIES_NUMBERS`.
             title: of the series, before the statement that it is for research only.
         """
-        from highdicom import UID
-
         number = int(image.get("SeriesNumber") or 0) % 1_000_000
         return {
             "series_instance_uid": UID(),
@@ -68,24 +67,17 @@ class Description:
             "software_versions": self.version,
             "device_serial_number": self.parameters["weights_sha256"][:16],
             "series_description": f"{NAME} {title} - RESEARCH ONLY",
-            "coding_schemes": [_own_scheme()],
+            "coding_schemes": [
+                CodingSchemeIdentificationItem(
+                    SCHEME, f"Private codes of {NAME}", responsible_organization=NAME
+                )
+            ],
         }
 
 
 def own_code(value: str, meaning: str) -> Code:
     """Return a code of our own scheme; value at most 16 characters, meaning at most 64."""
-    from pydicom.sr.coding import Code
-
     return Code(value, SCHEME, meaning)
-
-
-def _own_scheme() -> Any:
-    """Say whose the private codes are."""
-    from highdicom.coding_schemes import CodingSchemeIdentificationItem
-
-    return CodingSchemeIdentificationItem(
-        designator=SCHEME, name=f"Private codes of {NAME}", responsible_organization=NAME
-    )
 
 
 def tracking_id(number: int) -> str:

@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from highdicom import UID
+from highdicom.seg import Segmentation
+from highdicom.sr import (
+    AlgorithmIdentification,
+    ComprehensiveSR,
+    DeviceObserverIdentifyingAttributes,
+    FindingSite,
+    Measurement,
+    MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
+    ObservationContext,
+    ObserverContext,
+    QualitativeEvaluation,
+    ReferencedSegment,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
 
 from anatomaly.anomaly.lesions import Lesion
 from anatomaly.dicom_results.description import (
@@ -17,11 +36,6 @@ from anatomaly.dicom_results.description import (
 )
 from anatomaly.dicom_results.source import SourceFrames
 from anatomaly.geometry import flip_lps_ras
-
-if TYPE_CHECKING:
-    from highdicom.seg import Segmentation
-    from highdicom.sr import ComprehensiveSR, Measurement, ObservationContext
-    from pydicom.sr.coding import Code
 
 _AXES = (
     ("CENTRE_X", "Centre x, patient coordinates, + to the left"),
@@ -46,9 +60,6 @@ def make_measurement_report(
         tracking_uids: of the segments.
         description: what made it.
     """
-    from highdicom.sr import ComprehensiveSR, MeasurementReport
-    from pydicom.sr.codedict import codes
-
     groups = [_all_lesions(lesions, description)]
     if segmentation is not None:
         groups += [
@@ -74,14 +85,6 @@ def make_measurement_report(
 
 def _observer(description: Description) -> ObservationContext:
     """Say that a program observed, not a person."""
-    from highdicom import UID
-    from highdicom.sr import (
-        DeviceObserverIdentifyingAttributes,
-        ObservationContext,
-        ObserverContext,
-    )
-    from pydicom.sr.codedict import codes
-
     device = DeviceObserverIdentifyingAttributes(
         uid=UID(),
         name=NAME,
@@ -91,31 +94,22 @@ def _observer(description: Description) -> ObservationContext:
     return ObservationContext(observer_device_context=ObserverContext(codes.DCM.Device, device))
 
 
-def _algorithm(description: Description) -> Any:
-    """Name program, version and weights."""
-    from highdicom.sr import AlgorithmIdentification
-
-    told = [f"{name}={value}" for name, value in description.parameters.items()]
-    return AlgorithmIdentification(NAME, description.version, told)
+def _finding(description: Description) -> dict[str, Any]:
+    """Return what all groups say: a lesion, in the brain, found by this program and weights."""
+    parameters = [f"{name}={value}" for name, value in description.parameters.items()]
+    return {
+        "finding_type": codes.SCT.Lesion,
+        "finding_sites": [FindingSite(codes.SCT.Brain)],
+        "algorithm_id": AlgorithmIdentification(NAME, description.version, parameters),
+    }
 
 
 def _all_lesions(lesions: Sequence[Lesion], description: Description) -> Any:
     """Return the group over all lesions, with the statement of what the report is for."""
-    from highdicom import UID
-    from highdicom.sr import (
-        FindingSite,
-        MeasurementsAndQualitativeEvaluations,
-        QualitativeEvaluation,
-        TrackingIdentifier,
-    )
-    from pydicom.sr.codedict import codes
-
     volume = sum(lesion.volume_mm3 for lesion in lesions)
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(UID(), "all lesions"),
-        finding_type=codes.SCT.Lesion,
-        finding_sites=[FindingSite(codes.SCT.Brain)],
-        algorithm_id=_algorithm(description),
+        **_finding(description),
         measurements=[
             _number(own_code("LESION_COUNT", "Number of lesions"), len(lesions), None),
             _number(own_code("TOTAL_VOLUME", "Total volume of lesions"), volume, "mm3"),
@@ -132,23 +126,12 @@ def _one_lesion(
     lesion: Lesion, segmentation: Segmentation, tracking_uid: str, description: Description
 ) -> Any:
     """Return the group of one lesion (TID 1411), which names its segment."""
-    from highdicom.sr import (
-        FindingSite,
-        QualitativeEvaluation,
-        ReferencedSegment,
-        TrackingIdentifier,
-        VolumetricROIMeasurementsAndQualitativeEvaluations,
-    )
-    from pydicom.sr.codedict import codes
-
     centre = flip_lps_ras(np.array(lesion.centre_scanner_mm)).tolist()
     polarity = own_code(lesion.polarity.upper(), f"{lesion.polarity.capitalize()} than expected")
     return VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(tracking_uid, tracking_id(lesion.number)),
         referenced_segment=ReferencedSegment.from_segmentation(segmentation, lesion.number),
-        finding_type=codes.SCT.Lesion,
-        finding_sites=[FindingSite(codes.SCT.Brain)],
-        algorithm_id=_algorithm(description),
+        **_finding(description),
         measurements=[
             _number(codes.SCT.Volume, lesion.volume_mm3, "mm3"),
             *(
@@ -166,9 +149,6 @@ def _one_lesion(
 
 def _number(name: Code, value: float, unit: str | None) -> Measurement:
     """Return a measurement in mm, mm3 or without a unit."""
-    from highdicom.sr import Measurement
-    from pydicom.sr.codedict import codes
-
     units = {
         "mm": codes.UCUM.Millimeter,
         "mm3": codes.UCUM.CubicMillimeter,

@@ -1,21 +1,23 @@
-"""Which DICOM instances a scan was converted from, and how its grid lies on their frames."""
+"""Which DICOM instances a scan was converted from, and how its grid lies on their frames.
+
+And whether each slice holds the pixels of the image that it was paired with.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from pydicom import Dataset, dcmread
 
 from anatomaly.errors import DicomError
 from anatomaly.scan.dicom import files_of, series_beside
+from anatomaly.scan.frame_pixels import UndecodableError, agree, frame_pixels, least_correlation
 from anatomaly.scan.frames import Frame, StackedGrid, frames_of, of_one_stack, turned_as_frames
 from anatomaly.scan.instances import UNREADABLE, is_dicom_file, read_instances
 from anatomaly.volume import Scan
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 TOLERANCE_MM = 0.05
 """How far a corner of a frame may lie from the scan's grid: NIfTI affines are 32-bit, and scanners
@@ -88,10 +90,32 @@ def source_frames(scan: Scan) -> SourceFrames:
     return _lay(frames, scan)
 
 
+def check_pixels(source: SourceFrames, scan: Scan) -> None:
+    """Refuse a scan whose slices are not the images that lie where they lie.
+
+    Reading a folder compares them too and puts slices right (`anatomaly.scan.checked_series`); this
+    is for folders that changed since, and for scans that somebody made himself. Images that pydicom
+    cannot unpack (a codec that is not installed) are not compared.
+
+    Raises:
+        DicomError: a slice differs.
+    """
+    slices = source.stack(scan.volume.data)
+    place = {id(frame): number for number, frame in enumerate(source.frames)}
+    try:
+        for frame, pixels in frame_pixels(source.frames):
+            if not agree(pixels, slices[place[id(frame)]], least_correlation(frame)):
+                raise DicomError(
+                    f"{scan.source}: a slice of the scan does not hold the pixels of the image "
+                    f"that lies there ({frame.image.SOPInstanceUID}), so results cannot refer to "
+                    "it: read the folder again, and give the scan as it was read"
+                )
+    except UndecodableError:
+        return
+
+
 def _images_of(source: Path, series_uid: str) -> list[Dataset]:
     """Return the headers of a series, each instance once; other files are passed over."""
-    from pydicom import dcmread
-
     images: dict[str, Dataset] = {}
     instances = read_instances(files_of(source)) if source.is_dir() else series_beside(source)
     for instance in instances:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from anatomaly.anomaly.lesions import Lesion, number_lesions
-from anatomaly.dicom_results.description import Description
-from anatomaly.dicom_results.measurement_report import make_measurement_report
-from anatomaly.dicom_results.parametric_map import make_parametric_map
-from anatomaly.dicom_results.pixel_check import check_pixels
-from anatomaly.dicom_results.segmentation import MAX_SEGMENTS, make_segmentation
-from anatomaly.dicom_results.source import source_frames
+from pydicom import Dataset
+
+from anatomaly.anomaly.lesions import Lesion
+from anatomaly.components import number_lesions
+from anatomaly.dicom_results.source import check_pixels, source_frames
 from anatomaly.errors import DicomError
 from anatomaly.volume import Scan, Volume
 from anatomaly.whole_file import whole_file
-
-if TYPE_CHECKING:
-    from pydicom import Dataset
 
 SEGMENTATION_FILE = "lesions_seg.dcm"
 MAP_FILE = "anomaly_map_pm.dcm"
@@ -65,6 +60,14 @@ def write_dicom_results(
     require_highdicom()
     from highdicom import UID
 
+    from anatomaly.dicom_results.description import Description
+    from anatomaly.dicom_results.images import (
+        MAX_SEGMENTS,
+        make_parametric_map,
+        make_segmentation,
+    )
+    from anatomaly.dicom_results.measurement_report import make_measurement_report
+
     if len(lesions) > MAX_SEGMENTS:
         raise DicomError(
             f"{scan.name}: {len(lesions):,} lesions, a DICOM segmentation holds {MAX_SEGMENTS:,}; "
@@ -79,7 +82,7 @@ def write_dicom_results(
         score = make_parametric_map(source, anomaly_map.data, description)
         _save(score, folder / MAP_FILE)
         if lesions:
-            numbered = number_lesions(anomaly_mask)
+            numbered = number_lesions(anomaly_mask.data)
             segmentation = make_segmentation(source, numbered, uids, description)
             _save(segmentation, folder / SEGMENTATION_FILE)
         report = make_measurement_report(source, lesions, segmentation, uids, description)

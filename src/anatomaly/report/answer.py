@@ -1,4 +1,7 @@
-"""The answer in words: how much, how sure, and what speaks against it."""
+"""The answer in words: how much, how sure, and what speaks against it.
+
+What a healthy brain shows by mistake is said in plain words here; `healthy.js` says the same live.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML
-from anatomaly.healthy_volume import FalseMl
-from anatomaly.report.false_findings import ORIGIN, false_ml_of, say_false_findings, say_ml
+from anatomaly.healthy_volume import FalseMl, HealthyVolume
 
 Row = Mapping[str, str]
 """A line of `lesions.tsv`: column to text."""
@@ -35,6 +37,8 @@ _GOOD = {
     "stretch": (1.0, 1.45),
     "missing": (0.0, 0.03),
 }
+
+ORIGIN = "Measured on drawn scans of healthy people; a real scanner may show more."
 
 
 @dataclass(frozen=True)
@@ -96,24 +100,18 @@ def answer(run: Mapping[str, Any], lesions: Sequence[Row] | None) -> Answer:
     count = len(rows) if lesions is not None else int(run.get("lesions", 0))
     volume = total_ml(rows)
     quality = run.get("preparation", {}).get("quality", {})
+    places = "1 place" if count == 1 else f"{count} places"
+    headline = f"{say_ml(volume)} in {places}"
+    if lesions is None:
+        headline = f"{places} above the threshold"
     return Answer(
-        headline=_headline(count, volume, known=lesions is not None),
+        headline=headline if count else "Nothing passes the threshold",
         comparison=_comparison(run, volume) if lesions is not None else "",
         volume_ml=volume,
         count=count,
         warnings=tuple(str(warning) for warning in run.get("warnings", ())),
         quality=tuple(_quality_line(name, quality[name]) for name in QUALITY if name in quality),
     )
-
-
-def _headline(count: int, volume_ml: float, known: bool) -> str:
-    """Say how much was found."""
-    if not count:
-        return "Nothing passes the threshold"
-    places = "1 place" if count == 1 else f"{count} places"
-    if not known:
-        return f"{places} above the threshold"
-    return f"{say_ml(volume_ml)} in {places}"
 
 
 def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
@@ -152,3 +150,48 @@ def _quality_line(name: str, value: float) -> QualityLine:
     shown = f"{value:.0f}" if name == "brain_ml" else f"{value:.2f}"
     low, high = _GOOD[name]
     return QualityLine(label, f"{shown} {unit}".strip(), usual, low <= value <= high)
+
+
+def healthy_volume_of(run: Mapping[str, Any]) -> HealthyVolume | None:
+    """Return what `run.json` tells of healthy brains; None where they were not measured so.
+
+    Raises:
+        WeightsError: it tells it in a form that cannot be.
+    """
+    content = run.get("healthy_ml")
+    return HealthyVolume.from_json(content) if content else None
+
+
+def false_ml_of(run: Mapping[str, Any]) -> FalseMl | None:
+    """Return what healthy brains show at the threshold of a result; None where nobody knows.
+
+    Raises:
+        WeightsError: as `healthy_volume_of`.
+    """
+    curve = healthy_volume_of(run)
+    return curve.at(float(run.get("threshold", 0.0))) if curve else None
+
+
+def say_ml(volume_ml: float) -> str:
+    """Return a volume in words, so exact that no piece becomes 0.0 mL.
+
+    >>> say_ml(18.84), say_ml(0.031), say_ml(0.0)
+    ('18.8 mL', '0.03 mL', '0.0 mL')
+    """
+    return f"{volume_ml:.2f} mL" if 0 < volume_ml < 0.095 else f"{volume_ml:.1f} mL"
+
+
+def say_false_findings(false_ml: FalseMl | None) -> str:
+    """Return the sentence that stands beside the slider; what is below .005 mL is nothing.
+
+    >>> say_false_findings(FalseMl(0.0, 4.02))
+    'At this threshold half of healthy brains show no false findings, 19 of 20 up to 4.0 mL.'
+    """
+    if false_ml is None:
+        return "How much healthy brains show at so low a threshold was not measured."
+    half, most = ("" if ml < 0.005 else f"up to {say_ml(ml)}" for ml in false_ml)
+    amount = f"{half} of" if half else "no"
+    return (
+        f"At this threshold half of healthy brains show {amount} false findings, "
+        f"19 of 20 {most or 'none'}."
+    )

@@ -10,21 +10,13 @@ from typing import Any
 
 from anatomaly.config import DetectConfig
 
-OPTIONS = {
-    "preprocess.brain_extraction": "--brain-extraction",
-    "preprocess.brain_mask": "--brain-mask",
-    "route": "--route",
-    "edges": "--edges",
-    "reuse": "--reuse",
-    "weights": "--weights",
-    "atlas": "--atlas",
-    "anomaly.score": "--score",
-    "anomaly.polarity": "--polarity",
-    "anomaly.threshold": "--threshold",
-    "anomaly.grow_share": "--grow-share",
-    "anomaly.min_lesion_mm3": "--min-lesion-mm3",
-}
-FLAGS = {"preprocess.bias_field": "--no-bias-field", "preprocess.force": "--force"}
+FLAGS = {"bias_field": "--no-bias-field", "force": "--force"}
+FILES = ("brain_mask", "weights", "atlas")
+OPTIONS = (
+    "brain_extraction", "brain_mask", "route", "edges", "reuse", "weights", "atlas",
+    "score", "polarity", "threshold", "grow_share", "min_lesion_mm3",
+)  # fmt: skip
+"""Fields of the configuration that have an option of the same name, in the order of the command."""
 
 
 def command_of(run: Mapping[str, Any]) -> str:
@@ -38,24 +30,18 @@ def command_of(run: Mapping[str, Any]) -> str:
     scan = run.get("scan", {})
     words = ["anatomaly", "detect", str(scan.get("file") or scan.get("name", "SCAN"))]
     words += ["-o", "results", "--sequence", str(run.get("sequence", "auto"))]
-    told, usual = _flat(run.get("config", {})), _flat(asdict(DetectConfig()))
-    for field, flag in FLAGS.items():
-        if field in told and told[field] != usual[field]:
-            words.append(flag)
-    for field, option in OPTIONS.items():
-        value = told.get(field)
-        if value is not None and value != usual[field]:
-            is_path = field in ("preprocess.brain_mask", "atlas", "weights")
-            words += [option, PurePath(str(value)).name if is_path else f"{value}"]
+    values, defaults = _flat(run.get("config", {})), _flat(asdict(DetectConfig()))
+    words += [
+        flag for name, flag in FLAGS.items() if values.get(name) not in (None, defaults[name])
+    ]
+    for name in OPTIONS:
+        value = values.get(name)
+        if value not in (None, defaults[name]):
+            text = PurePath(str(value)).name if name in FILES else str(value)
+            words += [f"--{name.replace('_', '-')}", text]
     return shlex.join(words)
 
 
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested fields under names with a dot."""
-    out: dict[str, Any] = {}
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            out |= {f"{name}.{inner}": item for inner, item in value.items()}
-        else:
-            out[name] = value
-    return out
+    """Return the fields of a configuration and of its parts, by name."""
+    return {**config, **config.get("preprocess", {}), **config.get("anomaly", {})}

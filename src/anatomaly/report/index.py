@@ -21,7 +21,7 @@ from urllib.parse import quote
 from anatomaly.errors import AnatomalyError
 from anatomaly.report.answer import Row, answer
 from anatomaly.report.manifest import write_whole
-from anatomaly.report.page import data_uri, environment
+from anatomaly.report.page import environment
 from anatomaly.report.pictures import shrink
 
 INDEX_FILE = "index.html"
@@ -76,7 +76,7 @@ def write_index(folder: Path) -> Path:
     Raises:
         OutputError: the folder cannot be written.
     """
-    entries = [read_entry(found, folder) for found in result_folders(folder)]
+    entries = [read_entry(result, folder) for result in result_folders(folder)]
     entries = sort_entries(mark_outliers(entries) + read_failures(folder))
     path = folder / INDEX_FILE
     write_whole(path, render_index(entries, folder.resolve().name))
@@ -86,14 +86,9 @@ def write_index(folder: Path) -> Path:
 def render_index(entries: Sequence[Entry], title: str) -> str:
     """Return the cohort page as HTML; every text in it is escaped."""
     counts = {group: sum(entry.group == group for entry in entries) for group in _ORDER}
-    pictures = {
-        entry.name: data_uri(entry.thumbnail, "jpeg") for entry in entries if entry.thumbnail
-    }
-    template = environment().get_template("index.html.j2")
     names = short_names([entry.name for entry in entries])
-    return template.render(
-        entries=entries, title=title, counts=counts, pictures=pictures, names=names
-    )
+    template = environment().get_template("index.html.j2")
+    return template.render(entries=entries, title=title, counts=counts, names=names)
 
 
 def short_names(names: Sequence[str]) -> dict[str, str]:
@@ -108,10 +103,10 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
 
 def result_folders(folder: Path) -> list[Path]:
     """Return every result folder below a folder, sorted; hidden ones are unfinished."""
-    found = (path.parent for path in folder.rglob("run.json"))
+    results = (path.parent for path in folder.rglob("run.json"))
     return sorted(
         path
-        for path in found
+        for path in results
         if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 
@@ -165,8 +160,8 @@ def read_thumbnail(page: Path) -> bytes | None:
     try:
         with page.open(encoding="utf-8") as file:
             head = file.read(HEAD_CHARACTERS)
-        found = re.search(r'id="key-picture" src="data:image/jpeg;base64,([A-Za-z0-9+/=]+)"', head)
-        return shrink(base64.b64decode(found[1]), THUMBNAIL_PIXELS) if found else None
+        match = re.search(r'id="key-picture" src="data:image/jpeg;base64,([A-Za-z0-9+/=]+)"', head)
+        return shrink(base64.b64decode(match[1]), THUMBNAIL_PIXELS) if match else None
     except (OSError, ValueError):
         return None
 

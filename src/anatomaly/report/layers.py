@@ -6,17 +6,19 @@ import base64
 import gzip
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from fractions import Fraction
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import from_matvec
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from anatomaly.report.grey_window import grey_window
-from anatomaly.types import Affine
+from anatomaly.geometry import spacing_mm
+from anatomaly.report.drawing import grey_window
+from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
 UInt8 = NDArray[np.uint8]
@@ -79,11 +81,11 @@ class Layers:
     map_step: float
     voxel_mm3: float
     is_exact: bool
-    spacing_mm: tuple[float, float, float] = field(init=False)
 
-    def __post_init__(self) -> None:
-        x, y, z = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
-        object.__setattr__(self, "spacing_mm", (x, y, z))
+    @property
+    def spacing_mm(self) -> FloatArray:
+        """Voxel size along i, j, k in mm, shape (3,)."""
+        return spacing_mm(self.affine)
 
 
 def make_layers(
@@ -102,18 +104,16 @@ def make_layers(
     orientation = io_orientation(brain.affine)
     turned = apply_orientation(brain.data > 0, orientation)
     affine = brain.affine @ inv_ornt_aff(orientation, brain.shape)
-    box = _box_around(turned, np.linalg.norm(affine[:3, :3], axis=0))
-    affine = affine @ _shift([part.start for part in box])
-    shape = [part.stop - part.start for part in box]
-    step = _steps(shape, np.linalg.norm(affine[:3, :3], axis=0), max_voxels)
+    box = _box_around(turned, spacing_mm(affine))
+    affine = affine @ from_matvec(np.eye(3), [part.start for part in box])
+    step = _steps(turned[box].shape, spacing_mm(affine), max_voxels)
     cut: dict[str, Float32] = {}
-    for name in (item.name for item in fields(volumes)):
-        volume: Volume | None = getattr(volumes, name)
+    for name, volume in vars(volumes).items():
         if volume is not None:
             data = apply_orientation(volume.data, orientation)[box].astype(np.float32)
             cut[name] = _coarsen(data, step, order=0 if name in LABELS else 1)
     arrays, map_step = _quantise(cut, threshold, grow_share)
-    affine = affine @ _shift((step - 1) / 2) @ np.diag([*step, 1.0])
+    affine = affine @ from_matvec(np.diag(step), (step - 1) / 2)
     voxel_mm3 = brain.voxel_volume_mm3 * float(np.prod(step))
     return Layers(arrays, affine, map_step, voxel_mm3, is_exact=bool((step == 1).all()))
 
@@ -184,7 +184,9 @@ def _quantise(
 ) -> tuple[dict[str, UInt8], float]:
     """Return every array in 8 bits, and the score of a step of the map."""
     brain = cut["brain_mask"] > 0
-    low, high = _window(cut["scan"], brain) if "scan" in cut else (0.0, 1.0)
+    low, high = 0.0, 1.0
+    if "scan" in cut:
+        low, high = grey_window(cut["scan"][brain] if brain.any() else cut["scan"])
     arrays, map_step = {}, 1.0 / 255
     for name, data in cut.items():
         if name == "anomaly_map":
@@ -192,9 +194,8 @@ def _quantise(
         elif name in LABELS:
             arrays[name] = data.astype(np.uint8)
         elif name == "structure":
-            arrays[name] = (
-                np.rint(data.clip(0, 1) * 255 * brain).astype(np.uint8) & COARSE_STRUCTURE
-            )
+            steps = np.rint(data.clip(0, 1) * 255 * brain).astype(np.uint8)
+            arrays[name] = steps & COARSE_STRUCTURE
         else:
             grey = np.rint(((data - low) / (high - low)).clip(0, 1) * 255).astype(np.uint8)
             outside = np.uint8(0) if name == "pseudo_healthy" else grey & COARSE_OUTSIDE
@@ -202,37 +203,27 @@ def _quantise(
     return arrays, map_step
 
 
-def _window(scan: Float32, brain: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return which intensities become black and white, as in the overview."""
-    inside = scan[brain] if brain.any() else scan.ravel()
-    return grey_window(inside)
-
-
-def _box_around(brain: NDArray[np.bool_], spacing_mm: NDArray[np.float64]) -> Box:
+def _box_around(brain: NDArray[np.bool_], voxel_mm: FloatArray) -> Box:
     """Return the range of each axis that holds the brain and a margin; everything without one."""
-    box = []
-    for axis in range(3):
-        filled = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
-        margin = int(np.ceil(MARGIN_MM / spacing_mm[axis]))
-        first, last = (filled[0], filled[-1]) if filled.size else (0, brain.shape[axis] - 1)
-        box.append(
-            slice(max(0, int(first) - margin), min(brain.shape[axis], int(last) + margin + 1))
-        )
-    return box[0], box[1], box[2]
+    boxes = ndimage.find_objects(brain.astype(np.uint8)) or [
+        tuple(slice(0, n) for n in brain.shape)
+    ]
+    margins = np.ceil(MARGIN_MM / voxel_mm).astype(int).tolist()
+    parts = zip(boxes[0], margins, brain.shape, strict=True)
+    x, y, z = (slice(max(0, p.start - m), min(n, p.stop + m)) for p, m, n in parts)
+    return x, y, z
 
 
-def _steps(
-    shape: list[int], spacing_mm: NDArray[np.float64], max_voxels: int
-) -> NDArray[np.float64]:
+def _steps(shape: tuple[int, ...], voxel_mm: FloatArray, max_voxels: int) -> FloatArray:
     """Return how many voxels of the scan one of the page spans along each axis, at least 1."""
-    wanted, step = float(spacing_mm.min()), np.ones(3)
+    wanted, step = float(voxel_mm.min()), np.ones(3)
     while np.prod(np.floor(np.array(shape) / step)) > max_voxels:
         wanted *= 1.03
-        step = np.maximum(1.0, wanted / spacing_mm)
+        step = np.maximum(1.0, wanted / voxel_mm)
     return step
 
 
-def _coarsen(data: Float32, step: NDArray[np.float64], order: int) -> Float32:
+def _coarsen(data: Float32, step: FloatArray, order: int) -> Float32:
     """Return an array on a grid of so many voxels a step; labels are picked, values averaged."""
     if (step == 1).all():
         return data
@@ -242,11 +233,4 @@ def _coarsen(data: Float32, step: NDArray[np.float64], order: int) -> Float32:
     out: Float32 = ndimage.affine_transform(
         data, step, (step - 1) / 2, tuple(shape.tolist()), order=order, mode="nearest"
     )
-    return out
-
-
-def _shift(voxels: NDArray[np.float64] | list[int]) -> Affine:
-    """Return the map that moves indices by so many voxels."""
-    out = np.eye(4)
-    out[:3, 3] = voxels
     return out

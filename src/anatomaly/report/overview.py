@@ -9,18 +9,19 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from anatomaly.components import number_lesions
 from anatomaly.errors import GeometryError
 from anatomaly.names import shown, writable
-from anatomaly.report.drawing import new_figure, plain_drawing
-from anatomaly.report.grey_window import grey_window
+from anatomaly.report.drawing import grey_window, new_figure, plain_drawing
+from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from matplotlib.gridspec import GridSpec
 
 Float32 = NDArray[np.float32]
-Bool = NDArray[np.bool_]
 
 AXIAL_SLICES = 7
 ROWS = ("scan", "pseudo-healthy", "anomaly")
@@ -43,14 +43,20 @@ MARGIN_MM = 5.0
 class _Panels:
     """What is drawn, in closest RAS+ order and cropped to the brain.
 
-    `grey` holds scan and pseudo-healthy image in [0, 1]; `score` the map, 0 outside the brain.
+    `grey` holds scan and pseudo-healthy image in [0, 1]; `score` the map, 0 outside the brain;
+    `lesions` the number of the lesion of each voxel, 0 outside.
     """
 
     grey: tuple[Float32, Float32]
     score: Float32
-    mask: Bool
-    brain: Bool
-    spacing_mm: tuple[float, float, float]
+    lesions: Float32
+    brain: BoolArray
+    spacing_mm: FloatArray
+
+    @property
+    def mask(self) -> BoolArray:
+        """Where a lesion is."""
+        return self.lesions > 0
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,14 @@ class _Cut:
 
     axis: int
     index: int
+
+
+class _Scale(NamedTuple):
+    """Colours of the score, the threshold that they mark and the score at their top."""
+
+    colours: Colormap
+    threshold: float
+    top: float
 
 
 @plain_drawing()
@@ -115,9 +129,9 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
     )
     peak = float(np.quantile(panels.score, 0.9995))
     top = min(1.0, max(1.5 * threshold, peak, 1e-6))
-    colours = _score_colours(threshold, top)
-    _draw_panels(figure, grid, panels, cuts, (colours, threshold, top))
-    _draw_colour_bar(figure, height, (colours, threshold, top))
+    scale = _Scale(_score_colours(threshold, top), threshold, top)
+    _draw_panels(figure, grid, panels, cuts, scale)
+    _draw_colour_bar(figure, height, scale)
     _write_words(figure, title, _summary(anomaly_mask, threshold), warnings)
     figure.savefig(path, format="png", facecolor=BACKGROUND, pil_kwargs={"compress_level": 9})
 
@@ -142,17 +156,16 @@ def _cut_out(
     low, high = grey_window(scan_box[brain_box])
     width = high - low
     greys = [np.clip((data - low) / width, 0, 1) for data in (scan_box, crop(pseudo_healthy.data))]
-    x, y, z = spacing.tolist()
     return _Panels(
         grey=(greys[0], greys[1]),
         score=np.where(brain_box, crop(anomaly_map.data), 0).astype(np.float32),
-        mask=crop(mask.data) > 0,
+        lesions=crop(number_lesions(mask.data)),
         brain=brain_box,
-        spacing_mm=(x, y, z),
+        spacing_mm=spacing,
     )
 
 
-def _extent(mask: Bool, axis: int, margin: int, share: float = 0.001) -> slice:
+def _extent(mask: BoolArray, axis: int, margin: int, share: float = 0.001) -> slice:
     """Return the range along an axis that holds the mask but for a share at either end."""
     profile = mask.sum(tuple({0, 1, 2} - {axis}))
     filled = np.cumsum(profile) / profile.sum()
@@ -164,12 +177,11 @@ def _choose_cuts(panels: _Panels) -> list[_Cut]:
     """Choose axial slices spread over the brain, moved onto the largest lesions, and two others."""
     ends = _extent(panels.brain, 2, 0, share=0.03)
     slices = np.unique(np.round(np.linspace(ends.start, ends.stop - 1, AXIAL_SLICES)).astype(int))
-    labels, found = ndimage.label(panels.mask, structure=np.ones((3, 3, 3)))
-    sizes = np.bincount(labels.ravel(), minlength=found + 1)[1:]
     free = list(range(len(slices)))
-    at = [int(n) // 2 for n in panels.mask.shape]
-    for rank, lesion in enumerate(np.argsort(-sizes, kind="stable")[: AXIAL_SLICES // 2]):
-        inside = labels == lesion + 1
+    at = [int(n) // 2 for n in panels.brain.shape]
+    numbers = np.unique(panels.lesions[panels.mask])[: AXIAL_SLICES // 2]
+    for rank, number in enumerate(numbers):
+        inside = panels.lesions == number
         best = [int(inside.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in range(3)]
         if rank == 0:
             at = best
@@ -193,32 +205,23 @@ def _score_colours(threshold: float, top: float) -> Colormap:
 
 
 def _draw_panels(
-    figure: Figure,
-    grid: GridSpec,
-    panels: _Panels,
-    cuts: list[_Cut],
-    scale: tuple[Colormap, float, float],
+    figure: Figure, grid: GridSpec, panels: _Panels, cuts: list[_Cut], scale: _Scale
 ) -> None:
     """Fill the grid: one row for each of `ROWS`, one column for each cut."""
-    colours, _, top = scale
     for column, cut in enumerate(cuts):
         across, up = [axis for axis in range(3) if axis != cut.axis]
         aspect = panels.spacing_mm[up] / panels.spacing_mm[across]
         for row, name in enumerate(ROWS):
             axes = figure.add_subplot(grid[row, column])
             axes.set_axis_off()
+            show = partial(
+                axes.imshow, vmin=0, aspect=aspect, origin="lower", interpolation="bilinear"
+            )
             grey = panels.grey[1 if name == "pseudo-healthy" else 0]
-            picture = np.take(grey, cut.index, cut.axis).T
-            axes.imshow(
-                picture, cmap="gray", vmin=0, vmax=1, aspect=aspect, origin="lower",
-                interpolation="bilinear",
-            )  # fmt: skip
+            show(np.take(grey, cut.index, cut.axis).T, cmap="gray", vmax=1)
             if name == "anomaly":
                 score = np.take(panels.score, cut.index, cut.axis).T
-                axes.imshow(
-                    score, cmap=colours, vmin=0, vmax=top, aspect=aspect, origin="lower",
-                    interpolation="bilinear",
-                )  # fmt: skip
+                show(score, cmap=scale.colours, vmax=scale.top)
                 mask = np.take(panels.mask, cut.index, cut.axis).T
                 if mask.any() and min(mask.shape) > 1:
                     axes.contour(mask, levels=[0.5], colors=CONTOUR, linewidths=0.8)
@@ -240,9 +243,7 @@ def _mark_sides(axes: Axes, axis: int) -> None:
         )  # fmt: skip
 
 
-def _draw_colour_bar(
-    figure: Figure, height_inches: float, scale: tuple[Colormap, float, float]
-) -> None:
+def _draw_colour_bar(figure: Figure, height_inches: float, scale: _Scale) -> None:
     """Draw the scale of the score with the threshold as a line of the contour's colour."""
     colours, threshold, top = scale
     bar = figure.add_axes((0.958, 0.6 / height_inches, 0.008, 0.28))
@@ -261,7 +262,7 @@ def _draw_colour_bar(
 
 def _summary(anomaly_mask: Volume, threshold: float) -> str:
     """Say how many lesions there are and how large they are together."""
-    _, count = ndimage.label(anomaly_mask.data > 0, structure=np.ones((3, 3, 3)))
+    count = int(number_lesions(anomaly_mask.data).max())
     if not count:
         return f"no lesion above the threshold {threshold:.2f}"
     volume_ml = np.count_nonzero(anomaly_mask.data) * anomaly_mask.voxel_volume_mm3 / 1000

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,15 +17,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from anatomaly.config import grow_share_of
-from anatomaly.report.answer import Row, answer
-from anatomaly.report.command import command_of
-from anatomaly.report.false_findings import (
+from anatomaly.report.answer import (
     ORIGIN,
+    Row,
+    answer,
     false_ml_of,
     healthy_volume_of,
     say_false_findings,
     say_ml,
 )
+from anatomaly.report.command import command_of
 from anatomaly.report.layers import Layers, encode_layer, steps_up_to
 from anatomaly.report.manifest import write_whole
 from anatomaly.report.pictures import cut_mask, draw_finding, draw_preparation, to_jpeg
@@ -68,7 +69,7 @@ class PageContent:
     spots: Sequence[Spot] = ()
     layers: Layers | None = None
     overview: bytes | None = None
-    left_out: Sequence[str] = field(default=())
+    left_out: Sequence[str] = ()
 
 
 def page_name(folder: str, scan: str) -> str:
@@ -96,40 +97,38 @@ def render_page(content: PageContent) -> str:
         WeightsError: what `run.json` tells of healthy brains cannot be.
     """
     layers, run = content.layers, content.run
-    threshold = float(run.get("threshold", 0.0))
-    config = run.get("config", {})
-    min_mm3 = float(config.get("anomaly", {}).get("min_lesion_mm3", 0.0))
-    grow_share = grow_share_of(run)
-    preparation = None
-    if layers is not None and "scan" in layers.arrays:
-        preparation = data_uri(draw_preparation(layers), "jpeg")
+    arrays = layers.arrays if layers else {}
+    names = {*arrays, "intensity"} if {"scan", "pseudo_healthy"} <= set(arrays) else set(arrays)
     said = answer(run, content.lesions)
-    return (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            name=content.name,
-            run=run,
-            answer=said,
-            rows=list(_rows(content)),
-            has_table=content.lesions is not None,
-            shown=SHOWN_FINDINGS,
-            threshold=threshold,
-            min_mm3=min_mm3,
-            grow_share=grow_share,
-            layer_names=_offered(layers),
-            encoded=_encode(layers),
-            data=_page_data(content, threshold, min_mm3, said.volume_ml),
-            pictures=_draw_findings(content, threshold, min_mm3),
-            preparation=preparation,
-            healthy=_healthy(run, layers),
-            slider=SLIDER,
-            overview=content.overview and data_uri(to_jpeg(content.overview), "jpeg"),
-            is_exact=layers is None or layers.is_exact,
-            left_out=content.left_out,
-            command=command_of(run),
-        )
+    rows = _rows(content)
+    template = environment().get_template("page.html.j2")
+    return template.render(
+        **_cut_of(run),
+        name=content.name,
+        run=run,
+        answer=said,
+        rows=rows,
+        has_table=content.lesions is not None,
+        shown=SHOWN_FINDINGS,
+        layer_names={name: words for name, words in LAYER_NAMES.items() if name in names},
+        encoded=_encode(layers) if layers else {},
+        data=_page_data(run, layers, rows, said.volume_ml),
+        pictures=_draw_findings(content),
+        preparation=draw_preparation(layers) if layers and "scan" in arrays else None,
+        healthy=_healthy(run, layers),
+        slider=SLIDER,
+        overview=content.overview and to_jpeg(content.overview),
+        is_exact=layers is None or layers.is_exact,
+        left_out=content.left_out,
+        command=command_of(run),
     )
+
+
+def _cut_of(run: Mapping[str, Any]) -> dict[str, float]:
+    """Return how the mask was cut, as far as `run.json` tells."""
+    min_mm3 = run.get("config", {}).get("anomaly", {}).get("min_lesion_mm3", 0.0)
+    threshold = float(run.get("threshold", 0.0))
+    return {"threshold": threshold, "min_mm3": float(min_mm3), "grow_share": grow_share_of(run)}
 
 
 @lru_cache(maxsize=1)
@@ -144,6 +143,7 @@ def environment() -> Environment:
     )
     environment.globals["script"] = load_script
     environment.filters["ml"] = say_ml
+    environment.filters["jpeg"] = data_uri
     environment.globals["style"] = lambda name: Markup((ASSETS / name).read_text("utf-8"))
     return environment
 
@@ -154,21 +154,20 @@ def load_script(name: str) -> Markup:
     return Markup(text.replace("</script", r"<\/script").replace("<!--", r"<\!--"))
 
 
-def data_uri(picture: bytes, kind: str) -> str:
+def data_uri(jpeg: bytes) -> str:
     """Return a picture as the text that an `img` shows without fetching anything."""
-    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
-def _draw_findings(content: PageContent, threshold: float, min_mm3: float) -> list[str]:
+def _draw_findings(content: PageContent) -> list[bytes]:
     """Return a picture of each of the largest findings; the middle of the brain without one."""
     layers = content.layers
     if layers is None or not {"scan", "anomaly_map"} <= set(layers.arrays):
         return []
-    mask = cut_mask(layers, threshold, min_mm3, grow_share_of(content.run))
+    mask = cut_mask(layers, **_cut_of(content.run))
     spots: list[Point | None] = [spot.mm for spot in content.spots[:SHOWN_FINDINGS]]
     spots = spots or [None]
-    pictures = [draw_finding(layers, mask, spot, stacked=len(spots) > 1) for spot in spots]
-    return [data_uri(picture, "jpeg") for picture in pictures]
+    return [draw_finding(layers, mask, spot, stacked=len(spots) > 1) for spot in spots]
 
 
 def _rows(content: PageContent) -> list[dict[str, Any]]:
@@ -186,18 +185,8 @@ def _centre(row: Row) -> Point:
     return x, y, z
 
 
-def _offered(layers: Layers | None) -> dict[str, str]:
-    """Return which layers the viewer can show, and their names."""
-    have = set(layers.arrays) if layers else set()
-    if {"scan", "pseudo_healthy"} <= have:
-        have.add("intensity")
-    return {key: name for key, name in LAYER_NAMES.items() if key in have}
-
-
-def _encode(layers: Layers | None) -> dict[str, str]:
+def _encode(layers: Layers) -> dict[str, str]:
     """Return every layer as base64 of a compressed NIfTI file."""
-    if layers is None:
-        return {}
     return {name: encode_layer(array, layers.affine) for name, array in layers.arrays.items()}
 
 
@@ -216,20 +205,20 @@ def _healthy(run: Mapping[str, Any], layers: Layers | None) -> dict[str, Any] | 
 
 
 def _page_data(
-    content: PageContent, threshold: float, min_mm3: float, volume_ml: float
+    run: Mapping[str, Any],
+    layers: Layers | None,
+    rows: Sequence[Mapping[str, Any]],
+    volume_ml: float,
 ) -> dict[str, Any]:
     """Return what the viewer's script needs to know."""
-    layers = content.layers
-    spots: list[Spot] = [row["spot"] for row in _rows(content)]
-    healthy = healthy_volume_of(content.run)
+    spots: list[Spot] = [row["spot"] for row in rows]
+    healthy = healthy_volume_of(run)
     return {
-        "threshold": threshold,
-        "min_mm3": min_mm3,
-        "grow_share": grow_share_of(content.run),
+        **_cut_of(run),
         "map_step": layers.map_step if layers else 1.0,
         "voxel_mm3": round(layers.voxel_mm3, 5) if layers else 1.0,
         "is_exact": layers is None or layers.is_exact,
-        "polarity": str(content.run.get("polarity", "both")),
+        "polarity": str(run.get("polarity", "both")),
         "volume_ml": round(volume_ml, 4),
         "healthy": healthy and healthy.to_json(),
         "spots": [spot.mm for spot in spots],

@@ -17,8 +17,7 @@ from scipy import ndimage
 from anatomaly.components import keep_seeded
 from anatomaly.geometry import apply_affine
 from anatomaly.report.layers import Layers, UInt8, steps_up_to
-
-Bool = NDArray[np.bool_]
+from anatomaly.types import BoolArray
 
 OUTLINE = (53, 224, 255)
 """Of the mask, as in the overview."""
@@ -30,16 +29,16 @@ LEVELS = (0.25, 0.45, 0.6, 0.75)
 
 
 def cut_mask(
-    layers: Layers, threshold: float, min_lesion_mm3: float, grow_share: float = 1.0
-) -> Bool:
+    layers: Layers, threshold: float, min_mm3: float, grow_share: float = 1.0
+) -> BoolArray:
     """Return which voxels of the page's grid pass, as `anomaly.postprocess.threshold_map` cuts."""
     steps = layers.arrays["anomaly_map"]
     low, high = (steps_up_to(cut, layers.map_step) for cut in (grow_share * threshold, threshold))
-    return keep_seeded(steps > low, steps > high, layers.voxel_mm3, min_lesion_mm3)
+    return keep_seeded(steps > low, steps > high, layers.voxel_mm3, min_mm3)
 
 
 def draw_finding(
-    layers: Layers, mask: Bool, at_mm: Sequence[float] | None, stacked: bool = False
+    layers: Layers, mask: BoolArray, at_mm: Sequence[float] | None, stacked: bool = False
 ) -> bytes:
     """Return a JPEG: the axial slice through a finding, scan with outline and pseudo-healthy image.
 
@@ -49,7 +48,7 @@ def draw_finding(
         at_mm: scanner mm; None takes the middle of the brain.
         stacked: one above the other instead of side by side.
     """
-    level = _voxel(layers, at_mm)[2]
+    level = _axial_level(layers, at_mm)
     scan = _slice(layers.arrays["scan"], 2, level)
     panes = [_paint(layers, scan, 2, [(_slice(mask, 2, level), OUTLINE)])]
     if "pseudo_healthy" in layers.arrays:
@@ -102,21 +101,19 @@ def shrink(jpeg: bytes, pixels: int) -> bytes:
     return _jpeg(np.asarray(image))
 
 
-def _voxel(layers: Layers, at_mm: Sequence[float] | None) -> tuple[int, int, int]:
-    """Return the voxel of a point, or of the middle of the brain; inside the grid."""
-    shape = layers.arrays["brain_mask"].shape
+def _axial_level(layers: Layers, at_mm: Sequence[float] | None) -> int:
+    """Return the slice through a point, or through the middle of the brain; inside the grid."""
+    brain = layers.arrays["brain_mask"]
     if at_mm is None:
-        inside = np.argwhere(layers.arrays["brain_mask"] > 0)
-        middle = inside.mean(axis=0) if len(inside) else [n / 2 for n in shape]
-        where = np.asarray(middle, dtype=np.float64)
+        levels = np.nonzero(brain)[2]
+        level = levels.mean() if levels.size else brain.shape[2] / 2
     else:
         to_voxels = np.asarray(np.linalg.inv(layers.affine), dtype=np.float64)
-        where = np.asarray(apply_affine(to_voxels, np.array(at_mm, dtype=np.float64)))
-    i, j, k = np.clip(np.rint(where), 0, np.array(shape) - 1).astype(int).tolist()
-    return i, j, k
+        level = apply_affine(to_voxels, np.array(at_mm, dtype=np.float64))[2]
+    return int(np.clip(np.rint(level), 0, brain.shape[2] - 1))
 
 
-def _level(brain: Bool, axis: int, share: float) -> int:
+def _level(brain: BoolArray, axis: int, share: float) -> int:
     """Return the slice that lies at a share of the brain's extent along an axis."""
     filled = np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis})))
     if not filled.size:
@@ -138,7 +135,7 @@ def _paint(
     outlines: list[tuple[NDArray[Any], tuple[int, int, int]]],
 ) -> UInt8:
     """Return a slice in physical proportions as RGB, with the outlines of masks."""
-    across, up = (step for n, step in enumerate(layers.spacing_mm) if n != axis)
+    across, up = np.delete(layers.spacing_mm, axis)
     rows, columns = grey.shape
     size = (round(columns * across * PIXELS_PER_MM), round(rows * up * PIXELS_PER_MM))
     picture = Image.fromarray(grey.astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from anatomaly.components import number_lesions
 from anatomaly.geometry import apply_affine
 from anatomaly.volume import Volume
 
@@ -33,29 +34,22 @@ class Spot:
 
 
 def find_spots(anomaly_mask: Volume, brain_mask: Volume | None) -> list[Spot]:
-    """Return one spot for each 26-connected piece, in the order of `lesions.tsv`.
+    """Return one spot for each lesion, in the order of `lesions.tsv`.
 
     Args:
         anomaly_mask: (I, J, K), above zero where abnormal.
         brain_mask: same grid; None tells nothing of the rim.
-
-    Returns:
-        The largest piece first; equal ones in order of their first voxel.
     """
-    labels, count = ndimage.label(anomaly_mask.data > 0, structure=np.ones((3, 3, 3)))
-    if not count:
-        return []
+    numbered = number_lesions(anomaly_mask.data)
     depth = None if brain_mask is None else _depth_mm(brain_mask)
-    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    boxes = ndimage.find_objects(labels)
     spots = []
-    for index in np.argsort(-sizes, kind="stable"):
-        inside = labels[boxes[index]] == index + 1
-        voxels = np.argwhere(inside) + [part.start for part in boxes[index]]
+    for number, box in enumerate(ndimage.find_objects(numbered), start=1):
+        inside = numbered[box] == number
+        voxels = np.argwhere(inside) + [part.start for part in box]
         places = apply_affine(anomaly_mask.affine, voxels.astype(np.float64))
         nearest = np.linalg.norm(places - places.mean(axis=0), axis=1).argmin()
         x, y, z = places[nearest].round(2).tolist()
-        rim = depth is not None and float(np.median(depth[boxes[index]][inside])) < RIM_MM
+        rim = depth is not None and float(np.median(depth[box][inside])) < RIM_MM
         spots.append(Spot((x, y, z), rim))
     return spots
 

@@ -1,5 +1,5 @@
 "use strict";
-// What a healthy brain shows by mistake, as report/false_findings.py says it.
+// What a healthy brain shows by mistake, as report/answer.py says it.
 
 /** A volume in words, so exact that no piece becomes 0.0 mL. */
 function sayMl(ml) {

@@ -1,9 +1,9 @@
-"""The segmentation, read from its bytes: each voxel lies exactly where the blob was put."""
+"""Segmentation and map, read from their bytes: each voxel lies exactly where it was put."""
 
 import numpy as np
 from highdicom.seg import segread
 
-NAME = "lesions_seg.dcm"
+SEGMENTATION, MAP = "lesions_seg.dcm", "anomaly_map_pm.dcm"
 EXACT_MM = 1e-5
 """Positions are written with nine digits, of at most some 100 mm."""
 
@@ -11,7 +11,7 @@ EXACT_MM = 1e-5
 def test_each_voxel_lies_where_it_was_put(result):
     head = result.case.head
     found = {number: [] for number in head.BLOBS}
-    for frame in result.frames(NAME):
+    for frame in result.frames(SEGMENTATION):
         row, column = np.nonzero(frame.pixels)
         found[frame.segment].append(frame.lps_mm(row, column))
     for number, (first, size) in head.BLOBS.items():
@@ -25,7 +25,7 @@ def test_each_voxel_lies_where_it_was_put(result):
 def test_each_frame_names_the_image_it_lies_on(result):
     """The pixels of the named image are bright exactly where the segments are, and nowhere else."""
     marked = {}
-    for frame in result.frames(NAME):
+    for frame in result.frames(SEGMENTATION):
         key = frame.source_pixels.tobytes()
         both = marked.setdefault(key, (frame.source_pixels > 2000, np.zeros_like(frame.pixels)))
         both[1][frame.pixels > 0] += 1
@@ -39,7 +39,7 @@ def test_each_frame_names_the_image_it_lies_on(result):
 
 def test_highdicom_reads_back_the_mask_on_the_grid_of_the_scan(result):
     """Another reader, another way: its volume, brought to the scan's grid, is the mask."""
-    volume = segread(result.folder / NAME).get_volume(combine_segments=True)
+    volume = segread(result.folder / SEGMENTATION).get_volume(combine_segments=True)
     voxels = np.argwhere(volume.array > 0)
     lps = voxels @ volume.affine[:3, :3].T + volume.affine[:3, 3]
     to_scan = np.linalg.inv(result.case.scan.volume.affine)
@@ -51,7 +51,7 @@ def test_highdicom_reads_back_the_mask_on_the_grid_of_the_scan(result):
 
 
 def test_the_segments_say_what_they_are_and_what_found_them(result):
-    data = result.dataset(NAME)
+    data = result.dataset(SEGMENTATION)
     assert data.SegmentationType == "BINARY"
     assert "RESEARCH ONLY" in data.SeriesDescription
     assert (data.PatientName, data.PatientID) == ("Doe^Jane", "J1")
@@ -68,3 +68,37 @@ def test_the_segments_say_what_they_are_and_what_found_them(result):
         told = dict(pair.split("=") for pair in algorithm.AlgorithmParameters.split(","))
         assert told["weights"] == "synthetic-9" and told["weights_sha256"] == "ab" * 32
         assert told["scorer_sha256"] == "cd" * 32 and told["threshold"] == "0.625"
+
+
+def test_every_value_lies_on_its_own_image_bit_for_bit(result):
+    """The map is the image divided by 3,100, so each frame must be its own image so divided."""
+    frames = list(result.frames(MAP))
+    assert len(frames) == result.case.head.size[2]
+    assert len({frame.source_pixels.tobytes() for frame in frames}) == len(frames)
+    for frame in frames:
+        expected = (frame.source_pixels.astype(np.float32) / 3100).astype(np.float32)
+        np.testing.assert_array_equal(frame.pixels, expected)
+
+
+def test_corners_lie_where_the_instances_say(result):
+    head = result.case.head
+    for frame in result.frames(MAP):
+        k = [
+            number
+            for number in range(head.size[2])
+            if (head.pixels[number] == frame.source_pixels).all()
+        ]
+        assert len(k) == 1
+        row, column = np.array([0, 0, head.size[1] - 1]), np.array([0, head.size[0] - 1, 0])
+        put = [head.lps_mm(c, r, k[0]) for r, c in zip(row, column, strict=True)]
+        np.testing.assert_allclose(frame.lps_mm(row, column), put, atol=1e-5)
+
+
+def test_the_map_says_what_its_values_are(result):
+    data = result.dataset(MAP)
+    assert data.ContentQualification == "RESEARCH"
+    assert "RESEARCH ONLY" in data.SeriesDescription
+    mapping = data.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence[0]
+    assert (mapping.RealWorldValueSlope, mapping.RealWorldValueIntercept) == (1, 0)
+    assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "1"
+    assert "not a probability" in mapping.LUTExplanation

@@ -11,8 +11,7 @@ import pytest
 
 from anatomaly.errors import WeightsError
 from anatomaly.healthy_volume import FalseMl, HealthyVolume
-from anatomaly.report.answer import answer
-from anatomaly.report.false_findings import ORIGIN, say_false_findings
+from anatomaly.report.answer import ORIGIN, answer, say_false_findings
 from anatomaly.report.index import read_entry
 from anatomaly.report.layers import steps_up_to
 from anatomaly.report.page import ASSETS, render_page
