@@ -31,7 +31,8 @@ def fixture_asked(monkeypatch):
         if weights == "missing":
             raise WeightsError("no weights called 'missing'")
         model = SimpleNamespace(edges="canny" if edges == "canny" else "oriented")
-        return SimpleNamespace(card=SimpleNamespace(name=weights, sha256="abc"), model=model)
+        card = SimpleNamespace(name=weights, sha256="abc")
+        return SimpleNamespace(card=card, networks=SimpleNamespace(model=model))
 
     def measure(detector, seed, count, data):
         asked.append((detector.card.name, seed, count, data))
