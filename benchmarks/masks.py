@@ -34,7 +34,8 @@ from anatomaly.evaluation.metrics_lesionwise import lesion_figures, match_lesion
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.healthy_volume import measure_healthy_volume
 from anatomaly.method import REFINED
-from anatomaly.score import Networks, load_networks, prepared_logit
+from anatomaly.networks import Networks, load_networks
+from anatomaly.score import prepared_logit
 from anatomaly.thresholds import choose_threshold
 from anatomaly.training.probability import (
     fit_probability,

@@ -28,8 +28,8 @@ from anatomaly.evaluation.experiments.tissue_agreement import tissue_dice
 from anatomaly.evaluation.metrics import average_precision
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.method import PAPER, PAPER_NO_EDGES
-from anatomaly.networks import as_tensor, keep_freed_memory, running
-from anatomaly.score import Networks, extract_anatomy, load_networks, score_prepared
+from anatomaly.networks import Networks, as_tensor, keep_freed_memory, load_networks, running
+from anatomaly.score import extract_anatomy, score_prepared
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.validation import ValidationScan
 from anatomaly.types import EDGE_KINDS, SEQUENCES

@@ -24,8 +24,9 @@ from anatomaly.anomaly.postprocess import threshold_map
 from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.method import REFINED
+from anatomaly.networks import Networks, load_networks
 from anatomaly.preprocess.normalise import HIGH_VALUE
-from anatomaly.score import Networks, load_networks, score_prepared
+from anatomaly.score import score_prepared
 from anatomaly.thresholds import join_thresholds, value_at_volume
 from anatomaly.training.cohort import IMAGE_UNIT, Subject, load_cohort
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator

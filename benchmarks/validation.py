@@ -22,7 +22,8 @@ from environment import RESULTS, ROOT, data_folder, describe_run, healthy_heads
 
 from anatomaly.evaluation.baselines.intensity_threshold import intensity_score
 from anatomaly.evaluation.metrics import average_precision, dice
-from anatomaly.score import Networks, load_networks, score_methods
+from anatomaly.networks import Networks, load_networks
+from anatomaly.score import score_methods
 from anatomaly.thresholds import healthy_threshold
 from anatomaly.training.choose import CANDIDATES, PAPER_NAME, is_possible
 from anatomaly.training.cohort import Subject, load_cohort, prepare_scans

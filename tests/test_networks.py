@@ -6,7 +6,18 @@ import torch
 
 from anatomaly import networks
 from anatomaly.errors import ConfigError
-from anatomaly.networks import as_tensor, choose_device, half_precision, limit_threads, running
+from anatomaly.method import PAPER, REFINED, usual_method
+from anatomaly.model.lesion_scorer import LesionScorer
+from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import (
+    as_tensor,
+    choose_device,
+    half_precision,
+    limit_threads,
+    load_networks,
+    running,
+)
+from anatomaly.weights_card import WeightsCard
 
 CPU = torch.device("cpu")
 
@@ -63,3 +74,19 @@ def test_any_array_becomes_a_tensor():
     tensor = as_tensor(image)
     assert tensor.shape == (1, 1, 5, 6, 4) and tensor.dtype == torch.float32
     np.testing.assert_array_equal(tensor[0, 0].numpy(), image.astype(np.float32))
+
+
+def test_only_what_the_methods_need_is_loaded(monkeypatch):
+    loaded = []
+    card = WeightsCard(
+        "fake", "2026-01-02", "ab" * 32, "p", {}, {"FLAIR": REFINED.to_json()}, "", "cd" * 32
+    )
+    monkeypatch.setattr(networks, "load_model", lambda name, edges: (PseudoHealthyModel(), card))
+    monkeypatch.setattr(networks, "load_scorer", lambda *a: loaded.append(a) or LesionScorer())
+    monkeypatch.setattr(networks, "load_healthy_residual", lambda *a: {"T1w.darker": np.ones(1)})
+    assert load_networks("mine", [PAPER]).scorer is None and loaded == []
+    assert load_networks("mine").scorer is not None and loaded == [(card, "mine")]
+    assert load_networks("mine", [usual_method("normalised")]).healthy_residual
+    with_scorer = load_networks("mine", [REFINED])
+    assert with_scorer.parameters_count > load_networks("mine", [PAPER]).parameters_count
+    assert with_scorer.device == torch.device("cpu")

@@ -15,6 +15,7 @@ from anatomaly.errors import ConfigError, DicomError, OutputError, WeightsError
 from anatomaly.geometry import TEMPLATE_SHAPE, apply_affine
 from anatomaly.method import REFINED
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
+from anatomaly.networks import Networks
 from anatomaly.pipeline import Detector, detect
 from anatomaly.preprocess.brain_extraction import BrainExtraction
 from anatomaly.preprocess.chain import Prepared
@@ -24,7 +25,7 @@ from anatomaly.preprocess.register import Registration
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.resample import empty_grid, resample_to_template
 from anatomaly.preprocess.trace import Trace
-from anatomaly.score import Networks, RebuiltScan
+from anatomaly.score import RebuiltScan
 from anatomaly.training.export import export_weights
 from anatomaly.volume import PreparedImage, Volume
 from anatomaly.weights_card import WeightsCard

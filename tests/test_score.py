@@ -8,19 +8,15 @@ import torch
 from scipy import ndimage
 
 from anatomaly import networks as running_networks
-from anatomaly import score
 from anatomaly.anomaly.ssim import ssim_map
 from anatomaly.errors import ConfigError, WeightsError
 from anatomaly.method import PAPER, PAPER_NO_EDGES, REFINED, usual_method
-from anatomaly.model.lesion_scorer import LesionScorer
-from anatomaly.model.pseudo_healthy import PatientAnatomy, PseudoHealthyModel
-from anatomaly.networks import as_tensor
+from anatomaly.model.pseudo_healthy import PatientAnatomy
+from anatomaly.networks import Networks, as_tensor
 from anatomaly.score import (
-    Networks,
     RebuiltScan,
     join_routes,
     lesion_logit,
-    load_networks,
     put_contrast_back,
     rebuild,
     score_methods,
@@ -292,20 +288,6 @@ def test_what_was_not_loaded_is_refused_not_replaced(prepared):
     other.model.edges = "canny"
     with pytest.raises(ConfigError, match="not trained on canny edges"):
         score_prepared(other, prepared, REFINED)
-
-
-def test_only_what_the_methods_need_is_loaded(monkeypatch):
-    loaded = []
-    card = replace(CARD, methods={"FLAIR": REFINED.to_json()}, scorer_sha256="cd" * 32)
-    monkeypatch.setattr(score, "load_model", lambda name, edges: (PseudoHealthyModel(), card))
-    monkeypatch.setattr(score, "load_scorer", lambda *a: loaded.append(a) or LesionScorer())
-    monkeypatch.setattr(score, "load_healthy_residual", lambda *a: {"T1w.darker": np.ones(1)})
-    assert load_networks("mine", [PAPER]).scorer is None and loaded == []
-    assert load_networks("mine").scorer is not None and loaded == [(card, "mine")]
-    assert load_networks("mine", [usual_method("normalised")]).healthy_residual
-    with_scorer = load_networks("mine", [REFINED])
-    assert with_scorer.parameters_count > load_networks("mine", [PAPER]).parameters_count
-    assert with_scorer.device == torch.device("cpu")
 
 
 def test_the_stages_are_timed_in_their_order(prepared):

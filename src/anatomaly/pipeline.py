@@ -36,11 +36,11 @@ from anatomaly.detection import Detection, Steps
 from anatomaly.errors import ConfigError, WeightsError
 from anatomaly.method import Method, resolve, settle
 from anatomaly.native import brain_mask_native, pseudo_healthy_to_native, to_native
-from anatomaly.networks import choose_device, limit_threads
+from anatomaly.networks import Networks, choose_device, limit_threads, load_networks
 from anatomaly.preprocess.chain import Prepared, prepare
 from anatomaly.report.manifest import software_versions
 from anatomaly.scan.read import read_scan, scan_from_image
-from anatomaly.score import Networks, ScoredScan, load_networks, score_prepared
+from anatomaly.score import ScoredScan, score_prepared
 from anatomaly.types import SEQUENCES, Sequence
 from anatomaly.volume import Scan, Volume
 from anatomaly.weights import find_weights

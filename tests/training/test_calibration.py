@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from anatomaly import score
+from anatomaly import networks, score
 from anatomaly.errors import TrainingError, WeightsError
 from anatomaly.healthy_volume import THRESHOLDS, HealthyVolume
 from anatomaly.method import PAPER, REFINED
@@ -179,7 +179,7 @@ class FakeScorer(torch.nn.Module):
 
 def give_scorer(monkeypatch, scorer):
     """Let the weights bring this scorer, whose residual has no weight."""
-    monkeypatch.setattr(score, "load_scorer", lambda card, name: scorer)
+    monkeypatch.setattr(networks, "load_scorer", lambda card, name: scorer)
     monkeypatch.setattr(score, "signed_residual", lambda image, *_: 0 * image)
 
 

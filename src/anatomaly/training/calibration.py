@@ -21,13 +21,8 @@ from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.healthy_volume import HealthyVolume, measure_healthy_volume
 from anatomaly.method import Method
-from anatomaly.score import (
-    Networks,
-    load_networks,
-    prepared_logit,
-    score_methods,
-    score_prepared,
-)
+from anatomaly.networks import Networks, load_networks
+from anatomaly.score import prepared_logit, score_methods, score_prepared
 from anatomaly.thresholds import choose_threshold
 from anatomaly.training.cohort import Subject, load_cohort
 from anatomaly.training.probability import fit_probability, join_samples, sample_voxels

@@ -15,7 +15,8 @@ from sklearn.metrics import average_precision_score
 
 from anatomaly.errors import TrainingError
 from anatomaly.method import PAPER, PAPER_NO_EDGES, REFINED, Method, usual_method
-from anatomaly.score import Networks, load_networks, score_methods
+from anatomaly.networks import Networks, load_networks
+from anatomaly.score import score_methods
 from anatomaly.training.cohort import load_cohort
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.validation import ValidationScan, draw_validation

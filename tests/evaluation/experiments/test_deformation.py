@@ -16,7 +16,7 @@ from anatomaly.evaluation.experiments.deformation import (
     run,
 )
 from anatomaly.geometry import TEMPLATE_AFFINE
-from anatomaly.score import Networks
+from anatomaly.networks import Networks
 from anatomaly.weights_card import WeightsCard
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence as Several
 
 from anatomaly.evaluation.benchmark.method import Trainer
 from anatomaly.method import Method
-from anatomaly.networks import limit_threads
-from anatomaly.score import load_networks, score_prepared
+from anatomaly.networks import limit_threads, load_networks
+from anatomaly.score import score_prepared
 from anatomaly.types import FloatArray, Sequence
 from anatomaly.volume import PreparedImage
 from anatomaly.weights import find_weights
