@@ -36,7 +36,7 @@ from anatomaly.training.validation import (
     VALIDATION_KINDS,
     VALIDATION_SEED,
 )
-from anatomaly.types import SEQUENCES, BoolArray, FloatArray, Sequence
+from anatomaly.types import SEQUENCES, BoolArray, FloatArray, MrSequence
 
 Figures = dict[str, float]
 
@@ -44,7 +44,7 @@ Figures = dict[str, float]
 class Drawn(NamedTuple):
     """Two scans of one brain in different sequences, with the healthy truth; arrays (I, J, K)."""
 
-    sequences: tuple[Sequence, Sequence]
+    sequences: tuple[MrSequence, MrSequence]
     images: tuple[FloatArray, FloatArray]
     healthy: tuple[FloatArray, FloatArray]
     tissue: Any

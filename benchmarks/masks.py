@@ -44,7 +44,7 @@ from anatomaly.training.probability import (
     sample_voxels,
 )
 from anatomaly.training.validation import VALIDATION_SEED, ValidationScan
-from anatomaly.types import SEQUENCES, BoolArray, FloatArray, Sequence
+from anatomaly.types import SEQUENCES, BoolArray, FloatArray, MrSequence
 from anatomaly.volume import Volume
 from anatomaly.weights import find_weights
 from anatomaly.weights_card import WeightsCard, update_card
@@ -121,7 +121,7 @@ def measure_share(lesions: list[Scored], healthy: list[FloatArray], share: float
 
 
 def measure(
-    sequence: Sequence, networks: Networks, arguments: argparse.Namespace
+    sequence: MrSequence, networks: Networks, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """Measure one sequence."""
     card, run = networks.card, arguments.run / "cache"

@@ -34,7 +34,7 @@ from anatomaly.networks import keep_freed_memory
 from anatomaly.pipeline import Detector
 from anatomaly.preprocess.chain import prepare
 from anatomaly.scan.read import read_scan, scan_from_image
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 from anatomaly.volume import Scan, Volume
 
 Row: TypeAlias = dict[str, Any]
@@ -54,7 +54,9 @@ CUTS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 """Thresholds at which the lesion of a phantom is measured."""
 
 
-def _detect(detectors: dict[str, Detector], scan: Scan, sequence: Sequence) -> dict[str, Detection]:
+def _detect(
+    detectors: dict[str, Detector], scan: Scan, sequence: MrSequence
+) -> dict[str, Detection]:
     """Prepare a scan once and score it by both weights."""
     prepared = prepare(scan, detectors["after"].config.preprocess, sequence)
     return {side: d.detect_prepared(scan, prepared) for side, d in detectors.items()}

@@ -45,7 +45,7 @@ from anatomaly.preprocess.sequence import SURE, guess_sequence
 from anatomaly.preprocess.unusual import find_doubts
 from anatomaly.scan.read import read_scan
 from anatomaly.training.synthesis.contrast import _TISSUE_RANGES as RANGES
-from anatomaly.types import SEQUENCES, BoolArray, FloatArray, Sequence
+from anatomaly.types import SEQUENCES, BoolArray, FloatArray, MrSequence
 from anatomaly.volume import Scan, Volume
 
 SEED = 20261128
@@ -95,7 +95,7 @@ def main() -> None:
     write(rows, sequences, options)
 
 
-def ordinary_scans(count: int, more: int) -> Iterator[tuple[str, str, Path, Sequence]]:
+def ordinary_scans(count: int, more: int) -> Iterator[tuple[str, str, Path, MrSequence]]:
     """Yield group, name, path and true sequence of every real scan that needs no force."""
     data = data_folder()
     train = sorted((data / "ixi_t1_2mm" / "train").glob("*_T1w.nii.gz"))
@@ -145,7 +145,7 @@ def look(scan: Scan, brain_mask: Path | None = None) -> Seen | None:
     return Seen(head, image, mask, min(volume.spacing_mm), bare)
 
 
-def measure(group: str, name: str, seen: Seen, sequence: Sequence) -> dict[str, Any]:
+def measure(group: str, name: str, seen: Seen, sequence: MrSequence) -> dict[str, Any]:
     """Return the row of one scan; its doubts are those under its true sequence."""
     start = time.process_time()
     appearance = measure_appearance(seen.head, seen.finest_mm, bare=seen.bare)
@@ -169,7 +169,7 @@ def measure(group: str, name: str, seen: Seen, sequence: Sequence) -> dict[str, 
 
 def imitations(
     path: Path, seen: Seen, number: int
-) -> Iterator[tuple[str, str, Sequence, Callable[[], Volume]]]:
+) -> Iterator[tuple[str, str, MrSequence, Callable[[], Volume]]]:
     """Yield group, name, sequence and maker of the imitations drawn from one person."""
     labels = path.with_name(path.name.replace("_T1w", "_dlmuse"))
     files: list[Any] = [nib.load(path), nib.load(labels)]
@@ -193,7 +193,7 @@ def with_veins(path: Path, seen: Seen) -> Iterator[dict[str, Any]]:
         yield measure(f"veins {times} x white matter", path.name.split("_")[0], changed, "T1w")
 
 
-def drawn_sequences(heads: list[Seen], count: int) -> list[tuple[Sequence, Sequence, float]]:
+def drawn_sequences(heads: list[Seen], count: int) -> list[tuple[MrSequence, MrSequence, float]]:
     """Draw each sequence `count` times and return (true, guess, confidence) of each.
 
     CSF, grey and white matter U in the ranges of the generator of training images (FLAIR: white at
@@ -211,7 +211,7 @@ def drawn_sequences(heads: list[Seen], count: int) -> list[tuple[Sequence, Seque
     return found
 
 
-def _draw(seen: Seen, sequence: Sequence, rng: np.random.Generator) -> Volume:
+def _draw(seen: Seen, sequence: MrSequence, rng: np.random.Generator) -> Volume:
     """Draw one scan of a sequence from a prepared T1w image."""
     mask = seen.brain_mask.data
     csf, grey, white = (rng.uniform(*one) for one in RANGES[sequence])
@@ -245,7 +245,7 @@ def _ellipsoid(mask: BoolArray, rng: np.random.Generator) -> BoolArray:
 
 def write(
     rows: list[dict[str, Any]],
-    sequences: list[tuple[Sequence, Sequence, float]],
+    sequences: list[tuple[MrSequence, MrSequence, float]],
     options: argparse.Namespace,
 ) -> None:
     """Write every row as CSV, and the summary."""
@@ -291,7 +291,7 @@ def _table_of_groups(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _table_of_words(
-    rows: list[dict[str, Any]], sequences: list[tuple[Sequence, Sequence, float]]
+    rows: list[dict[str, Any]], sequences: list[tuple[MrSequence, MrSequence, float]]
 ) -> list[str]:
     """Return one line a source and sequence: how often the guess errs, and what follows."""
     real = [

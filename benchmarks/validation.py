@@ -35,7 +35,7 @@ from anatomaly.training.validation import (
     cached_validation,
     draw_validation,
 )
-from anatomaly.types import SEQUENCES, FloatArray, Sequence
+from anatomaly.types import SEQUENCES, FloatArray, MrSequence
 from anatomaly.weights import find_weights
 from anatomaly.weights_card import WeightsCard, read_card
 
@@ -116,7 +116,7 @@ def validation_shapes(cache: Path) -> list[LesionShape]:
 
 
 def drawn_scans(
-    cache: Path, sequence: Sequence, counts: dict[str, int]
+    cache: Path, sequence: MrSequence, counts: dict[str, int]
 ) -> dict[str, Iterator[ValidationScan]]:
     """Return the drawn scans of a sequence, drawn where the cache lacks them.
 

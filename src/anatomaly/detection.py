@@ -22,7 +22,7 @@ from anatomaly.report.overview import write_overview
 from anatomaly.report.page import PageContent, page_name, write_page
 from anatomaly.report.spots import find_spots
 from anatomaly.scan.write import output_folder, write_volume
-from anatomaly.types import BoolArray, FloatArray, Sequence
+from anatomaly.types import BoolArray, FloatArray, MrSequence
 from anatomaly.volume import Scan, Volume
 
 
@@ -81,7 +81,7 @@ class Detection:
     """
 
     scan: Scan
-    sequence: Sequence
+    sequence: MrSequence
     anomaly_map: Volume
     anomaly_mask: Volume
     pseudo_healthy: Volume

@@ -14,17 +14,17 @@ from anatomaly.config import DetectConfig
 from anatomaly.errors import ConfigError
 from anatomaly.types import (
     EdgeKind,
+    MrSequence,
     Polarity,
     ResidualPolarity,
     Reuse,
     Route,
     ScoreName,
-    Sequence,
     Sign,
     SingleRoute,
 )
 
-LESION_SIGN: dict[Sequence, Sign] = {"T1w": "darker", "T2w": "brighter", "FLAIR": "brighter"}
+LESION_SIGN: dict[MrSequence, Sign] = {"T1w": "darker", "T2w": "brighter", "FLAIR": "brighter"}
 """How most lesions differ from healthy tissue."""
 
 WORDS: dict[str, tuple[str, ...]] = {
@@ -79,7 +79,7 @@ class Method:
         """
         return ("edges", "tissue_map") if self.route == "both" else (self.route,)
 
-    def sign_in(self, sequence: Sequence) -> ResidualPolarity:
+    def sign_in(self, sequence: MrSequence) -> ResidualPolarity:
         """Return which residuals count in a sequence.
 
         >>> PAPER.sign_in("T1w"), REFINED.sign_in("T1w")

@@ -41,7 +41,7 @@ from anatomaly.preprocess.chain import Prepared, prepare
 from anatomaly.report.manifest import software_versions
 from anatomaly.scan.read import read_scan, scan_from_image
 from anatomaly.score import ScoredScan, score_prepared
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 from anatomaly.volume import Scan, Volume
 from anatomaly.weights import find_weights
 from anatomaly.weights_card import healthy_ml_for, read_card
@@ -67,7 +67,7 @@ class Detector:
     ) -> None:
         self.config = config or DetectConfig()
         card = networks.card if networks else read_card(find_weights(self.config.weights))
-        self.methods: dict[Sequence, Method] = {
+        self.methods: dict[MrSequence, Method] = {
             sequence: resolve(self.config, card.method_for(sequence)) for sequence in SEQUENCES
         }
         self.networks = networks or load_networks(
@@ -81,7 +81,7 @@ class Detector:
         self.card = self.networks.card
         self.atlas: Atlas | None = load_atlas(self.config.atlas) if self.config.atlas else None
 
-    def detect(self, image: Image, sequence: Sequence | None = None) -> Detection:
+    def detect(self, image: Image, sequence: MrSequence | None = None) -> Detection:
         """Find what is abnormal in one scan.
 
         Args:
@@ -148,7 +148,7 @@ class Detector:
             ),
         )
 
-    def threshold_for(self, sequence: Sequence) -> float:
+    def threshold_for(self, sequence: MrSequence) -> float:
         """Return the user's threshold, else that of the weights for the sequence.
 
         Raises:

@@ -25,8 +25,7 @@ from anatomaly.model.lesion_scorer import brain_of, stack_evidence
 from anatomaly.model.one_hot import largest_channel
 from anatomaly.model.pseudo_healthy import PatientAnatomy, PseudoHealthyModel
 from anatomaly.networks import Networks, as_tensor, running
-from anatomaly.types import SEQUENCES, BoolArray, FloatArray, Reuse, Route, SingleRoute
-from anatomaly.types import Sequence as SequenceName
+from anatomaly.types import SEQUENCES, BoolArray, FloatArray, MrSequence, Reuse, Route, SingleRoute
 from anatomaly.volume import PreparedImage
 from anatomaly.weights import healthy_residual_of
 
@@ -257,7 +256,7 @@ def prepared_logit(networks: Networks, prepared: PreparedImage) -> LesionLogit:
 
 
 @torch.inference_mode()
-def lesion_logit(networks: Networks, rebuilt: RebuiltScan, sequence: SequenceName) -> LesionLogit:
+def lesion_logit(networks: Networks, rebuilt: RebuiltScan, sequence: MrSequence) -> LesionLogit:
     """Score a rebuilt scan by the network of the refined score.
 
     Args:

@@ -16,7 +16,7 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 Affine: TypeAlias = NDArray[np.float64]
 """(4, 4), voxel indices to scanner RAS+ millimetres."""
 
-Sequence: TypeAlias = Literal["T1w", "T2w", "FLAIR"]
+MrSequence: TypeAlias = Literal["T1w", "T2w", "FLAIR"]
 Sign: TypeAlias = Literal["brighter", "darker"]
 ResidualPolarity: TypeAlias = Literal["both", Sign]
 ScoreName: TypeAlias = Literal["hybrid", "residual", "structure", "normalised", "refined"]
@@ -26,7 +26,7 @@ EdgeKind: TypeAlias = Literal["canny", "oriented"]
 TrainedEdges: TypeAlias = Literal[EdgeKind, "both"]
 Reuse: TypeAlias = Literal["learned", "adjusted", "fitted"]
 
-SequenceOption: TypeAlias = Literal["auto", Sequence]
+SequenceOption: TypeAlias = Literal["auto", MrSequence]
 Polarity: TypeAlias = Literal["auto", ResidualPolarity]
 ScoreOption: TypeAlias = Literal["auto", ScoreName]
 RouteOption: TypeAlias = Literal["auto", Route]
@@ -36,4 +36,4 @@ ReuseOption: TypeAlias = Literal["auto", Reuse]
 EDGE_KINDS: tuple[EdgeKind, ...] = ("oriented", "canny")
 """The first that weights have a restorer for is their default."""
 
-SEQUENCES: tuple[Sequence, ...] = ("T1w", "T2w", "FLAIR")
+SEQUENCES: tuple[MrSequence, ...] = ("T1w", "T2w", "FLAIR")

@@ -10,7 +10,7 @@ import numpy as np
 
 from anatomaly.errors import GeometryError
 from anatomaly.geometry import apply_affine, check_affine, spacing_mm, voxel_volume_mm3
-from anatomaly.types import Affine, BoolArray, FloatArray, Sequence
+from anatomaly.types import Affine, BoolArray, FloatArray, MrSequence
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Scan:
     name: str
     source: Path | None = None
     header: Any | None = None
-    sequence_hint: Sequence | None = None
+    sequence_hint: MrSequence | None = None
     warnings: tuple[str, ...] = ()
     metadata: dict[str, Any] = field(default_factory=dict)
     series_uid: str | None = None
@@ -109,7 +109,7 @@ class PreparedImage:
 
     image: FloatArray
     brain_mask: BoolArray
-    sequence: Sequence
+    sequence: MrSequence
 
 
 def outer_faces(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

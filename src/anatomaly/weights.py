@@ -21,7 +21,7 @@ from anatomaly.preprocess.normalise import (
     LOW_PERCENTILE,
     PREPARATION_VERSION,
 )
-from anatomaly.types import EDGE_KINDS, EdgeOption, ResidualPolarity, Sequence, Sign
+from anatomaly.types import EDGE_KINDS, EdgeOption, MrSequence, ResidualPolarity, Sign
 from anatomaly.weights_card import CARD_FILE, WeightsCard, read_card
 from anatomaly.whole_file import whole_file
 
@@ -189,7 +189,7 @@ def load_scorer(card: WeightsCard, name_or_folder: str) -> LesionScorer:
     return scorer.eval()
 
 
-def healthy_key(sequence: Sequence, sign: Sign) -> str:
+def healthy_key(sequence: MrSequence, sign: Sign) -> str:
     """Name of a map in `healthy_residual.safetensors`."""
     return f"{sequence}.{sign}"
 
@@ -214,7 +214,7 @@ def load_healthy_residual(card: WeightsCard, name_or_folder: str) -> dict[str, N
 
 
 def healthy_residual_of(
-    maps: Mapping[str, NDArray[np.float32]], sequence: Sequence, polarity: ResidualPolarity
+    maps: Mapping[str, NDArray[np.float32]], sequence: MrSequence, polarity: ResidualPolarity
 ) -> NDArray[np.float32]:
     """Return what healthy people score at each place with a polarity; `both` is the sum.
 

@@ -12,7 +12,7 @@ from anatomaly.config import AnomalyConfig
 from anatomaly.errors import ConfigError, WeightsError
 from anatomaly.healthy_volume import HealthyVolume
 from anatomaly.method import Method
-from anatomaly.types import Sequence
+from anatomaly.types import MrSequence
 from anatomaly.whole_file import whole_file
 
 CARD_FILE = "card.json"
@@ -64,11 +64,11 @@ class WeightsCard:
     figures: dict[str, Any] = field(default_factory=dict)
     limits: list[str] = field(default_factory=list)
 
-    def method_for(self, sequence: Sequence) -> Method:
+    def method_for(self, sequence: MrSequence) -> Method:
         """Return how these weights rebuild and score a sequence; the paper's score if unsaid."""
         return Method.from_json(self.methods.get(sequence, {}))
 
-    def probability_of(self, sequence: Sequence) -> tuple[float, float]:
+    def probability_of(self, sequence: MrSequence) -> tuple[float, float]:
         """Return slope and offset of the refined score's logit for a sequence."""
         slope, offset = self.probability.get(sequence, (1.0, 0.0))
         return slope, offset
@@ -117,7 +117,7 @@ def _check_entries(card: WeightsCard) -> None:
 
 
 def healthy_ml_for(
-    card: WeightsCard, sequence: Sequence, method: Method, min_lesion_mm3: float
+    card: WeightsCard, sequence: MrSequence, method: Method, min_lesion_mm3: float
 ) -> dict[str, Any]:
     """Return what `run.json` tells of healthy brains: the card's figures where they apply.
 

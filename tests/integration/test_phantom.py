@@ -8,7 +8,7 @@ import pytest
 from anatomaly.evaluation.phantom import make_phantom
 from anatomaly.evaluation.recovery import measure_recovery
 from anatomaly.pipeline import Detector
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 
 
 @pytest.fixture(scope="module", name="detector")
@@ -19,7 +19,7 @@ def fixture_detector() -> Detector:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sequence", SEQUENCES)
-def test_phantom_lesion_is_found(detector: Detector, sequence: Sequence):
+def test_phantom_lesion_is_found(detector: Detector, sequence: MrSequence):
     """Within 3 mm of its centre and 30 % of its volume, on the phantom's oblique grid."""
     phantom = make_phantom(sequence, 0)
     detection = detector.detect(phantom.scan)

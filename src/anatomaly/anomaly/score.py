@@ -13,11 +13,13 @@ from anatomaly.anomaly.hybrid_score import (
 from anatomaly.anomaly.postprocess import postprocess, threshold_map
 from anatomaly.config import AnomalyConfig
 from anatomaly.method import Method
-from anatomaly.types import BoolArray, FloatArray, Sequence
+from anatomaly.types import BoolArray, FloatArray, MrSequence
 from anatomaly.volume import Volume
 
 
-def raw_score(image: Tensor, pseudo_healthy: Tensor, sequence: Sequence, method: Method) -> Tensor:
+def raw_score(
+    image: Tensor, pseudo_healthy: Tensor, sequence: MrSequence, method: Method
+) -> Tensor:
     """Compare a scan with its pseudo-healthy image, voxel by voxel.
 
     Args:

@@ -11,7 +11,7 @@ import typer
 
 from anatomaly.cli import train_options as o
 from anatomaly.cli.option_groups import expand_groups
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def finetune(
     o.run_training(output, partial(adapt, config))
 
 
-def parse_sequences(words: list[str] | None) -> tuple[Sequence, ...]:
+def parse_sequences(words: list[str] | None) -> tuple[MrSequence, ...]:
     """Return the sequences that were named, all without any.
 
     >>> parse_sequences(["T2w", "T1w"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 
 _LABELS = {"lesion": "drawn", "tumour_labels": "drawn", "tumour_automatic": "automatic"}
 """File of the label and how it came about, the most trustworthy first."""
@@ -40,7 +40,7 @@ class Case:
 
     patient: str
     disease: str
-    sequence: Sequence
+    sequence: MrSequence
     scan: Path
     label: Path | None
     reference: str

@@ -27,7 +27,7 @@ from anatomaly.evaluation.phantom_head import (
 )
 from anatomaly.evaluation.phantom_lesion import grow_lesion
 from anatomaly.geometry import apply_affine
-from anatomaly.types import SEQUENCES, Affine, Sequence
+from anatomaly.types import SEQUENCES, Affine, MrSequence
 from anatomaly.volume import Volume
 
 SCANNER_UNITS = 800.0
@@ -43,7 +43,7 @@ class Acquisition:
     extent_mm: tuple[float, float, float]
 
 
-ACQUISITIONS: dict[Sequence, Acquisition] = {
+ACQUISITIONS: dict[MrSequence, Acquisition] = {
     "T1w": Acquisition("PSR", (1.0, 1.0, 1.2), (222.0, 208.0, 186.0)),
     "T2w": Acquisition("LPS", (0.9, 0.9, 2.0), (186.0, 222.0, 204.0)),
     "FLAIR": Acquisition("LAS", (1.0, 1.0, 1.5), (186.0, 222.0, 204.0)),
@@ -64,7 +64,7 @@ class Phantom:
         lesion_volume_mm3: voxels of `lesion_mask` times the volume of a voxel.
     """
 
-    sequence: Sequence
+    sequence: MrSequence
     scan: Volume
     healthy: Volume
     lesion_mask: Volume
@@ -74,7 +74,7 @@ class Phantom:
 
 
 def make_phantom(
-    sequence: Sequence,
+    sequence: MrSequence,
     seed: int = 0,
     *,
     lesion_ml: float | None = None,
@@ -133,7 +133,7 @@ def make_phantom(
 
 
 def _check_arguments(
-    sequence: Sequence, seed: int, lesion_ml: float | None, noise: float, coarseness: float
+    sequence: MrSequence, seed: int, lesion_ml: float | None, noise: float, coarseness: float
 ) -> None:
     """Refuse arguments out of the ranges of `make_phantom`."""
     if sequence not in SEQUENCES:

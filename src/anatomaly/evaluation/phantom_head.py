@@ -10,7 +10,7 @@ from scipy import ndimage
 from scipy.special import expit
 
 from anatomaly.geometry import voxel_to_voxel
-from anatomaly.types import Affine, Sequence
+from anatomaly.types import Affine, MrSequence
 
 Float32 = NDArray[np.float32]
 
@@ -37,7 +37,7 @@ class Contrast:
     scalp: float
 
 
-CONTRASTS: dict[Sequence, Contrast] = {
+CONTRASTS: dict[MrSequence, Contrast] = {
     "T1w": Contrast(csf=0.18, grey=0.55, white=0.80, lesion=0.40, marrow=0.45, scalp=0.95),
     "T2w": Contrast(csf=1.00, grey=0.58, white=0.40, lesion=0.82, marrow=0.25, scalp=0.55),
     "FLAIR": Contrast(csf=0.14, grey=0.58, white=0.47, lesion=0.88, marrow=0.22, scalp=0.60),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from anatomaly.preprocess.template import LEAST_PRIOR, load_template
-from anatomaly.types import FloatArray, Sequence, SequenceOption
+from anatomaly.types import FloatArray, MrSequence, SequenceOption
 from anatomaly.volume import Volume
 
 GREY_TO_WHITE = 0.16
@@ -24,7 +24,7 @@ _SURELY = 0.06
 """That far from `GREY_TO_WHITE` no ordinary scan of the other sequence is."""
 
 
-def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[Sequence, float]:
+def guess_sequence(image: Volume, brain_mask: Volume) -> tuple[MrSequence, float]:
     """Tell T1w, T2w and FLAIR apart by their tissues.
 
     CSF brighter than grey and white matter: T2w. CSF darkest and white matter clearly brighter
@@ -66,12 +66,12 @@ def _white_matter_disagrees(values: FloatArray, grey: float, fluid: float) -> bo
 
 def choose_sequence(
     option: SequenceOption,
-    hint: Sequence | None,
+    hint: MrSequence | None,
     image: Volume,
     brain_mask: Volume,
     *,
     trust_image: bool = True,
-) -> tuple[Sequence, float, str | None]:
+) -> tuple[MrSequence, float, str | None]:
     """Return what the user told, else what the image surely is, else the hint, else the guess.
 
     Args:

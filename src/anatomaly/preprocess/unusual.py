@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anatomaly.preprocess.appearance import Appearance
-from anatomaly.types import Sequence
+from anatomaly.types import MrSequence
 
 LEAST_COVER = 0.25
 """Signal of skull and scalp over the brain's. Structural scans: 0.43 and more. Imitated
@@ -59,7 +59,7 @@ class Doubt:
     is_great: bool = False
 
 
-def find_doubts(appearance: Appearance, sequence: Sequence) -> tuple[Doubt, ...]:
+def find_doubts(appearance: Appearance, sequence: MrSequence) -> tuple[Doubt, ...]:
     """Return every reason to think that this is no ordinary structural scan of an adult.
 
     Args:
@@ -95,7 +95,7 @@ def doubt_about_cover(appearance: Appearance) -> Doubt | None:
     return Doubt("echo-planar", text + (GO_ON if great else ""), great)
 
 
-def doubt_about_resolution(appearance: Appearance, sequence: Sequence) -> Doubt | None:
+def doubt_about_resolution(appearance: Appearance, sequence: MrSequence) -> Doubt | None:
     """Doubt a T2w or FLAIR scan that is coarse along every axis and has no skull to look at."""
     is_fine = sequence == "T1w" or appearance.finest_mm < COARSE_MM
     if is_fine or appearance.cover_signal is not None:
@@ -130,7 +130,7 @@ def doubt_about_age(appearance: Appearance) -> Doubt | None:
     return Doubt("infant", text + (GO_ON if great else ""), great)
 
 
-def doubt_about_contrast_agent(appearance: Appearance, sequence: Sequence) -> Doubt | None:
+def doubt_about_contrast_agent(appearance: Appearance, sequence: MrSequence) -> Doubt | None:
     """Doubt a T1w scan in which veins or parts of the brain outshine white matter."""
     veins, bright_ml = appearance.vein_brightness or 0.0, appearance.bright_ml or 0.0
     marks = []

@@ -26,7 +26,7 @@ from anatomaly.scan.bids_left_out import (
     suffix_of,
 )
 from anatomaly.scan.fetched import is_unfetched
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 
 GENERATOR = "anatomaly"
 """Name of the program in the descriptions of data sets that it writes."""
@@ -44,7 +44,7 @@ class BidsScan:
 
     path: Path
     stem: str
-    sequence: Sequence
+    sequence: MrSequence
 
     @property
     def name(self) -> str:
@@ -164,7 +164,7 @@ def _read_anat(anat: Path, folder: Path, ignored: Rules) -> tuple[BidsSession, l
     scans: dict[str, BidsScan] = {}
     for path in sorted(readable, key=_preference):
         suffix = suffix_of(path.name)
-        sequence: Sequence = next((name for name in SEQUENCES if name == suffix), "T1w")
+        sequence: MrSequence = next((name for name in SEQUENCES if name == suffix), "T1w")
         scan = BidsScan(path, stem_of(path), sequence)
         taken = scans.setdefault(scan.name, scan).path
         if taken != path:
@@ -225,7 +225,7 @@ def generators_of(dataset: Path) -> list[str]:
         return []
 
 
-def scans_of(anat: Path, sequence: Sequence) -> list[Path]:
+def scans_of(anat: Path, sequence: MrSequence) -> list[Path]:
     """Return the scans of a sequence that `select_sessions` takes, the shortest name first."""
     root = anat.parents[2 if anat.parent.name.startswith("ses-") else 1]
     session, _ = _read_anat(anat, root, read_ignored(root))

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from anatomaly.types import Sequence
+from anatomaly.types import MrSequence
 
 _EDGE_L, _EDGE_R = r"(?:^|(?<=[^a-z0-9]))", r"(?=$|[^a-z0-9])"
 _BIDS_SUFFIX = re.compile(r"^(?:[a-z]+-[^_]+_)*(T1w|T2w|FLAIR|UNIT1)$", re.IGNORECASE)
 """A name of BIDS entities alone, or the suffix alone."""
-_CANONICAL: dict[str, Sequence] = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "unit1": "T1w"}
+_CANONICAL: dict[str, MrSequence] = {"t1w": "T1w", "t2w": "T2w", "flair": "FLAIR", "unit1": "T1w"}
 _T1_FLAIR = re.compile(rf"{_EDGE_L}t1 ?flair{_EDGE_R}")
 """One sequence, as GE names it. With other signs between the words, they are two."""
 _FLAIR = re.compile(rf"flair|dark[^a-z0-9]*fluid|{_EDGE_L}(?:tirm|da[^a-z0-9]?fl|t2f){_EDGE_R}")
@@ -100,7 +100,7 @@ _ENHANCED = re.compile(
 )
 
 
-def sequence_from_name(name: str) -> Sequence | None:
+def sequence_from_name(name: str) -> MrSequence | None:
     """Read the sequence from a file name (without its ending) or a series description.
 
     A BIDS suffix decides; else the words in the name, if they name one sequence only.
@@ -123,7 +123,7 @@ def sequence_from_name(name: str) -> Sequence | None:
         return "T1w"
     is_flair, no_other = bool(_FLAIR.search(text)), (_T2_STAR, _MEASURED_MAP)
     is_t2 = not is_flair and bool(_T2.search(text))  # T2 FLAIR is one sequence
-    named: list[Sequence] = ["T1w"] if _T1.search(text) else []
+    named: list[MrSequence] = ["T1w"] if _T1.search(text) else []
     named += ["FLAIR"] if is_flair else ["T2w"] if is_t2 else []
     if len(named) != 1 or (not is_flair and any(words.search(text) for words in no_other)):
         return None
@@ -188,7 +188,7 @@ def contrast_warning(what: str) -> str:
     return f"{what} seems to be contrast-enhanced; enhancement may be taken for a lesion"
 
 
-def sequence_from_timing(fields: Mapping[str, Any]) -> Sequence | None:
+def sequence_from_timing(fields: Mapping[str, Any]) -> MrSequence | None:
     """Read the sequence from RepetitionTime, EchoTime and InversionTime, in seconds.
 
     Args:

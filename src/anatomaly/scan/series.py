@@ -18,7 +18,7 @@ from anatomaly.scan.sequence_hint import (
     sequence_from_name,
     sequence_from_timing,
 )
-from anatomaly.types import Sequence
+from anatomaly.types import MrSequence
 
 _START, _END = r"(?:^|(?<=[^a-z]))", r"(?=$|[^a-z])"
 _WORDS_AGAINST = {
@@ -91,7 +91,7 @@ class Series:
     modality: str
     shape: tuple[int, ...]
     spacing_mm: tuple[float, float, float]
-    sequence: Sequence | None
+    sequence: MrSequence | None
     reason_against: str
     contrast_enhanced: bool
     derived: bool

@@ -28,7 +28,7 @@ from anatomaly.training.cohort import Subject, load_cohort
 from anatomaly.training.probability import fit_probability, join_samples, sample_voxels
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.validation import HEALTHY, ValidationScan, draw_validation
-from anatomaly.types import SEQUENCES, FloatArray, Sequence, Sign
+from anatomaly.types import SEQUENCES, FloatArray, MrSequence, Sign
 from anatomaly.volume import Volume
 from anatomaly.weights import HEALTHY_FILE, SIGNS, healthy_key, write_tensors
 from anatomaly.weights_card import read_card, update_card
@@ -97,7 +97,7 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
 
 
 def _fit_probability(
-    config: CalibrationConfig, networks: Networks, controls: list[Subject], sequence: Sequence
+    config: CalibrationConfig, networks: Networks, controls: list[Subject], sequence: MrSequence
 ) -> Networks:
     """Return the networks with the probability of a sequence fitted anew, if there are lesions."""
     if config.lesions is None:
@@ -125,7 +125,7 @@ def _load_people(config: CalibrationConfig) -> tuple[list[Subject], list[Subject
 
 
 def _measure_maps(
-    networks: Networks, method: Method, people: list[Subject], sequence: Sequence, count: int
+    networks: Networks, method: Method, people: list[Subject], sequence: MrSequence, count: int
 ) -> dict[str, Tensor]:
     """Measure what healthy people score at each place, by `healthy_key`, in half precision."""
     ways = [
@@ -148,7 +148,7 @@ def _as_loaded(maps: Mapping[str, Tensor]) -> dict[str, FloatArray]:
 
 
 def _draw_healthy(
-    people: list[Subject], sequence: Sequence, count: int, seed: int
+    people: list[Subject], sequence: MrSequence, count: int, seed: int
 ) -> Iterator[ValidationScan]:
     """Draw healthy scans."""
     seed += CALIBRATION_SEED
@@ -163,7 +163,7 @@ def found_ml(anomaly_map: FloatArray, threshold: float, method: Method) -> float
     return float(mask.data.sum()) * VOXEL_ML
 
 
-def _line(sequence: Sequence, threshold: float, healthy_volume: HealthyVolume) -> str:
+def _line(sequence: MrSequence, threshold: float, healthy_volume: HealthyVolume) -> str:
     """Say what was chosen, and what healthy brains show with it."""
     line = f"{sequence}: threshold {threshold}"
     if false_ml := healthy_volume.at(threshold):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from anatomaly.errors import TrainingError
 from anatomaly.scan.bids import anat_folders, derivatives_of, images_of, scans_of
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 
 OTHER_SPACES = ("space-MNI", "space-fs")
 
@@ -26,11 +26,11 @@ class Visit:
 
     name: str
     person: str
-    scans: Mapping[Sequence, Path]
+    scans: Mapping[MrSequence, Path]
     dseg: Path | None
 
 
-def find_visits(folder: Path, sequences: tuple[Sequence, ...] = SEQUENCES) -> list[Visit]:
+def find_visits(folder: Path, sequences: tuple[MrSequence, ...] = SEQUENCES) -> list[Visit]:
     """List sessions with `anat/*_T1w`, `*_T2w` or `*_FLAIR` (.nii.gz or .nii), by name.
 
     Scans with contrast agent (`ce-`) are left out; of several runs or acquisitions the one with
@@ -56,7 +56,7 @@ def find_visits(folder: Path, sequences: tuple[Sequence, ...] = SEQUENCES) -> li
     return visits
 
 
-def _scans(anat: Path, sequences: tuple[Sequence, ...]) -> dict[Sequence, Path]:
+def _scans(anat: Path, sequences: tuple[MrSequence, ...]) -> dict[MrSequence, Path]:
     files = {sequence: scans_of(anat, sequence) for sequence in SEQUENCES if sequence in sequences}
     return {sequence: paths[0] for sequence, paths in files.items() if paths}
 

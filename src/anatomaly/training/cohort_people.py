@@ -24,7 +24,7 @@ from anatomaly.training.cohort import IMAGE_UNIT, Arrays, Record, cache_person, 
 from anatomaly.training.cohort_bids import Visit
 from anatomaly.training.synthesis.label_maps import CLASS_NAMES, to_classes
 from anatomaly.training.tissue_mixture import fit_tissues
-from anatomaly.types import BoolArray, Sequence
+from anatomaly.types import BoolArray, MrSequence
 
 TRAIN, HELD_OUT = "train", "held_out"
 """Folders of the cache."""
@@ -82,7 +82,7 @@ def _names(visit: Visit) -> list[str]:
     return [path.name for path in (*visit.scans.values(), visit.dseg) if path]
 
 
-def prepare_scan(path: Path, sequence: Sequence) -> Prepared:
+def prepare_scan(path: Path, sequence: MrSequence) -> Prepared:
     """Read and prepare one scan: the chain of `detect`."""
     return prepare(read_scan(path), sequence=sequence)
 
@@ -110,9 +110,9 @@ def _prepare(visit: Visit) -> tuple[Arrays, Record]:
     return arrays, record
 
 
-def _prepare_scans(visit: Visit) -> tuple[dict[Sequence, Prepared], list[str]]:
+def _prepare_scans(visit: Visit) -> tuple[dict[MrSequence, Prepared], list[str]]:
     """Prepare the scans; a second one that fails or does not fit the first is left out."""
-    prepared: dict[Sequence, Prepared] = {}
+    prepared: dict[MrSequence, Prepared] = {}
     notes: list[str] = []
     for sequence, path in visit.scans.items():
         try:
@@ -149,7 +149,7 @@ def _read_segmentation(dseg: Path, scan: Path, prepared: Prepared) -> NDArray[np
     return resample_classes(classes, to_voxel)
 
 
-def _fit_classes(prepared: dict[Sequence, Prepared], brain: BoolArray) -> NDArray[np.uint8]:
+def _fit_classes(prepared: dict[MrSequence, Prepared], brain: BoolArray) -> NDArray[np.uint8]:
     """Classes from the mixture of all scans of a session."""
     template = load_template()
     priors = np.stack(

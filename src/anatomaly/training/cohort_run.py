@@ -26,7 +26,7 @@ from anatomaly.training.run import (
 )
 from anatomaly.training.synthesis.generator import GeneratorConfig, RealPairGenerator
 from anatomaly.training.synthesis.lesion_shapes import LesionShape, load_shapes
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 
 if TYPE_CHECKING:
     from lightning.fabric import Fabric
@@ -50,7 +50,7 @@ class CohortConfig(RunConfig):
 
     bids: Path
     lesions: Path | None = None
-    sequences: tuple[Sequence, ...] = SEQUENCES
+    sequences: tuple[MrSequence, ...] = SEQUENCES
     held_out_share: float = 0.1
     held_out_pairs: int = 16
 

@@ -25,8 +25,7 @@ from anatomaly.score import rebuild
 from anatomaly.training.held_out import single_thread
 from anatomaly.training.synthesis.generator import PairGenerator
 from anatomaly.training.synthesis.random_draws import chance, integer, normal, uniform
-from anatomaly.types import SEQUENCES
-from anatomaly.types import Sequence as SequenceName
+from anatomaly.types import SEQUENCES, MrSequence
 from anatomaly.whole_file import whole_file
 
 CHANNELS = 5
@@ -75,7 +74,7 @@ def gather_evidence(model: PseudoHealthyModel, image: Tensor, brain: Tensor) -> 
 
 def draw_brains(
     model: PseudoHealthyModel, pairs: PairGenerator, index: int
-) -> list[tuple[NDArray[np.uint8], SequenceName]]:
+) -> list[tuple[NDArray[np.uint8], MrSequence]]:
     """Draw a pair of whole brains and rebuild both, on the device of model and pairs.
 
     Returns:
@@ -157,11 +156,11 @@ class EvidencePatches(Dataset[EvidencePatch]):
         """Cut patch number `index`."""
         rng = self.draws(index)
         path = self.paths[integer(rng, len(self.paths))]
-        sequence: SequenceName = path.stem.rsplit("_", 1)[1]  # type: ignore[assignment]
+        sequence: MrSequence = path.stem.rsplit("_", 1)[1]  # type: ignore[assignment]
         return self._sample(rng, np.load(path, mmap_mode="r"), sequence)
 
     def _sample(
-        self, rng: torch.Generator, volumes: NDArray[np.uint8], sequence: SequenceName
+        self, rng: torch.Generator, volumes: NDArray[np.uint8], sequence: MrSequence
     ) -> EvidencePatch:
         """Cut a patch of one brain."""
         start = self._draw_start(rng, volumes)

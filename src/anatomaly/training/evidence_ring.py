@@ -18,7 +18,7 @@ from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.training.evidence import CHANNELS, EvidencePatch, EvidencePatches
 from anatomaly.training.synthesis.random_draws import integer
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 
 VOLUMES_FILE, STATE_FILE = "volumes.npy", "state.npy"
 VERSION, BRAIN, SEQUENCE = range(3)
@@ -30,7 +30,7 @@ class Slot(NamedTuple):
 
     number: int
     version: int
-    sequence: Sequence
+    sequence: MrSequence
 
 
 class EvidenceRing:
@@ -71,7 +71,7 @@ class EvidenceRing:
         ring.state[ring.state[:, VERSION] % 2 == 1, VERSION] = 0  # a kill left them half-written
         return ring
 
-    def put(self, brain: int, volumes: NDArray[np.uint8], sequence: Sequence) -> None:
+    def put(self, brain: int, volumes: NDArray[np.uint8], sequence: MrSequence) -> None:
         """Write a brain over the oldest.
 
         Args:

@@ -18,8 +18,7 @@ from anatomaly.training.held_out import single_thread
 from anatomaly.training.synthesis.contrast import CONTRASTS
 from anatomaly.training.synthesis.generator import GeneratorConfig, PairGenerator
 from anatomaly.training.synthesis.lesion_shapes import LesionShape
-from anatomaly.types import BoolArray
-from anatomaly.types import Sequence as SequenceName
+from anatomaly.types import BoolArray, MrSequence
 from anatomaly.volume import PreparedImage
 from anatomaly.whole_file import whole_file
 
@@ -56,7 +55,7 @@ HEALTHY: tuple[str, ...] = ()
 def draw_validation(
     subjects: list[Subject],
     shapes: list[LesionShape],
-    sequence: SequenceName,
+    sequence: MrSequence,
     count: int,
     *,
     seed: int = VALIDATION_SEED,
@@ -108,7 +107,7 @@ def draw_validation(
 
 
 def cached_validation(
-    folder: Path, draw: Iterator[ValidationScan], sequence: SequenceName, count: int, kind: str
+    folder: Path, draw: Iterator[ValidationScan], sequence: MrSequence, count: int, kind: str
 ) -> Iterator[ValidationScan]:
     """Yield drawn scans, from disk where they were drawn before.
 

@@ -6,7 +6,7 @@ score goes through a median filter, and a rim is dropped, as for the other basel
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Several
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,14 @@ from scipy.stats import rankdata
 
 from anatomaly.anomaly.postprocess import drop_rim
 from anatomaly.evaluation.benchmark.method import MethodCard, Trainer
-from anatomaly.types import BoolArray, FloatArray, Sequence
+from anatomaly.types import BoolArray, FloatArray, MrSequence
 from anatomaly.volume import PreparedImage
 
 
 def intensity_score(
     image: FloatArray,
     brain_mask: BoolArray,
-    sequence: Sequence,
+    sequence: MrSequence,
     *,
     median_voxels: int = 5,
     erosion_voxels: float = 3.0,
@@ -54,7 +54,7 @@ class IntensityThreshold:
 
     parameters_count = 0
 
-    def fit(self, healthy: Several[PreparedImage], trainer: Trainer) -> None:
+    def fit(self, healthy: Sequence[PreparedImage], trainer: Trainer) -> None:
         """Learn nothing."""
 
     def score(self, prepared: PreparedImage) -> FloatArray:

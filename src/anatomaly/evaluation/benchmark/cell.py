@@ -19,7 +19,7 @@ from anatomaly.evaluation.benchmark.method import Method, Trainer, find_method
 from anatomaly.evaluation.benchmark.scans import Split
 from anatomaly.evaluation.benchmark.sources import split_scans
 from anatomaly.networks import keep_freed_memory
-from anatomaly.types import Sequence as SequenceName
+from anatomaly.types import MrSequence
 
 FINISHED, FAILED = "finished", "failed"
 
@@ -38,7 +38,7 @@ class Cell:
 
     config: BenchmarkConfig
     plan: DatasetPlan
-    sequence: SequenceName
+    sequence: MrSequence
     method: str
     folder: Path
 

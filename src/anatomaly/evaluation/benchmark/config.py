@@ -13,7 +13,7 @@ from typing import Any
 from anatomaly.errors import ConfigError
 from anatomaly.evaluation.benchmark.method import Budget, find_method
 from anatomaly.evaluation.benchmark.planting import LesionRanges, with_ranges
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 
 _ANATOMIES = ("template", "label_maps", "cohort", "scans")
 _CONFIGS = files("anatomaly.evaluation.benchmark") / "configs"
@@ -109,7 +109,7 @@ class BenchmarkConfig:
     seed: int
     methods: tuple[str, ...]
     against: str
-    sequences: tuple[Sequence, ...]
+    sequences: tuple[MrSequence, ...]
     datasets: tuple[DatasetPlan, ...]
     budget: Budget = field(default_factory=Budget)
     tolerance_ap: float = 0.05

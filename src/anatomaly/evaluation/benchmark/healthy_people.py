@@ -23,15 +23,15 @@ from anatomaly.scan.read import read_scan
 from anatomaly.training.cohort import Subject, is_cached, load_cohort, prepare_scans
 from anatomaly.training.synthesis.label_maps import RIM
 from anatomaly.training.validation import HEALTHY, draw_validation
-from anatomaly.types import BoolArray, FloatArray, Sequence
+from anatomaly.types import BoolArray, FloatArray, MrSequence
 from anatomaly.volume import Volume
 
 MakePerson: TypeAlias = Callable[[], HealthyPerson]
 
 
 def draw_people(
-    plan: DatasetPlan, sequences: tuple[Sequence, ...], seed: int, folder: Path
-) -> Iterator[tuple[int, Sequence, MakePerson]]:
+    plan: DatasetPlan, sequences: tuple[MrSequence, ...], seed: int, folder: Path
+) -> Iterator[tuple[int, MrSequence, MakePerson]]:
     """Yield number and sequence of each image of a plan whose anatomy is not the template.
 
     With them what makes the image, so that one which is there already need not be made again.
@@ -54,7 +54,7 @@ def draw_people(
         yield from ((number, sequence, make) for number, make in source(plan, sequence, seed))
 
 
-def healthy_cases(plan: DatasetPlan, sequence: Sequence, seed: int) -> list[Case]:
+def healthy_cases(plan: DatasetPlan, sequence: MrSequence, seed: int) -> list[Case]:
     """Return one healthy case a person of the plan's healthy set, in a seeded order.
 
     Raises:
@@ -71,7 +71,7 @@ def healthy_cases(plan: DatasetPlan, sequence: Sequence, seed: int) -> list[Case
 
 
 def _from_label_maps(
-    plan: DatasetPlan, sequence: Sequence, seed: int
+    plan: DatasetPlan, sequence: MrSequence, seed: int
 ) -> Iterator[tuple[int, MakePerson]]:
     """Draw healthy scans from cached people, those of each part from people of its own."""
     people = load_cohort(Path(plan.folder))
@@ -94,7 +94,7 @@ def _in_three(people: list[Subject]) -> tuple[list[Subject], list[Subject], list
 
 
 def _from_scans(
-    plan: DatasetPlan, sequence: Sequence, seed: int
+    plan: DatasetPlan, sequence: MrSequence, seed: int
 ) -> Iterator[tuple[int, MakePerson]]:
     """Prepare healthy scans, one a person."""
     cases = healthy_cases(plan, sequence, seed)
@@ -111,8 +111,8 @@ def _prepared_person(case: Case) -> HealthyPerson:
 
 
 def _from_cohort(
-    plan: DatasetPlan, sequences: tuple[Sequence, ...], seed: int, people: Path
-) -> Iterator[tuple[int, Sequence, MakePerson]]:
+    plan: DatasetPlan, sequences: tuple[MrSequence, ...], seed: int, people: Path
+) -> Iterator[tuple[int, MrSequence, MakePerson]]:
     """Yield people with their T1w as it is and other sequences drawn; each is there once."""
     number = 0
     tested = plan.validation + plan.lesions + plan.healthy
@@ -141,7 +141,7 @@ def _prepared_cohort(folder: Path, cache: Path, count: int, seed: int) -> list[S
     return [people[name] for name in names]
 
 
-def _as_person(subject: Subject, sequence: Sequence, seed: int) -> HealthyPerson:
+def _as_person(subject: Subject, sequence: MrSequence, seed: int) -> HealthyPerson:
     """Return a real T1w, normalised as scans are, or the person drawn in another sequence."""
     if sequence == "T1w" and subject.image is not None:
         inside = (subject.labels > 0) & (subject.labels != RIM)

@@ -18,8 +18,7 @@ from torch.utils.data import Dataset
 from anatomaly.errors import ConfigError
 from anatomaly.evaluation import baselines
 from anatomaly.training.loop import LoopConfig, Stage, train_stage
-from anatomaly.types import FloatArray
-from anatomaly.types import Sequence as SequenceName
+from anatomaly.types import FloatArray, MrSequence
 from anatomaly.volume import PreparedImage
 
 CHECKPOINT_SECONDS = 20.0
@@ -122,7 +121,7 @@ class MethodCard:
     title: str
     source: str
     differs: str
-    build: Callable[[SequenceName, int], Method]
+    build: Callable[[MrSequence, int], Method]
     trained: bool = True
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence as Several
+from collections.abc import Sequence
 
 from anatomaly.evaluation.benchmark.method import Trainer
 from anatomaly.method import Method
 from anatomaly.networks import limit_threads, load_networks
 from anatomaly.score import score_prepared
-from anatomaly.types import FloatArray, Sequence
+from anatomaly.types import FloatArray, MrSequence
 from anatomaly.volume import PreparedImage
 from anatomaly.weights import find_weights
 from anatomaly.weights_card import read_card
@@ -27,7 +27,7 @@ class OwnMethod:
     """
 
     def __init__(
-        self, sequence: Sequence, method: Method | None = None, weights: str = "default"
+        self, sequence: MrSequence, method: Method | None = None, weights: str = "default"
     ) -> None:
         self.method = method or read_card(find_weights(weights)).method_for(sequence)
         self.networks = load_networks(weights, [self.method])
@@ -38,7 +38,7 @@ class OwnMethod:
         """Numbers that were learnt."""
         return self.networks.parameters_count
 
-    def fit(self, healthy: Several[PreparedImage], trainer: Trainer) -> None:
+    def fit(self, healthy: Sequence[PreparedImage], trainer: Trainer) -> None:
         """Learn nothing here: the weights were trained before, on other data."""
         self.threads = trainer.budget.threads
 

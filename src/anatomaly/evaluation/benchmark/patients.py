@@ -22,12 +22,12 @@ from anatomaly.preprocess.chain import Prepared, prepare
 from anatomaly.preprocess.reorient import Reorientation
 from anatomaly.preprocess.resample import empty_grid
 from anatomaly.scan.read import read_scan
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 from anatomaly.volume import PreparedImage, Volume
 
 
 def prepare_set(
-    plan: DatasetPlan, sequence: Sequence, folder: Path, seed: int, say: Callable[[str], None]
+    plan: DatasetPlan, sequence: MrSequence, folder: Path, seed: int, say: Callable[[str], None]
 ) -> None:
     """Prepare the scans of a test set and of its healthy people that are not prepared yet.
 
@@ -61,7 +61,7 @@ def prepare_set(
             say(f"{plan.name} {sequence} {case.patient}")
 
 
-def parts_of_set(plan: DatasetPlan, sequence: Sequence, folder: Path, seed: int) -> Parts:
+def parts_of_set(plan: DatasetPlan, sequence: MrSequence, folder: Path, seed: int) -> Parts:
     """Return the parts of a test set whose scans were prepared.
 
     Raises:
@@ -74,7 +74,7 @@ def parts_of_set(plan: DatasetPlan, sequence: Sequence, folder: Path, seed: int)
     return Parts(**parts)
 
 
-def list_parts(plan: DatasetPlan, sequence: Sequence, seed: int) -> dict[str, list[Case]]:
+def list_parts(plan: DatasetPlan, sequence: MrSequence, seed: int) -> dict[str, list[Case]]:
     """Return the cases of each part; healthy people who are also patients are left out.
 
     Raises:

@@ -23,7 +23,7 @@ from anatomaly.evaluation.benchmark.scans import BenchmarkScan, OpenedScan, Part
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
-from anatomaly.types import SEQUENCES, BoolArray, Sequence
+from anatomaly.types import SEQUENCES, BoolArray, MrSequence
 from anatomaly.volume import PreparedImage, Volume
 
 PARTS = Parts._fields
@@ -40,11 +40,11 @@ class DrawPlan(NamedTuple):
     """
 
     plan: DatasetPlan
-    sequences: tuple[Sequence, ...]
+    sequences: tuple[MrSequence, ...]
     folder: Path
     seed: int
 
-    def path(self, sequence: Sequence, name: str) -> Path:
+    def path(self, sequence: MrSequence, name: str) -> Path:
         """Where the image of a person lies."""
         return self.folder / sequence / f"{name}.image.npz"
 
@@ -92,7 +92,7 @@ def names_of(plan: DatasetPlan) -> list[str]:
     return [f"{part}-{number:03d}" for part in PARTS for number in range(getattr(plan, part))]
 
 
-def parts_of_phantoms(plan: DatasetPlan, sequence: Sequence, folder: Path) -> Parts:
+def parts_of_phantoms(plan: DatasetPlan, sequence: MrSequence, folder: Path) -> Parts:
     """Return the parts of people who were drawn.
 
     Raises:
@@ -107,7 +107,7 @@ def parts_of_phantoms(plan: DatasetPlan, sequence: Sequence, folder: Path) -> Pa
     return Parts(*map(tuple, parts.values()))
 
 
-def _closed(name: str, sequence: Sequence, folder: Path) -> BenchmarkScan:
+def _closed(name: str, sequence: MrSequence, folder: Path) -> BenchmarkScan:
     ill, image = name.startswith("lesions"), folder / f"{name}.image.npz"
     with np.load(image) as file:
         person = str(file["person"])
@@ -133,7 +133,7 @@ def _draw_from_template(drawing: DrawPlan, number: int) -> None:
         _finish(drawing, number, sequence, person)
 
 
-def _finish(drawing: DrawPlan, number: int, sequence: Sequence, person: HealthyPerson) -> None:
+def _finish(drawing: DrawPlan, number: int, sequence: MrSequence, person: HealthyPerson) -> None:
     """Plant lesions where the part asks for them, and write image and label."""
     plan, name = drawing.plan, names_of(drawing.plan)[number]
     path = drawing.path(sequence, name)
@@ -157,7 +157,7 @@ def _shapes(drawing: DrawPlan) -> Iterator[BoolArray]:
             yield shape.mask.numpy() > 0
 
 
-def _open(path: Path, sequence: Sequence) -> OpenedScan:
+def _open(path: Path, sequence: MrSequence) -> OpenedScan:
     with np.load(path) as file:
         image, brain = file["image"].astype(np.float32), file["brain"]
     prepared = PreparedImage(image, brain, sequence)

@@ -19,11 +19,10 @@ from anatomaly.errors import ConfigError
 from anatomaly.evaluation.phantom_lesion import grow_lesion
 from anatomaly.geometry import TEMPLATE_AFFINE, apply_affine, voxel_to_voxel
 from anatomaly.training.synthesis.deform import Push, push_coordinates
-from anatomaly.types import BoolArray, FloatArray
-from anatomaly.types import Sequence as SequenceName
+from anatomaly.types import BoolArray, FloatArray, MrSequence
 from anatomaly.volume import Volume
 
-SIGNS: dict[SequenceName, float] = {"T1w": -1.0, "T2w": 1.0, "FLAIR": 1.0}
+SIGNS: dict[MrSequence, float] = {"T1w": -1.0, "T2w": 1.0, "FLAIR": 1.0}
 """Lesions are darker in T1w, brighter in T2w and FLAIR."""
 
 SMOOTH_VOXELS = 2.0
@@ -100,7 +99,7 @@ class Planted(NamedTuple):
 
 def plant_lesions(
     person: HealthyPerson,
-    sequence: SequenceName,
+    sequence: MrSequence,
     ranges: LesionRanges,
     rng: np.random.Generator,
     shapes: Sequence[BoolArray] = (),

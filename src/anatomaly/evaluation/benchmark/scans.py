@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from anatomaly.errors import EvaluationError
-from anatomaly.types import BoolArray, FloatArray, Sequence
+from anatomaly.types import BoolArray, FloatArray, MrSequence
 from anatomaly.volume import PreparedImage, Volume
 
 
@@ -56,7 +56,7 @@ class BenchmarkScan:
 
     name: str
     person: str
-    sequence: Sequence
+    sequence: MrSequence
     open: Callable[[], OpenedScan]
     label: Callable[[], Truth] | None = None
     disease: str = "healthy"

@@ -9,7 +9,7 @@ from anatomaly.evaluation.benchmark.config import BenchmarkConfig, DatasetPlan
 from anatomaly.evaluation.benchmark.patients import parts_of_set, prepare_set
 from anatomaly.evaluation.benchmark.phantoms import DrawPlan, draw_phantoms, parts_of_phantoms
 from anatomaly.evaluation.benchmark.scans import Parts, Split
-from anatomaly.types import Sequence
+from anatomaly.types import MrSequence
 
 
 def prepare_scans(
@@ -40,7 +40,7 @@ def prepare_scans(
 
 
 def split_scans(
-    config: BenchmarkConfig, plan: DatasetPlan, sequence: Sequence, data: Path
+    config: BenchmarkConfig, plan: DatasetPlan, sequence: MrSequence, data: Path
 ) -> Split:
     """Return the split of a data set that was prepared.
 
@@ -57,7 +57,7 @@ def split_scans(
     return Split(other.train, validation, own.lesions + own.healthy)
 
 
-def _parts(plan: DatasetPlan, sequence: Sequence, data: Path, seed: int) -> Parts:
+def _parts(plan: DatasetPlan, sequence: MrSequence, data: Path, seed: int) -> Parts:
     folder = data / plan.name / sequence
     if plan.kind == "phantoms":
         return parts_of_phantoms(plan, sequence, folder)

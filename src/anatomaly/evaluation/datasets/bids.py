@@ -18,7 +18,7 @@ from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.dataset import Dataset, Found, number_in
 from anatomaly.scan.bids import anat_folders, derivatives_of, images_of, scans_of
 from anatomaly.scan.bids_left_out import ENDINGS
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 
 _HEALTHY = {"control", "controls", "healthy", "healthy_control", "hc", "cn", "hv"}
 _SEX = {"f": "F", "female": "F", "m": "M", "male": "M"}
@@ -66,7 +66,7 @@ def _masks(place: Path) -> list[Path]:
     )
 
 
-def _label_of(scan: Path, sequence: Sequence, masks: list[Path]) -> Path | None:
+def _label_of(scan: Path, sequence: MrSequence, masks: list[Path]) -> Path | None:
     """The mask that names the scan, else its sequence, else one that names none."""
     stem = re.sub(r"\.nii(\.gz)?$", "", scan.name)
     named = [mask for mask in masks if mask.name.startswith(f"{stem}_")]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.dataset import Dataset, Found, add_patient, first_image, once
-from anatomaly.types import Sequence
+from anatomaly.types import MrSequence
 
-_FILES: dict[Sequence, str] = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}
+_FILES: dict[MrSequence, str] = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}
 _PARTS = {
     "GLI": ("glioma", "adult glioma", "1,251"),
     "MEN": ("meningioma", "meningioma", "1,000"),

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from anatomaly.evaluation.cases import Case
 from anatomaly.scan.bids_left_out import ENDINGS
-from anatomaly.types import SEQUENCES, Sequence
+from anatomaly.types import SEQUENCES, MrSequence
 
 
 class Problem(NamedTuple):
@@ -92,7 +92,7 @@ def once(folders: Iterable[Path], name_of: Callable[[Path], str], found: Found) 
 
 
 def add_patient(
-    found: Found, template: Case, scans: Mapping[Sequence, Path | None], label: Path | None
+    found: Found, template: Case, scans: Mapping[MrSequence, Path | None], label: Path | None
 ) -> None:
     """Add a case for each scan of a patient who should have a label.
 

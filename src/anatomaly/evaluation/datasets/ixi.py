@@ -16,11 +16,11 @@ from pathlib import Path
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.dataset import Dataset, Found, number_in
 from anatomaly.scan.bids_left_out import ENDINGS
-from anatomaly.types import Sequence
+from anatomaly.types import MrSequence
 
 _NAME = re.compile(r"(IXI(\d+))-([A-Za-z]+)-(\d+)-(T1|T2)")
 _SEXES = {"1": "M", "2": "F"}
-_SEQUENCES: dict[str, Sequence] = {"T1": "T1w", "T2": "T2w"}
+_SEQUENCES: dict[str, MrSequence] = {"T1": "T1w", "T2": "T2w"}
 
 
 def find_ixi(folder: Path) -> Found:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.dataset import Dataset, Found, add_patient, first_image, once
-from anatomaly.types import Sequence
+from anatomaly.types import MrSequence
 
-_FILES: dict[Sequence, str] = {"T1w": "T1W", "T2w": "T2W", "FLAIR": "FLAIR"}
+_FILES: dict[MrSequence, str] = {"T1w": "T1W", "T2w": "T2W", "FLAIR": "FLAIR"}
 
 
 def find_mslub(folder: Path) -> Found:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.dataset import Dataset, Found, add_patient, first_image, once
-from anatomaly.types import Sequence
+from anatomaly.types import MrSequence
 
-_FILES: dict[Sequence, str] = {"T1w": "T1", "T2w": "T2", "FLAIR": "FLAIR"}
+_FILES: dict[MrSequence, str] = {"T1w": "T1", "T2w": "T2", "FLAIR": "FLAIR"}
 _SPLITS = ("Training", "Testing")
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
 from anatomaly.evaluation.datasets.dataset import Dataset, Found, add_patient, first_image, once
-from anatomaly.types import Sequence
+from anatomaly.types import MrSequence
 
 _SPLITS = ("training", "test")
-_FILES: dict[Sequence, str] = {"T1w": "T1", "FLAIR": "FLAIR"}
+_FILES: dict[MrSequence, str] = {"T1w": "T1", "FLAIR": "FLAIR"}
 
 
 def find_wmh(folder: Path) -> Found:

@@ -24,7 +24,7 @@ from anatomaly.evaluation.phantom_head import (
 )
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.preprocess.normalise import normalise_intensity
-from anatomaly.types import BoolArray, Sequence
+from anatomaly.types import BoolArray, MrSequence
 from anatomaly.volume import Volume
 
 BEND_MM, BEND_CONTROL_MM = 2.0, 32.0
@@ -81,7 +81,7 @@ def draw_brain(seed: int, deform: Callable[[Float32], Float32] | None = None) ->
     return DrawnBrain(np.stack([csf, grey, white]), grey + white + csf >= 0.5)
 
 
-def means_of(sequence: Sequence, rng: np.random.Generator | None = None) -> Means:
+def means_of(sequence: MrSequence, rng: np.random.Generator | None = None) -> Means:
     """Return the tissue means of a sequence, jittered by N(0, `CONTRAST_JITTER`) with an rng."""
     contrast = CONTRASTS[sequence]
     means = np.array([contrast.csf, contrast.grey, contrast.white])

@@ -27,7 +27,7 @@ from anatomaly.evaluation.experiments.tissue_agreement import (
 from anatomaly.model.pseudo_healthy import PatientAnatomy, PseudoHealthyModel
 from anatomaly.networks import as_tensor
 from anatomaly.score import extract_anatomy, restore_code
-from anatomaly.types import SEQUENCES, BoolArray, Sequence, SingleRoute
+from anatomaly.types import SEQUENCES, BoolArray, MrSequence, SingleRoute
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _measure(
     reading: Tensor,
     brain: DrawnBrain,
     image: Tensor,
-    scan: tuple[int, Sequence],
+    scan: tuple[int, MrSequence],
 ) -> tuple[Restoration, list[Panel]]:
     """Measure one scan; `scan` names it by seed and sequence."""
     inside, truth = brain.brain_mask, brain.tissue_map
