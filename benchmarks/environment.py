@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,27 +39,14 @@ def _load() -> str:
         return ""
 
 
-def commit_of(folder: Path) -> str:
-    """Return the short commit of the checkout that a folder lies in, or that there is none."""
-    command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"
-
-
 def describe_run(command: str, seed: int | None, card: WeightsCard | None = None) -> str:
-    """Return what made a result: weights, command, commit, preparation, machine, versions, seed."""
+    """Return what made a result, see `result_page.describe_run`."""
     from anatomaly.evaluation import result_page
-    from anatomaly.weights import preparation_hash
 
     threads = os.environ.get("OMP_NUM_THREADS", "default")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     machine = f"{cores} cores, {_load()}OMP_NUM_THREADS={threads}"
-    code = f"commit {commit_of(ROOT)}, preparation {preparation_hash()}; "
-    weights = ""
-    if card is not None:
-        scorer = f"{card.scorer_sha256[:16]}…" if card.scorer_sha256 else "none"
-        weights = f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {scorer}.\n"
-    return weights + code + result_page.describe_run(command, machine, PACKAGES, seed)
+    return result_page.describe_run(command, machine, PACKAGES, seed, card)
 
 
 def read_volume(path: Path) -> Volume:

@@ -52,7 +52,7 @@ def main() -> None:
             "seed": arguments.seed,
             "count": experiment.count,
             "seconds": round(time.perf_counter() - start),
-            "run": describe_run(COMMAND, arguments.seed),
+            "run": describe_run(COMMAND, arguments.seed, detector.card),
         }
         with TemporaryDirectory() as folder:
             picture, figures = write_experiment(name, result, Path(folder), about)

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from environment import RESULTS, ROOT, commit_of, data_folder, describe_run
+from environment import RESULTS, ROOT, data_folder, describe_run
 
 from anatomaly.config import DetectConfig, PreprocessConfig
-from anatomaly.evaluation.result_page import markdown_table
+from anatomaly.evaluation.result_page import commit_of, markdown_table
 from anatomaly.pipeline import Detector
 from anatomaly.scan.read import read_scan
 from anatomaly.types import FloatArray

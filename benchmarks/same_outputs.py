@@ -6,8 +6,9 @@ Run in the one checkout it writes the digests, run in the other it compares, and
 one differs: for a change that only moves code. The scans are phantoms (T1w, T2w, FLAIR, one without
 skull, one of coarse voxels), so no data are needed; each is scored as the weights say and by the
 paper's own way.
-Compared are anomaly map, mask, pseudo-healthy image, tissue map, the lesion table and what the page
-shows. Both runs must be on one machine: another processor rounds in another way.
+Compared are anomaly map, mask, pseudo-healthy image, tissue map, the lesion table, what `run.json`
+says of the method, the overview and what the page shows. Both runs must be on one machine: another
+processor rounds in another way.
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ def digest(folder: Path) -> dict[str, str]:
         parts[name] = np.asarray(nib.nifti1.load(folder / f"{name}.nii.gz").dataobj).tobytes()
     parts["lesions"] = (folder / "lesions.tsv").read_bytes()
     page = (folder / "report.html").read_text(encoding="utf-8")
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    said = {
+        name: run[name] for name in ("threshold", "polarity", "healthy_ml", "lesions", "config")
+    }
+    parts["run"] = json.dumps(said, sort_keys=True, default=str).encode()
+    parts["overview"] = (folder / "overview.png").read_bytes()
     shown = ("base64", 'id="layer-', 'id="page-data"')
     parts["page"] = "".join(
         line for line in page.splitlines() if any(word in line for word in shown)

@@ -20,9 +20,10 @@ from statistics import median
 from typing import Any
 
 import torch
-from environment import ROOT, commit_of, describe_run, write_page
+from environment import ROOT, describe_run, write_page
 from torch.utils.data import DataLoader
 
+from anatomaly.evaluation.result_page import commit_of
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.model.unet import lay_channels_last
 from anatomaly.networks import keep_freed_memory

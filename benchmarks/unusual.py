@@ -23,7 +23,6 @@ import nibabel as nib
 import numpy as np
 from environment import (
     ROOT,
-    commit_of,
     data_folder,
     describe_run,
     healthy_heads,
@@ -34,7 +33,7 @@ from unusual_imitations import Person, draw_echo_planar, draw_infant, paint_vein
 
 from anatomaly.config import PreprocessConfig
 from anatomaly.errors import AnatomalyError
-from anatomaly.evaluation.result_page import markdown_table
+from anatomaly.evaluation.result_page import commit_of, markdown_table
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.preprocess.appearance import is_bare, measure_appearance
 from anatomaly.preprocess.chain import prepare

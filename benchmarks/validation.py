@@ -3,9 +3,10 @@
     ANATOMALY_DATA=/path/to/data python benchmarks/validation.py [--weights NAME] [--run runs/first]
 
 Whole brains of the validation people, drawn by the generator with lesion shapes that training never
-saw (seeded, balanced over seven kinds of lesion); the healthy ones are drawn the same way without a
-lesion. `--run` names a folder whose `cache/` is used. Writes validation.json and validation.md into
-`--output`; what is in the first already and is not measured again (`--sequence`, `--rows`) stays.
+saw (seeded, balanced over seven kinds of lesion); the healthy ones have no lesion and keep the
+person's own anatomy, undeformed. `--run` names a folder whose `cache/` is used. Writes
+validation.json and validation.md into `--output`; what is in the first already, of these weights,
+and is not measured again (`--sequence`, `--rows`) stays.
 """
 
 from __future__ import annotations
@@ -162,13 +163,14 @@ def main() -> None:
     )
     networks = load_networks(arguments.weights, [CANDIDATES[row] for row in rows])
     record = arguments.output / "validation.json"
+    refuse_other_weights(record, card)
     if any(len(found.kinds) != arguments.count for found in read_found(record).values()):
         raise SystemExit(f"{record}: measured on another number of scans; remove it")
     for sequence in (name for name in SEQUENCES if name in arguments.sequence):
         print(sequence)
         scans = drawn_scans(arguments.run / "cache", sequence, counts)
         found = measure_sequence(networks, rows, scans)
-        merge(record, sequence, found)
+        merge(record, sequence, found, card)
     text = as_markdown(read_found(record), card, counts)
     (arguments.output / "validation.md").write_text(text, encoding="utf-8")
 
@@ -179,7 +181,14 @@ def read_found(path: Path) -> dict[str, Found]:
     return {name: Found(**content[name]) for name in SEQUENCES if name in content}
 
 
-def merge(path: Path, sequence: str, found: Found) -> None:
+def refuse_other_weights(path: Path, card: WeightsCard) -> None:
+    """Stop where the file holds what was measured with other weights."""
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    if content and content.get("weights") != [card.sha256, card.scorer_sha256]:
+        raise SystemExit(f"{path}: measured with other weights; remove it")
+
+
+def merge(path: Path, sequence: str, found: Found, card: WeightsCard) -> None:
     """Put what was found into the file; its other rows and sequences stay."""
     path.parent.mkdir(parents=True, exist_ok=True)
     columns = read_found(path)
@@ -189,7 +198,8 @@ def merge(path: Path, sequence: str, found: Found) -> None:
     precision, thresholds = old.precision | found.precision, old.thresholds | found.thresholds
     ordered = {name: precision[name] for name in (BASELINE, *CANDIDATES) if name in precision}
     columns[sequence] = Found(ordered, found.kinds, thresholds, old.dice | found.dice)
-    content = {name: column._asdict() for name, column in columns.items()}
+    content: dict[str, object] = {"weights": [card.sha256, card.scorer_sha256]}
+    content |= {name: column._asdict() for name, column in columns.items()}
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

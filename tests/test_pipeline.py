@@ -191,6 +191,7 @@ def test_what_is_written_down(found, path):
     assert run["scan"]["name"] == "sub-01_FLAIR"
     assert run["weights"]["name"] == "fake" and run["sequence"] == "FLAIR"
     assert run["polarity"] == "brighter" and run["threshold"] == 0.2 and run["lesions"] == 1
+    assert run["method"]["score"] == "hybrid" and run["method"]["gap_weight"] == 12.5
     assert run["config"]["anomaly"]["smooth_sigma_mm"] == 1.0
     assert "doubt of the preparation" in found.warnings
     assert "doubt of the preparation" in run["warnings"]
@@ -404,6 +405,11 @@ def test_weights_without_a_refined_score(tmp_path):
     asked = DetectConfig(device="cpu", weights=str(folder), anomaly=AnomalyConfig(score="refined"))
     with pytest.raises(WeightsError, match="fake: brings no refined score"):
         Detector(asked)
+
+
+def test_networks_of_other_edges_than_asked_for_are_refused():
+    with pytest.raises(ConfigError, match="restore from oriented edges, not from canny"):
+        detector_of(edges="canny")
 
 
 def test_networks_that_lack_what_a_sequence_needs_are_refused_before_a_scan_is_read():

@@ -41,13 +41,17 @@ class FakeModel(torch.nn.Module):
         self.somewhere = torch.nn.Parameter(torch.zeros(1))
         self.anatomy_restorers = {"oriented": None, "canny": None}
         self.edges = "oriented"
-        self.calls = []
+        self.calls, self.autocast = [], []
+
+    def _note(self, call):
+        self.calls.append(call)
+        self.autocast.append(torch.is_autocast_enabled("cpu") and not torch.is_grad_enabled())
 
     def context(self):
         return "context"
 
     def extract(self, image):
-        self.calls.append("extract")
+        self._note("extract")
         self.image = image
         tissue = torch.zeros(1, 4, *image.shape[2:])
         tissue[:, 3] = 1
@@ -57,17 +61,17 @@ class FakeModel(torch.nn.Module):
         return PatientAnatomy(torch.zeros(1), image, tissue, edges)
 
     def restore(self, anatomy, route):
-        self.calls.append(route)
+        self._note(route)
         code = torch.zeros(1, 8, *anatomy.tissue_map.shape[2:])
         code[:, 3] = 1 if route == "edges" else 0.5
         return code
 
     def modality_extractor(self, image, tissue_map):
-        self.calls.append("modality")
+        self._note("modality")
         return torch.zeros(1, 16)
 
     def combine(self, anatomical_code, modality_code, mask):
-        self.calls.append("combine")
+        self._note("combine")
         return 0.5 * anatomical_code[:, 3:4] * self.image * mask
 
 
@@ -116,6 +120,15 @@ def test_what_a_method_does_not_read_is_not_run():
     paper = rebuilt_by(image, mask, PAPER)[0].calls
     assert paper == ["extract", "edges", "modality", "combine"]
     assert rebuilt_by(image, mask, PAPER_NO_EDGES)[0].calls[1] == "tissue_map"
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, None])
+def test_every_network_runs_in_the_precision_of_the_processor(monkeypatch, half):
+    monkeypatch.setattr(running_networks, "half_precision", lambda _: half)
+    image, mask = np.full(SHAPE, 0.5), np.ones(SHAPE, bool)
+    model, _ = rebuilt_by(image, mask, replace(PAPER, route="both"))
+    assert model.calls == ["extract", "edges", "tissue_map", "modality", "combine", "combine"]
+    assert model.autocast == [half is not None] * 6
 
 
 def test_a_learned_contrast_without_its_image_is_refused():

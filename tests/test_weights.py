@@ -250,19 +250,6 @@ def test_healthy_volumes_are_told_where_they_were_measured_so():
     assert healthy_ml_for(card, "T2w", card.method_for("T2w"), 20.0) == {}  # no threshold
 
 
-def test_cards_of_earlier_versions_are_read(tmp_path):
-    """They held route, reuse and score alone, and one word of them was another."""
-    choices = {
-        "FLAIR": {"route": "both", "reuse": "fitted", "score": "refined"},
-        "T2w": {"route": "tissue_map", "reuse": "refined", "score": "residual"},
-    }
-    card = read_card(write(tmp_path / "mine", choices=choices))
-    assert card.method_for("FLAIR") == REFINED
-    older = replace(usual_method("residual"), route="tissue_map", reuse="adjusted")
-    assert card.method_for("T2w") == older
-    assert card.method_for("T1w") == usual_method("hybrid")
-
-
 def test_preparation_hash_follows_grid_and_percentiles(monkeypatch):
     before = preparation_hash()
     assert len(before) == 12 and int(before, 16) >= 0

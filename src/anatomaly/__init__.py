@@ -5,7 +5,8 @@ The stages, in the order in which a scan passes them (`pipeline.py` joins them: 
 1. `scan` reads a NIfTI file or a DICOM series;
 2. `preprocess` brings it to the template grid, and records every step so that it can be undone;
 3. `model` rebuilds what the brain would look like if it were healthy;
-4. `anomaly` scores the difference and tabulates lesions;
+4. `anomaly` scores the difference and tabulates lesions; `method` says by which way, and `score`
+   does it for everyone;
 5. `native` walks the preparation backwards, to the scan's own grid;
 6. `report` draws the overview and the page; `detection` holds what was found and writes it.
 

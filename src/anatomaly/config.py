@@ -43,7 +43,8 @@ class AnomalyConfig:
     """How the score becomes a map, a mask and a table; None is what the method does by itself.
 
     Attributes:
-        polarity: which residuals count; `auto` is brighter for T2w and FLAIR, darker for T1w.
+        polarity: which residuals count; `auto` is as the weights say, usually brighter for T2w and
+            FLAIR, darker for T1w.
         score: see `method.Method`; `auto` is what the weights were validated with.
         threshold: on the anomaly map; None takes the weights' threshold for the sequence.
         grow_share: a finding that passes the threshold grows over connected voxels down to this

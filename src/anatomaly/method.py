@@ -36,6 +36,30 @@ WORDS: dict[str, tuple[str, ...]] = {
 """What the fields of a method that are words may say."""
 
 
+RANGES: dict[str, tuple[float, float]] = {
+    "rim_mm": (0.0, 50.0),
+    "smoothing_mm": (0.0, 10.0),
+    "ssim_sigma_mm": (0.1, 10.0),
+    "gap_weight": (0.0, 1000.0),
+    "grow_share": (0.001, 1.0),
+}
+"""What its numbers may be."""
+
+
+def _check_refined(method: Method) -> None:
+    """Refuse what the network of the refined score was not trained on."""
+    if (method.route, method.reuse) != ("both", "fitted"):
+        raise ConfigError(
+            f"the refined score reads route and reuse both and fitted, got {method.route} and "
+            f"{method.reuse}: leave both at auto, or choose another score"
+        )
+    if method.polarity != "auto":
+        raise ConfigError(
+            f"polarity {method.polarity} has no effect on the refined score, whose network weighs "
+            "both signs: leave it at auto, or choose another score"
+        )
+
+
 @dataclass(frozen=True)
 class Method:
     """One way to rebuild a scan and to score it. The defaults are those of the paper.
@@ -57,7 +81,11 @@ class Method:
         gap_weight: of the residual beside the network's logit, in the refined score; chosen on
             validation.
         grow_share: a finding above the threshold grows over connected voxels down to this share of
-            it; 1 for no growth.
+            it, in (0, 1]; 1 for no growth.
+
+    Raises:
+        ConfigError: a word or a number that cannot be, or a refined score with a route, reuse or
+            polarity that its network was not trained on.
     """
 
     route: Route = "edges"
@@ -69,6 +97,17 @@ class Method:
     ssim_sigma_mm: float = 1.5
     gap_weight: float = 12.5
     grow_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, words in WORDS.items():
+            if getattr(self, name) not in words:
+                raise ConfigError(f"{name} {getattr(self, name)!r} is not one of {words}")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not low <= value <= high:
+                raise ConfigError(f"{name} {value!r} does not lie in [{low}, {high}]")
+        if self.score == "refined":
+            _check_refined(self)
 
     @property
     def routes(self) -> tuple[SingleRoute, ...]:
@@ -96,12 +135,11 @@ class Method:
         """Read what a weights card stores; what it does not name is as in `usual_method`.
 
         Raises:
-            ConfigError: a word or a name that no method has.
+            ConfigError: a name that no method has, or see `Method`.
         """
-        known = {field.name for field in fields(cls)}
-        for name, value in content.items():
-            if name not in known or (name in WORDS and value not in WORDS[name]):
-                raise ConfigError(f"{name} {value!r} is not one of {WORDS.get(name, known)}")
+        known = [field.name for field in fields(cls)]
+        if strange := sorted(set(content).difference(known)):
+            raise ConfigError(f"{', '.join(strange)} is not one of {', '.join(known)}")
         return replace(usual_method(content.get("score", "hybrid")), **content)
 
 
@@ -144,8 +182,6 @@ def resolve(config: DetectConfig, best: Method) -> Method:
     if score != best.score:
         other = usual_method(score)
         best = other if other == REFINED else replace(other, route=best.route, reuse=best.reuse)
-    elif best.score == "refined":
-        best = replace(best, route=REFINED.route, reuse=REFINED.reuse)
     options: dict[str, Any] = {
         "route": config.route,
         "reuse": config.reuse,
@@ -156,24 +192,7 @@ def resolve(config: DetectConfig, best: Method) -> Method:
         "grow_share": anomaly.grow_share,
     }
     chosen = {name: value for name, value in options.items() if value not in ("auto", None)}
-    method = replace(best, **chosen)
-    if method.score == "refined":
-        _check_refined(method)
-    return method
-
-
-def _check_refined(method: Method) -> None:
-    """Refuse what the network of the refined score was not trained on."""
-    if (method.route, method.reuse) != (REFINED.route, REFINED.reuse):
-        raise ConfigError(
-            f"the refined score reads route and reuse {REFINED.route} and {REFINED.reuse}, got "
-            f"{method.route} and {method.reuse}: leave both at auto, or choose another score"
-        )
-    if method.polarity != "auto":
-        raise ConfigError(
-            f"polarity {method.polarity} has no effect on the refined score, whose network weighs "
-            "both signs: leave it at auto, or choose another score"
-        )
+    return replace(best, **chosen)
 
 
 def settle(config: DetectConfig, method: Method, edges: EdgeKind) -> DetectConfig:
@@ -187,6 +206,7 @@ def settle(config: DetectConfig, method: Method, edges: EdgeKind) -> DetectConfi
     anomaly = replace(
         config.anomaly,
         score=method.score,
+        polarity=method.polarity,
         erosion_mm=method.rim_mm,
         smooth_sigma_mm=method.smoothing_mm,
         ssim_sigma_mm=method.ssim_sigma_mm,

@@ -55,7 +55,7 @@ class Detector:
 
     Args:
         config: the defaults if None.
-        networks: loaded before, in the place of the weights and the device of the configuration.
+        networks: loaded before, in the place of weights and device of the configuration.
 
     Raises:
         WeightsError: the weights are missing or do not fit this version.
@@ -76,6 +76,11 @@ class Detector:
             edges=self.config.edges,
             device=choose_device(self.config.device),
         )
+        if self.config.edges not in ("auto", self.networks.model.edges):
+            raise ConfigError(
+                f"the networks restore from {self.networks.model.edges} edges, not from "
+                f"{self.config.edges}"
+            )
         for method in self.methods.values():
             self.networks.check(method)
         self.card = self.networks.card
@@ -171,6 +176,7 @@ class Detector:
             "scan": {"name": scan.name, "source": source, **scan.metadata},
             "sequence": sequence,
             "polarity": method.sign_in(sequence),
+            "method": method.to_json(),
             "weights": {
                 "name": card.name,
                 "date": card.date,

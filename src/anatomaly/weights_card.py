@@ -83,8 +83,6 @@ def read_card(folder: Path) -> WeightsCard:
     known = {f.name for f in fields(WeightsCard)}
     try:
         content = json.loads((folder / CARD_FILE).read_text(encoding="utf-8"))
-        if "choices" in content:  # cards of before 2026-12 held a part of each method
-            content = {"methods": _methods_of(content["choices"]), **content}
         card = WeightsCard(**{k: v for k, v in content.items() if k in known})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise WeightsError(f"{folder / CARD_FILE}: not a weights card: {error}") from error
@@ -93,16 +91,6 @@ def read_card(folder: Path) -> WeightsCard:
     except (AttributeError, ConfigError, WeightsError) as error:
         raise WeightsError(f"{folder / CARD_FILE}: {error}") from error
     return card
-
-
-def _methods_of(choices: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Any]]:
-    """Return what an older card says as methods: one word had another name."""
-    return {
-        sequence: {**choice, "reuse": "adjusted"}
-        if choice.get("reuse") == "refined"
-        else {**choice}
-        for sequence, choice in choices.items()
-    }
 
 
 def _check_entries(card: WeightsCard) -> None:

@@ -31,7 +31,7 @@ def fixture_asked(monkeypatch):
         if weights == "missing":
             raise WeightsError("no weights called 'missing'")
         model = SimpleNamespace(edges="canny" if edges == "canny" else "oriented")
-        card = SimpleNamespace(name=weights, sha256="abc")
+        card = SimpleNamespace(name=weights, sha256="abc", scorer_sha256="cd", preparation="p")
         return SimpleNamespace(card=card, networks=SimpleNamespace(model=model))
 
     def measure(detector, seed, count, data):

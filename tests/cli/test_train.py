@@ -93,7 +93,7 @@ def test_choose_hands_controls_and_shapes_over(run, monkeypatch, tmp_path):
     assert run(*base, "--lesions", shapes, "--count", "60").exit_code == 0
     held_out = tmp_path / "cache" / "controls"
     assert prepared == [(tmp_path, held_out)]
-    assert asked == [ChoiceConfig(tmp_path, held_out, shapes, 60, "cpu")]
+    assert asked == [ChoiceConfig(tmp_path, held_out, (), shapes, 60, "cpu")]
     assert run(*base).exit_code == 2  # without shapes there is nothing to rank by
 
 

@@ -49,7 +49,7 @@ def test_evidence_channel_by_channel():
 
 
 def test_tissue_may_be_small_integers():
-    """As `engine.lesion_logit` has it, and in half precision."""
+    """As `score.lesion_logit` has it, and in half precision."""
     *floats, tissue = (torch.tensor(a) for a in volumes())
     whole = stack_evidence(*floats, tissue)
     small = stack_evidence(*floats, tissue.to(torch.uint8))

@@ -201,3 +201,5 @@ def test_the_command_makes_the_result_again():
         "--brain-mask m.nii.gz --route both --reuse fitted --weights mine --score refined "
         "--threshold 0.5"
     )
+    config["reuse"] = "refined"  # the word of earlier versions
+    assert "--reuse adjusted " in command_of(run)

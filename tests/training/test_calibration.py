@@ -177,10 +177,10 @@ class FakeScorer(torch.nn.Module):
         return evidence[:, :1] / self.part if self.logit is None else self.logit
 
 
-def give_scorer(monkeypatch, scorer):
-    """Let the weights bring this scorer, whose residual has no weight."""
+def give_scorer(monkeypatch, scorer, residual=0.0):
+    """Let the weights bring this scorer, and the residual be the same everywhere."""
     monkeypatch.setattr(networks, "load_scorer", lambda card, name: scorer)
-    monkeypatch.setattr(score, "signed_residual", lambda image, *_: 0 * image)
+    monkeypatch.setattr(score, "signed_residual", lambda image, *_: 0 * image + residual)
 
 
 @pytest.mark.usefixtures("patched")
@@ -193,6 +193,13 @@ def test_thresholds_of_the_refined_score(tmp_path, monkeypatch, part, expected):
     methods = {"FLAIR": REFINED.to_json()}
     folder = export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, methods=methods)
     give_scorer(monkeypatch, FakeScorer(part))
+    asked = []
+
+    def rebuild(model, image, mask, methods):
+        asked.append({(method.route, method.reuse) for method in methods})
+        return rebuild_to_half(model, image, mask, methods)
+
+    monkeypatch.setattr(score, "rebuild", rebuild)
     monkeypatch.setattr(
         calibration,
         "draw_validation",
@@ -201,6 +208,8 @@ def test_thresholds_of_the_refined_score(tmp_path, monkeypatch, part, expected):
     monkeypatch.setattr(calibration, "load_cohort", lambda p: [Subject(p.name, None, None)])
     calibrate(CalibrationConfig(folder, (Path("p"),), Path("c"), 1, 1))
     _, card = load_weights(str(folder))
+    assert asked[-2:] == [{("both", "fitted")}] * 2  # FLAIR: its maps, its thresholds
+    assert asked[0] == {("edges", "learned")}
     assert card.thresholds["FLAIR"] == pytest.approx(expected, abs=1e-3)
     # the hybrid score: no structure differs between two constants but their means
     similarity = (2 * 0.9 * 0.5 + 1e-4) / (0.9**2 + 0.5**2 + 1e-4)
@@ -208,9 +217,11 @@ def test_thresholds_of_the_refined_score(tmp_path, monkeypatch, part, expected):
 
 
 @pytest.mark.usefixtures("patched")
-def test_lesions_make_the_refined_score_a_probability(tmp_path, monkeypatch):
-    """A network that is twice as sure as it may be, and of too much."""
-    methods = {sequence: REFINED.to_json() for sequence in SEQUENCES}
+@pytest.mark.parametrize("gap_weight", [0.0, 5.0])
+def test_lesions_make_the_refined_score_a_probability(tmp_path, monkeypatch, gap_weight):
+    """A network that is twice as sure as it may be, and of too much; the residual is .2."""
+    method = dataclasses.replace(REFINED, gap_weight=gap_weight)
+    methods = {sequence: method.to_json() for sequence in SEQUENCES}
     thresholds = dict.fromkeys(SEQUENCES, 0.9)
     folder = export_weights(PseudoHealthyModel(), tmp_path / "mine", thresholds, methods=methods)
     rng = np.random.default_rng(0)
@@ -227,10 +238,11 @@ def test_lesions_make_the_refined_score_a_probability(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "draw_validation", draw)
     monkeypatch.setattr(calibration, "load_shapes", lambda *a, held_out: ["held out"] * held_out)
     monkeypatch.setattr(calibration, "load_cohort", lambda p: [Subject(p.name, None, None)])
-    give_scorer(monkeypatch, FakeScorer(logit=torch.from_numpy(logit)[None, None]))
+    give_scorer(monkeypatch, FakeScorer(logit=torch.from_numpy(logit)[None, None]), 0.2)
     shapes = tmp_path / "shapes"
     calibrate(CalibrationConfig(folder, (Path("p"),), Path("c"), 1, 1, shapes))
     _, card = load_weights(str(folder))
     for sequence in SEQUENCES:
         slope, offset = card.probability[sequence]
-        assert slope == pytest.approx(0.5, abs=0.02) and offset == pytest.approx(-1, abs=0.06)
+        assert slope == pytest.approx(0.5, abs=0.02)
+        assert offset == pytest.approx(-1 - 0.5 * 0.2 * gap_weight, abs=0.06)

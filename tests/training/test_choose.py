@@ -1,5 +1,6 @@
 """The method that ranks drawn lesions best is written into the card, for each sequence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from anatomaly import score
 from anatomaly.errors import TrainingError
-from anatomaly.method import PAPER, REFINED, usual_method
+from anatomaly.method import PAPER, REFINED
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
 from anatomaly.score import RebuiltScan
 from anatomaly.training import choose
@@ -18,7 +19,7 @@ from anatomaly.training.export import export_weights
 from anatomaly.training.validation import ValidationScan
 from anatomaly.types import SEQUENCES
 from anatomaly.volume import PreparedImage
-from anatomaly.weights_card import WeightsCard, read_card
+from anatomaly.weights_card import WeightsCard, read_card, update_card
 
 SHAPE = (24, 24, 24)
 
@@ -57,7 +58,7 @@ def fixture_told(tmp_path, monkeypatch):
     folder = export_weights(
         PseudoHealthyModel(), tmp_path / "mine", dict.fromkeys(SEQUENCES, 0.9), limits=["few"]
     )
-    return ChoiceConfig(folder, Path("people"), Path("lesions"), count=2)
+    return ChoiceConfig(folder, Path("people"), (), Path("lesions"), count=2)
 
 
 def test_both_routes_win_where_only_the_lesion_is_missed_by_both(told):
@@ -72,11 +73,27 @@ def test_both_routes_win_where_only_the_lesion_is_missed_by_both(told):
     assert "mean AP 1.000" in said[0] and "calibrate" in said[3]
 
 
-def test_without_people_the_card_stays(told, monkeypatch):
+def test_what_belongs_to_another_method_goes_with_it(told):
+    """So that nothing is cut at the threshold of a method that is no longer used."""
+    both = next(m for m in CANDIDATES.values() if (m.route, m.score) == ("both", "hybrid"))
+    update_card(
+        told.weights,
+        {
+            "methods": {"T1w": PAPER.to_json(), "T2w": both.to_json()},
+            "thresholds": dict.fromkeys(SEQUENCES, 0.3),
+            "probability": {"T1w": [1.0, 0.0], "T2w": [2.0, 0.0]},
+        },
+    )
+    choose_methods(told)
+    card = read_card(told.weights)
+    assert card.method_for("T2w") == both
+    assert card.thresholds == {"T2w": 0.3} and card.probability == {"T2w": [2.0, 0.0]}
+
+
+def test_people_that_training_saw_are_refused_and_the_card_stays(told):
     before = (told.weights / "card.json").read_bytes()
-    monkeypatch.setattr(choose, "load_cohort", lambda folder: [])
-    with pytest.raises(TrainingError, match="no prepared people"):
-        choose_methods(told)
+    with pytest.raises(TrainingError, match="trained on: a"):
+        choose_methods(replace(told, trained=(Path("seen"),)))
     assert (told.weights / "card.json").read_bytes() == before
 
 
@@ -84,7 +101,8 @@ def test_only_what_the_weights_can_do_is_tried():
     card = WeightsCard("fake", "2026-01-02", "ab" * 32, "p", {})
     assert is_possible(PAPER, card)
     assert not is_possible(REFINED, card)
-    assert not is_possible(usual_method("normalised"), card)
+    assert is_possible(REFINED, replace(card, scorer_sha256="cd" * 32))
+    assert all(method.score != "normalised" for method in CANDIDATES.values())
 
 
 def test_candidates_are_different_methods_and_begin_with_the_paper():

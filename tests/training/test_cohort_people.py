@@ -22,7 +22,7 @@ from anatomaly.training.cohort_people import (
     split_visits,
 )
 from anatomaly.training.synthesis.label_maps import TISSUE_OF_CLASS
-from anatomaly.volume import Volume
+from anatomaly.volume import PreparedImage
 
 
 def visit(person, session=""):
@@ -80,8 +80,7 @@ def fixture_folder(tmp_path, monkeypatch):
         image = np.clip(np.array(MEANS[sequence])[seen] + noise, 0, 1) * (seen > 0)
         registration = SimpleNamespace(scanner_to_template=np.eye(4))
         return SimpleNamespace(
-            image=Volume(image.astype(np.float32), TEMPLATE_AFFINE),
-            brain_mask=Volume(seen > 0, TEMPLATE_AFFINE),
+            image=PreparedImage(image.astype(np.float32), seen > 0, sequence),
             trace=SimpleNamespace(registration=registration),
         )
 

@@ -65,10 +65,17 @@ def test_the_same_networks_keep_what_their_card_says_others_do_not(model, tmp_pa
     """Export, scorer, choose, export with further entries, calibrate: in this order."""
     folder = export_weights(model, tmp_path / "mine", THRESHOLDS, steps={"anatomy": 7})
     update_card(folder, {"scorer_sha256": "ab" * 32, "methods": {"T1w": REFINED.to_json()}})
-    export_weights(model, folder, THRESHOLDS | {"T1w": 0.4}, licence="mine")
+    update_card(folder, {"steps": {"anatomy": 7, "scorer": 9}, "thresholds": {"T1w": 0.7}})
+    export_weights(model, folder, None, licence="mine", steps={"anatomy": 7})
     card = load_weights(str(folder))[1]
     assert card.scorer_sha256 == "ab" * 32 and card.method_for("T1w") == REFINED
-    assert (card.licence, card.thresholds["T1w"], card.steps) == ("mine", 0.4, {"anatomy": 7})
+    assert (card.licence, card.thresholds) == ("mine", {"T1w": 0.7})
+    assert card.steps == {"anatomy": 7, "scorer": 9}
+    export_weights(model, folder, THRESHOLDS | {"T1w": 0.4})
+    assert load_weights(str(folder))[1].thresholds["T1w"] == 0.4
+    with pytest.raises(TrainingError, match="new networks have no thresholds"):
+        export_weights(PseudoHealthyModel(), folder, None)
+    assert load_weights(str(folder))[1].scorer_sha256 == "ab" * 32  # nothing was replaced
     export_weights(PseudoHealthyModel(), folder, THRESHOLDS)
     other = load_weights(str(folder))[1]
     assert other.scorer_sha256 == "" and other.methods == {} and other.licence == ""

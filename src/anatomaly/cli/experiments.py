@@ -69,6 +69,8 @@ def _make_command(name: str) -> Callable[..., None]:
         about = {
             "weights": detector.card.name,
             "sha256": detector.card.sha256,
+            "scorer_sha256": detector.card.scorer_sha256,
+            "preparation": detector.card.preparation,
             "edges": detector.networks.model.edges,
             "seed": seed,
             "count": count,

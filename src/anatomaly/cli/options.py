@@ -55,8 +55,8 @@ CONFIG_OPTIONS: dict[str, Any] = {
     ),
     "polarity": _option(
         WHAT,
-        "Which differences count. `auto`: darker in T1w, brighter in T2w and FLAIR. The "
-        "refined score weighs both signs and takes `auto` only.",
+        "Which differences count. `auto`: as the weights were validated, usually darker in T1w, "
+        "brighter in T2w and FLAIR. The refined score weighs both signs and takes `auto` only.",
     ),
     "grow_share": _option(
         WHAT,

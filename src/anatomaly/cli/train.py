@@ -73,12 +73,13 @@ def export(
         typer.Option("--output", "-o", metavar="FOLDER", help="Weights; its name is their name."),
     ],
     threshold: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             metavar="SEQUENCE=SCORE",
-            help="Default threshold of T1w, T2w and FLAIR, from healthy scans; once for each.",
+            help="Default threshold of T1w, T2w and FLAIR, from healthy scans; once for each. "
+            "Weights of the same networks in FOLDER keep theirs.",
         ),
-    ],
+    ] = None,
     start_from: Annotated[
         str | None,
         typer.Option(
@@ -103,8 +104,8 @@ def export(
     from anatomaly.training.export import export_weights, join_stages
     from anatomaly.types import SEQUENCES
 
-    thresholds = dict(map(parse_threshold, threshold))
-    if set(thresholds) != set(SEQUENCES):
+    thresholds = dict(map(parse_threshold, threshold)) if threshold else None
+    if thresholds is not None and set(thresholds) != set(SEQUENCES):
         raise typer.BadParameter(f"--threshold is needed for each of {', '.join(SEQUENCES)}")
     with exit_on_error(json.JSONDecodeError):
         more = json.loads(card.read_text(encoding="utf-8")) if card else {}
@@ -186,7 +187,8 @@ def choose(
     with exit_on_error():
         held_out = run / "cache" / "controls"
         prepare_cohort(controls, held_out, typer.echo)
-        choose_methods(ChoiceConfig(weights, held_out, lesions, count, device), typer.echo)
+        config = ChoiceConfig(weights, held_out, _trained_people(run), lesions, count, device)
+        choose_methods(config, typer.echo)
 
 
 @train_app.command()
@@ -220,12 +222,17 @@ def calibrate(
     with exit_on_error():
         held_out = run / "cache" / "controls"
         prepare_cohort(controls, held_out, typer.echo)
-        caches = (run / "cache" / "train", run / "cache" / "labels")
-        people = tuple(folder for folder in caches if folder.is_dir())
+        people = _trained_people(run)
         config = CalibrationConfig(
             weights, people, held_out, count, controls_count, lesions, device
         )
         measure(config, typer.echo)
+
+
+def _trained_people(run: Path) -> tuple[Path, ...]:
+    """Return the caches of the people that a run trained on."""
+    caches = (run / "cache" / "train", run / "cache" / "labels")
+    return tuple(folder for folder in caches if folder.is_dir())
 
 
 def parse_threshold(text: str) -> tuple[str, float]:

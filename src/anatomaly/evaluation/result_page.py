@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import datetime
 import platform
+import subprocess
 from collections.abc import Iterable, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from anatomaly.weights import preparation_hash
+from anatomaly.weights_card import WeightsCard
 
 
 def markdown_table(
@@ -27,21 +32,43 @@ def markdown_table(
     return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
 
 
-def describe_run(command: str, machine: str, packages: Sequence[str], seed: int | None) -> str:
-    """Return command, date, machine, versions and seed as one paragraph.
+def describe_run(
+    command: str,
+    machine: str,
+    packages: Sequence[str],
+    seed: int | None,
+    card: WeightsCard | None = None,
+) -> str:
+    """Return weights, command, code, date, machine, versions and seed as a paragraph.
 
     Args:
         command: that made the results; empty for none.
         machine: what is to be said of it beside its architecture.
         packages: whose versions matter.
         seed: of what was drawn; None where nothing was.
+        card: of the weights that were measured; None where none were.
     """
+    weights = ""
+    if card is not None:
+        scorer = f"{card.scorer_sha256[:16]}…" if card.scorer_sha256 else "none"
+        weights = f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {scorer}.\n"
     versions = ", ".join(f"{name} {_version_of(name)}" for name in packages)
     return (
-        f"{command and f'`{command}`, '}{datetime.date.today().isoformat()}; "
+        f"{weights}{command and f'`{command}`, '}commit {commit_of(Path(__file__).parent)}, "
+        f"preparation {preparation_hash()}, {datetime.date.today().isoformat()}; "
         f"{platform.machine()}, {machine}; Python {platform.python_version()}, {versions}; "
         f"{'no random numbers' if seed is None else f'seed {seed}'}."
     )
+
+
+def commit_of(folder: Path) -> str:
+    """Return the short commit of the checkout that a folder lies in, or that there is none."""
+    command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
 
 
 def _version_of(package: str) -> str:

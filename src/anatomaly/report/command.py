@@ -36,6 +36,8 @@ def command_of(run: Mapping[str, Any]) -> str:
     ]
     for name in OPTIONS:
         value = values.get(name)
+        if (name, value) == ("reuse", "refined"):
+            value = "adjusted"  # its name in results of earlier versions
         if value not in (None, defaults[name]):
             text = PurePath(str(value)).name if name in FILES else str(value)
             words += [f"--{name.replace('_', '-')}", text]

@@ -24,7 +24,7 @@ from anatomaly.method import Method
 from anatomaly.networks import Networks, load_networks
 from anatomaly.score import prepared_logit, score_methods, score_prepared
 from anatomaly.thresholds import choose_threshold
-from anatomaly.training.cohort import Subject, load_cohort
+from anatomaly.training.cohort import Subject, check_held_out, load_cohort
 from anatomaly.training.probability import fit_probability, join_samples, sample_voxels
 from anatomaly.training.synthesis.lesion_shapes import load_shapes
 from anatomaly.training.validation import HEALTHY, ValidationScan, draw_validation
@@ -42,7 +42,7 @@ class CalibrationConfig:
     """What `train calibrate` is told.
 
     Attributes:
-        weights: folder, whose card is updated; its choices are calibrated.
+        weights: folder, whose card is updated; its methods are calibrated.
         people: cached healthy people for the maps (`prepare_scans`, `prepare_label_maps`).
         controls: cache of others, for the thresholds.
         count: scans a sequence drawn from people.
@@ -83,7 +83,7 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
         maps |= _measure_maps(networks, method, people, sequence, config.count)
         networks = replace(networks, healthy_residual=_as_loaded(maps))
         if method.score == "refined":
-            networks = _fit_probability(config, networks, controls, sequence)
+            networks = _fit_probability(config, networks, method, controls, sequence)
         drawn = _draw_healthy(controls, sequence, config.controls_count, 500)
         scored = [score_prepared(networks, s.prepared, method).anomaly_map for s in drawn]
         volume_at = partial(found_ml, method=method)
@@ -97,7 +97,11 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
 
 
 def _fit_probability(
-    config: CalibrationConfig, networks: Networks, controls: list[Subject], sequence: MrSequence
+    config: CalibrationConfig,
+    networks: Networks,
+    method: Method,
+    controls: list[Subject],
+    sequence: MrSequence,
 ) -> Networks:
     """Return the networks with the probability of a sequence fitted anew, if there are lesions."""
     if config.lesions is None:
@@ -106,8 +110,9 @@ def _fit_probability(
     count, seed = config.controls_count, CALIBRATION_SEED + 700
     samples = []
     for scan in draw_validation(controls, shapes, sequence, count, seed=seed):
-        total = prepared_logit(networks, scan.prepared).total()[0, 0].cpu().numpy()
-        samples.append(sample_voxels(total, scan.lesion, scan.prepared.brain_mask))
+        logit = prepared_logit(networks, scan.prepared).total(method.gap_weight)
+        brain = scan.prepared.brain_mask
+        samples.append(sample_voxels(logit[0, 0].cpu().numpy(), scan.lesion, brain))
     probability = {sequence: list(fit_probability(join_samples(samples)))}
     card = replace(networks.card, probability=networks.card.probability | probability)
     return replace(networks, card=card)
@@ -119,8 +124,7 @@ def _load_people(config: CalibrationConfig) -> tuple[list[Subject], list[Subject
     if not people:
         raise TrainingError("no prepared people to measure; --run names the folder of a training")
     controls = load_cohort(config.controls)
-    if both := {p.name for p in people} & {p.name for p in controls}:
-        raise TrainingError(f"controls were trained on: {', '.join(sorted(both))}")
+    check_held_out(controls, people)
     return people, controls
 
 

@@ -8,7 +8,7 @@ on the template grid.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -62,6 +62,16 @@ class Subject:
     def images(self) -> dict[str, NDArray[np.uint8]]:
         """All real images by their sequence, T1w first."""
         return ({} if self.image is None else {"T1w": self.image}) | dict(self.others)
+
+
+def check_held_out(controls: Sequence[Subject], trained: Sequence[Subject]) -> None:
+    """Refuse controls that training saw.
+
+    Raises:
+        TrainingError: names them.
+    """
+    if both := {p.name for p in controls} & {p.name for p in trained}:
+        raise TrainingError(f"controls were trained on: {', '.join(sorted(both))}")
 
 
 def load_cohort(cache: Path) -> list[Subject]:

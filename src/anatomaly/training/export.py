@@ -17,6 +17,7 @@ from anatomaly.training.run import load_stage, starting_model
 from anatomaly.types import TrainedEdges
 from anatomaly.weights import TENSOR_FILE, preparation_hash, write_tensors
 from anatomaly.weights_card import CARD_FILE, read_card, update_card, write_card
+from anatomaly.whole_file import whole_file
 
 
 def join_stages(
@@ -52,34 +53,44 @@ def join_stages(
 
 
 def export_weights(
-    model: PseudoHealthyModel, folder: Path, thresholds: Mapping[str, float], **card: Any
+    model: PseudoHealthyModel, folder: Path, thresholds: Mapping[str, float] | None, **card: Any
 ) -> Path:
     """Write `model.safetensors` (fp16) and `card.json` into `folder`.
 
-    Weights of the same networks that lie there keep what else their card says: scorer, methods,
-    calibration. Of other networks nothing is kept.
+    Weights of the same networks and preparation that lie there keep what else their card says:
+    scorer, methods, calibration. Of others nothing is kept.
 
     Args:
         model: trained.
         folder: its name becomes the name of the weights.
-        thresholds: default threshold for T1w, T2w and FLAIR.
+        thresholds: default threshold for T1w, T2w and FLAIR; None keeps those of the card.
         card: further entries of `weights_card.WeightsCard`.
 
     Returns:
         folder.
+
+    Raises:
+        TrainingError: there are no thresholds.
+        WeightsError: a card that lies there is damaged.
     """
+    before = read_card(folder) if (folder / CARD_FILE).is_file() else None
     folder.mkdir(parents=True, exist_ok=True)
-    digest = write_tensors(folder / TENSOR_FILE, model.state_dict())
+    with whole_file(folder / TENSOR_FILE) as temporary:
+        digest = write_tensors(temporary, model.state_dict())
+        unchanged = before and (before.sha256, before.preparation) == (digest, preparation_hash())
+        if thresholds is None and not unchanged:
+            raise TrainingError(f"{folder}: new networks have no thresholds; give --threshold")
     content = {
         "name": folder.name,
         "date": time.strftime("%Y-%m-%d"),
         "sha256": digest,
         "preparation": preparation_hash(),
-        "thresholds": {k: round(float(v), 4) for k, v in thresholds.items()},
         **card,
     }
-    if (folder / CARD_FILE).is_file() and read_card(folder).sha256 == digest:
-        update_card(folder, content)
+    if thresholds is not None:
+        content["thresholds"] = {k: round(float(v), 4) for k, v in thresholds.items()}
+    if before and unchanged:
+        update_card(folder, content | {"steps": {**before.steps, **card.get("steps", {})}})
     else:
         write_card(folder, content)
     return folder

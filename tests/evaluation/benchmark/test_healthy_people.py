@@ -13,6 +13,7 @@ from anatomaly.evaluation.benchmark.healthy_people import draw_people
 from anatomaly.evaluation.cases import Case
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis.label_maps import RIM
+from anatomaly.volume import PreparedImage
 
 BRAIN = np.pad(np.ones((26, 26, 26), bool), 2)
 
@@ -36,7 +37,7 @@ def test_label_maps_are_shared_out(monkeypatch):
         assert shapes == []
         drawn.append(({person.name for person in group}, seed))
         for _ in range(count):
-            yield SimpleNamespace(image=image(0.5), brain_mask=BRAIN)
+            yield SimpleNamespace(prepared=PreparedImage(image(0.5), BRAIN, "T1w"))
 
     people = [Subject(f"p{n}", np.zeros((1, 1, 1), np.uint8), None) for n in range(8)]
     monkeypatch.setattr(healthy_people, "load_cohort", lambda path: people)
@@ -59,9 +60,7 @@ def test_scans_are_one_a_person(monkeypatch, tmp_path):
         for n in range(7)
         for visit in (1, 2)
     ]
-    prepared = SimpleNamespace(
-        image=SimpleNamespace(data=image(0.4)), brain_mask=SimpleNamespace(data=BRAIN)
-    )
+    prepared = SimpleNamespace(image=PreparedImage(image(0.4), BRAIN, "T1w"))
     read = []
     monkeypatch.setattr(healthy_people, "find_cases", lambda *_: SimpleNamespace(cases=cases))
     monkeypatch.setattr(healthy_people, "read_scan", read.append)
@@ -103,7 +102,7 @@ def fixture_cohort(tmp_path, monkeypatch):
 
     def draw(group, shapes, sequence, count, *, kinds, seed):
         assert (len(group), shapes, count, kinds) == (1, [], 1, ())
-        yield SimpleNamespace(image=image(seed % 89 / 100), brain_mask=BRAIN)
+        yield SimpleNamespace(prepared=PreparedImage(image(seed % 89 / 100), BRAIN, "T1w"))
 
     monkeypatch.setattr(healthy_people, "prepare_scans", prepare)
     monkeypatch.setattr(healthy_people, "draw_validation", draw)

@@ -18,6 +18,7 @@ from anatomaly.preprocess.register import Registration
 from anatomaly.preprocess.reorient import reorient
 from anatomaly.preprocess.resample import empty_grid, resample_to_template
 from anatomaly.preprocess.trace import Trace
+from anatomaly.volume import PreparedImage
 
 SHAPE = (28, 33, 21)
 AFFINE = np.array([[-6.0, 0, 0, 80], [0, -6.0, 0, 80], [0, 0, 8.0, -75], [0, 0, 0, 1]])
@@ -45,7 +46,7 @@ def prepare_by_hand(scan, config, sequence):
         registration=Registration(np.eye(4), Fit(1.0, 0.1, 0.0, 0.5, 2.0, 0.0, 1.0)),
         normalisation=normalisation,
     )
-    return Prepared(image, inside, sequence, trace)
+    return Prepared(PreparedImage(image.data, inside.data, sequence), trace)
 
 
 @pytest.fixture(name="plan", scope="module")

@@ -18,12 +18,10 @@ from scipy import ndimage
 from anatomaly.errors import ConfigError
 from anatomaly.evaluation.phantom_lesion import grow_lesion
 from anatomaly.geometry import TEMPLATE_AFFINE, apply_affine, voxel_to_voxel
+from anatomaly.method import LESION_SIGN
 from anatomaly.training.synthesis.deform import Push, push_coordinates
 from anatomaly.types import BoolArray, FloatArray, MrSequence
 from anatomaly.volume import Volume
-
-SIGNS: dict[MrSequence, float] = {"T1w": -1.0, "T2w": 1.0, "FLAIR": 1.0}
-"""Lesions are darker in T1w, brighter in T2w and FLAIR."""
 
 SMOOTH_VOXELS = 2.0
 """What is finer than this in the image counts as noise and shows inside a lesion too."""
@@ -122,7 +120,8 @@ def plant_lesions(
     places = deep_brain(brain) if person.white is None else person.white
     for number in range(int(rng.integers(ranges.count[0], ranges.count[1] + 1))):
         volume_ml = float(np.exp(rng.uniform(*np.log(ranges.volume_ml))))
-        contrast = SIGNS[sequence] * rng.uniform(*ranges.contrast)
+        sign = 1.0 if LESION_SIGN[sequence] == "brighter" else -1.0
+        contrast = sign * rng.uniform(*ranges.contrast)
         push_mm = rng.uniform(*ranges.push_mm)
         white = places
         if number == 0 and ranges.place_mm:

@@ -169,10 +169,9 @@ def _provenance(config: BenchmarkConfig, command: str) -> str:
     card = read_card(find_weights("default"))
     machine = f"{os.cpu_count()} cores, {config.budget.threads} thread(s) a method"
     return (
-        f"{describe_run(command, machine, _PACKAGES, config.seed)} "
+        f"{describe_run(command, machine, _PACKAGES, config.seed, card)} "
         "Seconds are wall time, so they vary with what else the machine does; on another "
-        f"machine AP may differ by {config.tolerance_ap}.\n\n"
-        f"Weights {card.name}, SHA-256 {card.sha256[:16]}…, scorer {card.scorer_sha256[:16]}…."
+        f"machine AP may differ by {config.tolerance_ap}."
     )
 
 
