@@ -65,7 +65,7 @@ def commit_of(folder: Path) -> str:
     """Return the short commit of the checkout that a folder lies in, or that there is none."""
     command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     except OSError:
         return "unknown"
     return done.stdout.strip() or "unknown"
