@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -40,7 +40,7 @@ from anatomaly.networks import Networks, choose_device, limit_threads, load_netw
 from anatomaly.preprocess.chain import Prepared, prepare
 from anatomaly.report.manifest import software_versions
 from anatomaly.scan.read import read_scan, scan_from_image
-from anatomaly.score import ScoredScan, score_prepared
+from anatomaly.score import score_prepared
 from anatomaly.types import SEQUENCES, MrSequence
 from anatomaly.volume import Scan, Volume
 from anatomaly.weights import find_weights
@@ -115,28 +115,30 @@ class Detector:
             clock: that timed the stages before; None starts one.
         """
         clock = clock or _Clock()
-        sequence, trace = prepared.image.sequence, prepared.trace
-        method = self.methods[sequence]
+        image, trace = prepared.image, prepared.trace
+        method, threshold = self.methods[image.sequence], self.threshold_for(image.sequence)
         with limit_threads(self.config.threads):
-            scored = score_prepared(self.networks, prepared.image, method, clock.stage)
+            rebuilt, score = score_prepared(self.networks, image, method, clock.stage)
         with clock.stage("return"):
-            native = _return(scored, prepared, scan)
+            healthy = rebuilt.pseudo_healthy[0, 0].cpu().numpy()
+            brain_mask = brain_mask_native(trace)
+            tissue_map = to_native(rebuilt.tissue_map, trace, order=0)
+            pseudo_healthy = pseudo_healthy_to_native(healthy, trace, scan)
+            residual = to_native(image.image - healthy, trace)
+            anomaly_map = to_native(score, trace)
         with clock.stage("lesions"):
-            threshold = self.threshold_for(sequence)
             least_mm3 = self.config.anomaly.min_lesion_mm3
-            mask = anomaly_mask(native.anomaly_map, native.brain_mask, threshold, method, least_mm3)
+            mask = anomaly_mask(anomaly_map, brain_mask, threshold, method, least_mm3)
             to_template = trace.registration.scanner_to_template
-            lesions = tabulate_lesions(
-                native.anomaly_map, mask, native.residual, to_template, self.atlas
-            )
+            lesions = tabulate_lesions(anomaly_map, mask, residual, to_template, self.atlas)
         return Detection(
             scan=scan,
-            sequence=sequence,
-            anomaly_map=native.anomaly_map,
+            sequence=image.sequence,
+            anomaly_map=anomaly_map,
             anomaly_mask=mask,
-            pseudo_healthy=native.pseudo_healthy,
-            tissue_map=native.tissue_map,
-            brain_mask=native.brain_mask,
+            pseudo_healthy=pseudo_healthy,
+            tissue_map=tissue_map,
+            brain_mask=brain_mask.with_data(brain_mask.data.astype(np.uint8)),
             lesions=lesions,
             threshold=threshold,
             seconds=clock.seconds,
@@ -144,12 +146,12 @@ class Detector:
             run=self._manifest(scan, prepared, clock.seconds)
             | {"threshold": threshold, "lesions": len(lesions)},
             steps=Steps(
-                scored.rebuilt.image,
-                scored.rebuilt.pseudo_healthy,
-                scored.rebuilt.edges,
+                rebuilt.image,
+                rebuilt.pseudo_healthy,
+                rebuilt.edges,
                 trace,
                 method.ssim_sigma_mm,
-                scored.anomaly_map,
+                score,
             ),
         )
 
@@ -228,27 +230,3 @@ class _Clock:
 
 def _read(image: Image) -> Scan:
     return read_scan(image) if isinstance(image, str | Path) else scan_from_image(image)
-
-
-class _Native(NamedTuple):
-    """What goes back to the scan's grid; `residual` is scan minus pseudo-healthy, in [−1, 1]."""
-
-    anomaly_map: Volume
-    residual: Volume
-    pseudo_healthy: Volume
-    tissue_map: Volume
-    brain_mask: Volume
-
-
-def _return(scored: ScoredScan, prepared: Prepared, scan: Scan) -> _Native:
-    """Bring the results back to the scan's grid."""
-    trace = prepared.trace
-    phi = scored.rebuilt.pseudo_healthy[0, 0].cpu().numpy()
-    brain_mask = brain_mask_native(trace)
-    return _Native(
-        anomaly_map=to_native(scored.anomaly_map, trace),
-        residual=to_native(prepared.image.image - phi, trace),
-        pseudo_healthy=pseudo_healthy_to_native(phi, trace, scan),
-        tissue_map=to_native(scored.rebuilt.tissue_map, trace, order=0),
-        brain_mask=brain_mask.with_data(brain_mask.data.astype(np.uint8)),
-    )
