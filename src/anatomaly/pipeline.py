@@ -161,10 +161,12 @@ class Detector:
         Raises:
             WeightsError: the weights bring none for this sequence.
         """
-        told = self.config.anomaly.threshold
-        if told is None and sequence not in self.card.thresholds:
+        threshold = self.config.anomaly.threshold
+        if threshold is not None:
+            return threshold
+        if sequence not in self.card.thresholds:
             raise WeightsError(f"{self.card.name}: no threshold for {sequence}; give --threshold")
-        return self.card.thresholds[sequence] if told is None else told
+        return self.card.thresholds[sequence]
 
     def _manifest(
         self, scan: Scan, prepared: Prepared, seconds: dict[str, float]

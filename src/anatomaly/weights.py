@@ -234,12 +234,12 @@ def _load_tensors(folder: Path, name: str, sha256: str) -> dict[str, Tensor]:
     """Read a safetensors file of weights as float32 after checking its hash."""
     path = folder / name
     try:
-        found = _sha256(path)
+        digest = _sha256(path)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error}") from error
-    if found != sha256:
+    if digest != sha256:
         raise WeightsError(
-            f"{path}: SHA-256 {found[:12]}… is not the card's {sha256[:12]}…: the file is "
+            f"{path}: SHA-256 {digest[:12]}… is not the card's {sha256[:12]}…: the file is "
             "damaged or was replaced; install the package again"
         )
     from safetensors import SafetensorError
