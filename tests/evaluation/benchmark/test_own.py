@@ -12,6 +12,7 @@ from anatomaly.evaluation.benchmark.own_features import (
     load_extractor,
 )
 from anatomaly.evaluation.experiments.drawn_brains import draw_brain, means_of, render
+from anatomaly.networks import limit_threads
 from anatomaly.pipeline import Detector
 from anatomaly.score import score_prepared
 from anatomaly.volume import PreparedImage
@@ -26,9 +27,10 @@ def fixture_brain():
 @pytest.mark.slow
 def test_the_same_map_as_the_product(brain):
     detector = Detector(DetectConfig(device="cpu"))
-    product = score_prepared(detector.networks, brain, detector.methods["FLAIR"])
+    with limit_threads(1):  # as the method runs: other sums of threads differ by .002 at the most
+        product = score_prepared(detector.networks, brain, detector.methods["FLAIR"])
     ours = find_method("ours").build("FLAIR", 0)
-    np.testing.assert_allclose(ours.score(brain), product.anomaly_map, atol=1e-4)
+    np.testing.assert_allclose(ours.score(brain), product.anomaly_map, atol=1e-6)
     assert ours.parameters_count > 3e6
 
 
