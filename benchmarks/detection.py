@@ -43,22 +43,21 @@ COLUMNS = (
 METHODS = ("ap_threshold", "ap_paper", "ap_no_edges", "ap")
 
 
-def detector_of(weights: str, method: Method) -> Detector:
-    """Return a detector that scores by a method; the threshold plays no part in AP."""
-    anomaly = replace(settle(DetectConfig(), method, "oriented").anomaly, threshold=0.5)
-    anomaly = replace(anomaly, polarity=method.polarity)
-    return Detector(
-        DetectConfig(weights=weights, route=method.route, reuse=method.reuse, anomaly=anomaly)
-    )
+def with_method(detector: Detector, method: Method) -> Detector:
+    """Return a detector of the same networks and a method; the threshold plays no part in AP."""
+    config = settle(detector.config, method, detector.networks.model.edges)
+    config = replace(config, anomaly=replace(config.anomaly, threshold=0.5))
+    return Detector(config, detector.networks)
 
 
 @cache
 def load_detectors(weights: str) -> dict[str, Detector]:
     """Load the three ways to score, once a process."""
+    best = Detector(DetectConfig(weights=weights))
     return {
-        "ap": Detector(DetectConfig(weights=weights)),
-        "ap_paper": detector_of(weights, PAPER),
-        "ap_no_edges": detector_of(weights, PAPER_NO_EDGES),
+        "ap": best,
+        "ap_paper": with_method(best, PAPER),
+        "ap_no_edges": with_method(best, PAPER_NO_EDGES),
     }
 
 

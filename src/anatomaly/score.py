@@ -88,9 +88,7 @@ def score_methods(
     for method in methods:
         networks.check(method)
     with stage("rebuild"):
-        image = as_tensor(prepared.image, networks.device)
-        mask = as_tensor(prepared.brain_mask, networks.device)
-        rebuilt = rebuild(networks.model, image, mask, methods)
+        rebuilt = _rebuild_prepared(networks, prepared, methods)
     logit: LesionLogit | None = None
     for method in methods:
         scan = rebuilt[method.route, method.reuse]
@@ -106,6 +104,15 @@ def score_methods(
                 healthy = healthy_residual_of(networks.healthy_residual, prepared.sequence, sign)
             anomaly = anomaly_map(raw, prepared.brain_mask, method, healthy)
         yield ScoredScan(scan, anomaly)
+
+
+def _rebuild_prepared(
+    networks: Networks, prepared: PreparedImage, methods: Sequence[Method]
+) -> dict[tuple[Route, Reuse], RebuiltScan]:
+    """Rebuild a prepared image where the networks lie, see `rebuild`."""
+    image = as_tensor(prepared.image, networks.device)
+    mask = as_tensor(prepared.brain_mask, networks.device)
+    return rebuild(networks.model, image, mask, methods)
 
 
 @torch.inference_mode()
@@ -249,9 +256,7 @@ class LesionLogit(NamedTuple):
 
 def prepared_logit(networks: Networks, prepared: PreparedImage) -> LesionLogit:
     """Rebuild a prepared image as the refined score does, and return what it adds up."""
-    image = as_tensor(prepared.image, networks.device)
-    mask = as_tensor(prepared.brain_mask, networks.device)
-    (rebuilt,) = rebuild(networks.model, image, mask, [REFINED]).values()
+    (rebuilt,) = _rebuild_prepared(networks, prepared, [REFINED]).values()
     return lesion_logit(networks, rebuilt, prepared.sequence)
 
 

@@ -74,17 +74,18 @@ def export_weights(
         WeightsError: a card that lies there is damaged.
     """
     before = read_card(folder) if (folder / CARD_FILE).is_file() else None
+    preparation = preparation_hash()
     folder.mkdir(parents=True, exist_ok=True)
     with whole_file(folder / TENSOR_FILE) as temporary:
         digest = write_tensors(temporary, model.state_dict())
-        unchanged = before and (before.sha256, before.preparation) == (digest, preparation_hash())
+        unchanged = before and (before.sha256, before.preparation) == (digest, preparation)
         if thresholds is None and not unchanged:
             raise TrainingError(f"{folder}: new networks have no thresholds; give --threshold")
     content = {
         "name": folder.name,
         "date": time.strftime("%Y-%m-%d"),
         "sha256": digest,
-        "preparation": preparation_hash(),
+        "preparation": preparation,
         **card,
     }
     if thresholds is not None:
