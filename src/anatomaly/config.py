@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,51 @@ from anatomaly.types import (
 
 BrainExtractionMethod = Literal["auto", "deepbet", "atlas", "stripped"]
 DeviceOption = Literal["auto", "cpu", "cuda", "mps"]
+
+RANGES: dict[str, tuple[float, float]] = {
+    "rim_mm": (0.0, 50.0),
+    "smoothing_mm": (0.0, 10.0),
+    "ssim_sigma_mm": (0.1, 10.0),
+    "gap_weight": (0.0, 1000.0),
+    "grow_share": (0.001, 1.0),
+}
+"""What the numbers of a method may be."""
+
+_OPTION_RANGES = {
+    "threshold": (0.0, 1.0),
+    "grow_share": RANGES["grow_share"],
+    "min_lesion_mm3": (0.0, math.inf),
+    "erosion_mm": RANGES["rim_mm"],
+    "ssim_sigma_mm": RANGES["ssim_sigma_mm"],
+    "smooth_sigma_mm": RANGES["smoothing_mm"],
+}
+
+
+def check_words(fields: object, words: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse a field that says none of its words.
+
+    Raises:
+        ConfigError: names the field, what it may say and what it says.
+    """
+    for name, known in words.items():
+        if (value := getattr(fields, name)) not in known:
+            raise ConfigError(f"{name} must be {', '.join(known[:-1])} or {known[-1]}, got {value}")
+
+
+def check_ranges(
+    fields: object, ranges: Mapping[str, tuple[float, float]], *, may_be_open: bool = False
+) -> None:
+    """Refuse a field that is no number of its range; `may_be_open` lets None pass.
+
+    Raises:
+        ConfigError: names the field, its range and its value.
+    """
+    for name, (low, high) in ranges.items():
+        value = getattr(fields, name)
+        if value is None and may_be_open:
+            continue
+        if not isinstance(value, int | float) or not low <= value <= high:
+            raise ConfigError(f"{name} must lie in [{low:g}, {high:g}], got {value}")
 
 
 @dataclass(frozen=True)
@@ -48,14 +94,14 @@ class AnomalyConfig:
         score: see `method.Method`; `auto` is what the weights were validated with.
         threshold: on the anomaly map; None takes the weights' threshold for the sequence.
         grow_share: a finding that passes the threshold grows over connected voxels down to this
-            share of it, in (0, 1].
+            share of it.
         min_lesion_mm3: smaller components of the mask are removed; at least 0.
-        erosion_mm: rim of the brain mask that is not scored; at least 0.
-        ssim_sigma_mm: σ of the Gaussian window of the SSIM map, in mm; above 0, at most 10.
+        erosion_mm: rim of the brain mask that is not scored.
+        ssim_sigma_mm: σ of the Gaussian window of the SSIM map, in mm.
         smooth_sigma_mm: σ of the Gaussian that smooths the score, in mm; 0 switches it off.
 
     Raises:
-        ConfigError: a value is out of its range.
+        ConfigError: a value is out of its range, `RANGES`.
     """
 
     polarity: Polarity = "auto"
@@ -68,22 +114,8 @@ class AnomalyConfig:
     smooth_sigma_mm: float | None = None
 
     def __post_init__(self) -> None:
-        if self.polarity not in get_args(Polarity):
-            raise ConfigError(
-                f"polarity must be auto, both, brighter or darker, got {self.polarity}"
-            )
-        if self.score not in get_args(ScoreOption):
-            raise ConfigError(f"score must be in {get_args(ScoreOption)}, got {self.score}")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ConfigError(f"threshold must lie in [0, 1], got {self.threshold}")
-        if self.grow_share is not None and not 0 < self.grow_share <= 1:
-            raise ConfigError(f"grow_share must lie in (0, 1], got {self.grow_share}")
-        if self.min_lesion_mm3 < 0 or (self.erosion_mm or 0) < 0:
-            raise ConfigError("min_lesion_mm3 and erosion_mm must be >= 0")
-        if self.ssim_sigma_mm is not None and not 0 < self.ssim_sigma_mm <= 10:
-            raise ConfigError(f"ssim_sigma_mm must lie in (0, 10], got {self.ssim_sigma_mm}")
-        if not 0 <= (self.smooth_sigma_mm or 0) <= 10:
-            raise ConfigError(f"smooth_sigma_mm must lie in [0, 10], got {self.smooth_sigma_mm}")
+        check_words(self, {"polarity": get_args(Polarity), "score": get_args(ScoreOption)})
+        check_ranges(self, _OPTION_RANGES, may_be_open=True)
 
 
 @dataclass(frozen=True)
@@ -122,16 +154,14 @@ class DetectConfig:
     anomaly: AnomalyConfig = field(default_factory=AnomalyConfig)
 
     def __post_init__(self) -> None:
-        if self.sequence not in get_args(SequenceOption):
-            raise ConfigError(f"sequence must be auto, T1w, T2w or FLAIR, got {self.sequence}")
-        if self.device not in get_args(DeviceOption):
-            raise ConfigError(f"device must be auto, cpu, cuda or mps, got {self.device}")
-        if self.route not in get_args(RouteOption):
-            raise ConfigError(f"route must be in {get_args(RouteOption)}, got {self.route}")
-        if self.edges not in get_args(EdgeOption):
-            raise ConfigError(f"edges must be in {get_args(EdgeOption)}, got {self.edges}")
-        if self.reuse not in get_args(ReuseOption):
-            raise ConfigError(f"reuse must be in {get_args(ReuseOption)}, got {self.reuse}")
+        words = {
+            "sequence": get_args(SequenceOption),
+            "device": get_args(DeviceOption),
+            "route": get_args(RouteOption),
+            "edges": get_args(EdgeOption),
+            "reuse": get_args(ReuseOption),
+        }
+        check_words(self, words)
         if self.threads < 0:
             raise ConfigError(f"threads must be >= 0, got {self.threads}")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, get_args
 
-from anatomaly.config import DetectConfig
+from anatomaly.config import RANGES, DetectConfig, check_ranges, check_words
 from anatomaly.errors import ConfigError
 from anatomaly.types import (
     EdgeKind,
@@ -34,16 +34,6 @@ WORDS: dict[str, tuple[str, ...]] = {
     "polarity": get_args(Polarity),
 }
 """What the fields of a method that are words may say."""
-
-
-RANGES: dict[str, tuple[float, float]] = {
-    "rim_mm": (0.0, 50.0),
-    "smoothing_mm": (0.0, 10.0),
-    "ssim_sigma_mm": (0.1, 10.0),
-    "gap_weight": (0.0, 1000.0),
-    "grow_share": (0.001, 1.0),
-}
-"""What its numbers may be."""
 
 
 def _check_refined(method: Method) -> None:
@@ -99,13 +89,8 @@ class Method:
     grow_share: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, words in WORDS.items():
-            if getattr(self, name) not in words:
-                raise ConfigError(f"{name} {getattr(self, name)!r} is not one of {words}")
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not low <= value <= high:
-                raise ConfigError(f"{name} {value!r} does not lie in [{low}, {high}]")
+        check_words(self, WORDS)
+        check_ranges(self, RANGES)
         if self.score == "refined":
             _check_refined(self)
 
