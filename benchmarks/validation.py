@@ -37,7 +37,7 @@ from anatomaly.training.validation import (
     draw_validation,
 )
 from anatomaly.types import SEQUENCES, FloatArray, MrSequence
-from anatomaly.weights import find_weights
+from anatomaly.weights import find_weights, preparation_hash
 from anatomaly.weights_card import WeightsCard, read_card
 
 PEOPLE = 20
@@ -131,7 +131,7 @@ def drawn_scans(
         "lesion": draw_validation(people, shapes, sequence, counts.get("lesion", 0)),
         "healthy": draw_validation(people, [], sequence, counts.get("healthy", 0), kinds=HEALTHY),
     }
-    folder = cache / f"drawn-{VALIDATION_SEED}"
+    folder = cache / f"drawn-{VALIDATION_SEED}-{preparation_hash()}"
     return {
         kind: cached_validation(folder, draws[kind], sequence, count, FILES.get(kind, kind))
         for kind, count in counts.items()

@@ -141,7 +141,7 @@ def test_what_is_cached_is_not_prepared_again(tmp_path, monkeypatch):
     (tmp_path / "c" / "two" / "subject.json").unlink()  # killed before it was done
     assert list(prepare_label_maps(maps, tmp_path / "c")) == ["one: cached", "two: prepared"]
     record = tmp_path / "c" / "one" / "subject.json"
-    record.write_text("{}")  # of a version that did not check the volume
+    record.write_text('{"volume_ml": 1500, "preparation": "another"}')  # of an earlier version
     assert list(prepare_label_maps(maps, tmp_path / "c")) == ["one: prepared", "two: cached"]
     assert list(prepare_scans(scans, tmp_path / "c")) == ["sub-1: prepared"]
     assert calls == ["one", "two", "two", "one", "sub-1"]

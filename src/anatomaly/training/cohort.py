@@ -29,6 +29,7 @@ from anatomaly.preprocess.register import register_to_template
 from anatomaly.training.synthesis.label_maps import CLASS_NAMES, RIM, Scheme, to_classes
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
+from anatomaly.weights import preparation_hash
 
 IMAGE_UNIT = 200.0
 """Cached grey value of the upper percentile of the brain; 0 is the lower."""
@@ -127,16 +128,18 @@ def cache_person(
         stale.unlink(missing_ok=True)
     for name in sorted(arrays, key="labels".__eq__):  # labels last: they make it a person
         np.save(folder / f"{name}.npy", arrays[name])
+    record |= {"preparation": preparation_hash()}
     (folder / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
     done = f"{folder.name}: prepared {', '.join(record.get('prepared', []))}".rstrip()
     return "; ".join([done, *record.get("notes", [])])
 
 
 def is_cached(folder: Path, scans: list[str] | None = None) -> bool:
-    """Whether a version that checks the volume of the brain prepared the person, of these files."""
+    """Whether the person was prepared of these files, and as scans are prepared today."""
     try:
         record = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
-        return "volume_ml" in record and scans in (None, record.get("scans"))
+        as_today = record.get("preparation") == preparation_hash()
+        return as_today and scans in (None, record.get("scans"))
     except (OSError, ValueError, TypeError, AttributeError):
         return False
 

@@ -1,5 +1,6 @@
 """Healthy people from label maps and from scans: parts never share a person."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from anatomaly.evaluation.cases import Case
 from anatomaly.training.cohort import Subject
 from anatomaly.training.synthesis.label_maps import RIM
 from anatomaly.volume import PreparedImage
+from anatomaly.weights import preparation_hash
 
 BRAIN = np.pad(np.ones((26, 26, 26), bool), 2)
 
@@ -97,7 +99,7 @@ def fixture_cohort(tmp_path, monkeypatch):
             np.save(folder / "labels.npy", labels)
             image = np.random.default_rng(0).integers(20, 200, labels.shape)
             np.save(folder / "image.npy", image.astype(np.uint8))
-            (folder / "subject.json").write_text('{"volume_ml": 1500}')
+            (folder / "subject.json").write_text(json.dumps({"preparation": preparation_hash()}))
             yield f"{scan.name}: prepared"
 
     def draw(group, shapes, sequence, count, *, kinds, seed):
