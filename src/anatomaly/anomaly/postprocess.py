@@ -84,10 +84,10 @@ def threshold_map(
         uint8 mask on the same grid.
     """
     inside = brain_mask.data > 0
-    kept = keep_seeded(
+    pieces = keep_seeded(
         (anomaly_map.data > grow_share * threshold) & inside,
         (anomaly_map.data > threshold) & inside,
         anomaly_map.voxel_volume_mm3,
         min_lesion_mm3,
     )
-    return anomaly_map.with_data(kept.astype(np.uint8))
+    return anomaly_map.with_data(pieces.astype(np.uint8))

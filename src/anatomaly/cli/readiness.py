@@ -60,7 +60,7 @@ def settle_temporary(output: Path, display: Display) -> None:
     Raises:
         OutputError: there is none.
     """
-    told = os.environ.get("TMPDIR")
+    own_folder = os.environ.get("TMPDIR")
     try:
         root = temporary_root()
         make_temporary(root).rmdir()
@@ -77,9 +77,9 @@ def settle_temporary(output: Path, display: Display) -> None:
             f"only {free:.0f} MB are free in the temporary folder {shown(root)}, and a scan needs "
             f"{TEMPORARY_MB} to {AMPLE_MB} MB there; free some, or set TMPDIR to another folder"
         )
-    elif told and Path(told).absolute() != root.absolute():
+    elif own_folder and Path(own_folder).absolute() != root.absolute():
         display.line(
-            f"TMPDIR is {shown(told)}, where nothing can be written: files in between go to "
+            f"TMPDIR is {shown(own_folder)}, where nothing can be written: files in between go to "
             f"{shown(root)}",
             style="yellow",
         )

@@ -52,17 +52,17 @@ def estimate_mean(values: Sequence[float], people: Sequence[str], *, seed: int) 
     """
     if len(values) != len(people):
         raise EvaluationError(f"{len(values)} values for {len(people)} scans")
-    kept: dict[str, list[float]] = {}
+    by_person: dict[str, list[float]] = {}
     for person, value in zip(people, values, strict=True):
         if math.isinf(value):
             raise EvaluationError(f"the figure of {person} is infinite")
         if not math.isnan(value):
-            kept.setdefault(person, []).append(value)
-    if not kept:
+            by_person.setdefault(person, []).append(value)
+    if not by_person:
         return Estimate(math.nan, math.nan, math.nan, 0, 0)
-    means = [float(np.mean(own)) for own in kept.values()]
+    means = [float(np.mean(own)) for own in by_person.values()]
     low, high = bootstrap_interval(means, seed=seed)
-    scans = sum(map(len, kept.values()))
+    scans = sum(map(len, by_person.values()))
     return Estimate(float(np.mean(means)), low, high, len(means), scans)
 
 

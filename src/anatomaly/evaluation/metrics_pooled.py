@@ -177,7 +177,7 @@ def _occupied(histogram: ScoreHistogram) -> tuple[NDArray[np.int64], ...]:
 
     The bin of 0 lies in the middle: the sign is the leading bit.
     """
-    kept = np.flatnonzero(histogram.lesion + histogram.other)[::-1]
-    lesion, other = histogram.lesion[kept], histogram.other[kept]
+    levels = np.flatnonzero(histogram.lesion + histogram.other)[::-1]
+    lesion, other = histogram.lesion[levels], histogram.other[levels]
     above = np.cumsum(lesion) - lesion, np.cumsum(other) - other
-    return lesion, other, *above, (kept == histogram.lesion.size // 2).astype(np.int64)
+    return lesion, other, *above, (levels == histogram.lesion.size // 2).astype(np.int64)

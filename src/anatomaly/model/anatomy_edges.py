@@ -86,8 +86,8 @@ def hysteresis(weak: Tensor, strong: Tensor, most_steps: int = 32) -> Tensor:
         strong: (B, 1, I, J, K) bool.
         most_steps: voxels that a chain may be long.
     """
-    kept = F.pad(strong, (1,) * 6)
-    flat, (j, k) = kept.view(-1), kept.shape[3:]
+    connected = F.pad(strong, (1,) * 6)
+    flat, (j, k) = connected.view(-1), connected.shape[3:]
     steps = [a * j * k + b * k + c for a, b, c in itertools.product((-1, 0, 1), repeat=3)]
     around = torch.tensor(steps, device=weak.device)
     left = F.pad(weak & ~strong, (1,) * 6).flatten().nonzero()[:, 0]
@@ -97,7 +97,7 @@ def hysteresis(weak: Tensor, strong: Tensor, most_steps: int = 32) -> Tensor:
             break
         flat[left[touched]] = True
         left = left[~touched]
-    return kept[:, :, 1:-1, 1:-1, 1:-1]
+    return connected[:, :, 1:-1, 1:-1, 1:-1]
 
 
 @torch.no_grad()

@@ -68,9 +68,9 @@ def import_matplotlib() -> None:
     A notebook hands `MPLBACKEND` on to every program that it starts, and matplotlib refuses to be
     imported where that backend is not installed. We use none.
     """
-    told = os.environ.pop("MPLBACKEND", None)
+    backend = os.environ.pop("MPLBACKEND", None)
     try:
         import matplotlib as mpl  # noqa: F401
     finally:
-        if told is not None:
-            os.environ["MPLBACKEND"] = told
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend

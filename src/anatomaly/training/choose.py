@@ -99,8 +99,8 @@ def choose_methods(config: ChoiceConfig, say: Callable[[str], None] = lambda _: 
     entries: dict[str, Any] = {"methods": {s: m.to_json() for s, m in chosen.items()}}
     for name in ("thresholds", "healthy_ml", "probability"):  # they belong to a method
         before = getattr(card, name)
-        kept = [s for s in before if s in chosen and card.method_for(s) == chosen[s]]
-        entries[name] = {sequence: before[sequence] for sequence in kept}
+        unchanged = [s for s in before if s in chosen and card.method_for(s) == chosen[s]]
+        entries[name] = {sequence: before[sequence] for sequence in unchanged}
     update_card(folder, entries)
     say("thresholds belong to a method: run `anatomaly train calibrate` next")
 

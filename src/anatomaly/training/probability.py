@@ -69,8 +69,8 @@ def fit_probability(sample: Sample) -> tuple[float, float]:
         steepness, offset = np.exp(parameters[0]), parameters[1]
         return float(weight @ np.logaddexp(0, -sign * (steepness * sample.logit + offset)))
 
-    found = minimize(surprise, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4})
-    return round(float(np.exp(found.x[0])), 3), round(float(found.x[1]), 3)
+    optimum = minimize(surprise, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-4})
+    return round(float(np.exp(optimum.x[0])), 3), round(float(optimum.x[1]), 3)
 
 
 def reliability(

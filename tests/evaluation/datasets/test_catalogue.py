@@ -35,13 +35,13 @@ def test_the_layout_that_is_shown_is_the_one_that_is_found(name, write):
 
 def test_a_file_is_all_that_a_set_needs(tmp_path, monkeypatch):
     (tmp_path / "set_of_a_test.py").write_text(
-        "from anatomaly.evaluation.datasets.dataset import Dataset, Found\n"
-        "TOY = Dataset('of-a-test', 'Toy set', 'nobody', 'none', 'none', 'a', lambda _: Found())\n"
+        "from anatomaly.evaluation.datasets.dataset import Dataset, Listing\n"
+        "TOY = Dataset('of-a-test', 'Toy', 'nobody', 'none', 'none', 'a', lambda _: Listing())\n"
     )
     monkeypatch.setattr(datasets, "__path__", [*datasets.__path__, str(tmp_path)])
     assert list(all_datasets())[: len(DATASETS)] == list(DATASETS)
     assert "of-a-test" in all_datasets()
-    assert find_dataset("of-a-test").title == "Toy set"
+    assert find_dataset("of-a-test").title == "Toy"
 
 
 def test_what_is_refused(tmp_path):

@@ -86,15 +86,15 @@ class GanStage:
             codes = torch.randn(len(real), LATENT).to(real)
             share = torch.rand(len(real), 1, 1, 1).to(real)
         fake = draw(self.generator, codes) * batch["mask"]
-        found = {
+        parts = {
             "critic": self.critic(fake.detach()).mean() - self.critic(real).mean(),
             "penalty": PENALTY * self._steepness(share * real + (1 - share) * fake.detach()),
             "generator": torch.zeros((), device=real.device),
         }
         if step % CRITIC_STEPS == 0:
             frozen = {name: p.detach() for name, p in self.critic.named_parameters()}
-            found["generator"] = -functional_call(self.critic, frozen, (fake,)).mean()
-        return found
+            parts["generator"] = -functional_call(self.critic, frozen, (fake,)).mean()
+        return parts
 
     def _steepness(self, between: Tensor) -> Tensor:
         """Squared distance of the critic's slope from 1."""

@@ -116,14 +116,14 @@ class BlindTest:
             "age": scan.age, "sex": scan.sex, "healthy": truth is None,
         }  # fmt: skip
         inside = np.where(opened.brain.data, native, 0)
-        found = threshold_map(
+        above = threshold_map(
             opened.brain.with_data(inside), opened.brain, self.threshold, MIN_LESION_MM3
         )
-        found = found.with_data(found.data > 0)
+        above = above.with_data(above.data > 0)
         if truth is None:
-            wrong = false_positives(found.data, opened.brain.data, found.voxel_volume_mm3)
+            wrong = false_positives(above.data, opened.brain.data, above.voxel_volume_mm3)
             return who | {"fp_ml": wrong.volume_ml, "fp_pieces": wrong.pieces}
-        return who | _figures(inside, found, truth, opened.brain.data & ~truth.open)
+        return who | _figures(inside, above, truth, opened.brain.data & ~truth.open)
 
     def _test_scan(self, name: str) -> BenchmarkScan:
         return next(scan for scan in self._split.test if scan.name == name)
@@ -154,9 +154,9 @@ def _asked(scan: BenchmarkScan, score: ScoreImage) -> dict[str, float]:
     }
 
 
-def _figures(score: FloatArray, found: Volume, truth: Truth, brain: BoolArray) -> dict[str, Any]:
+def _figures(score: FloatArray, above: Volume, truth: Truth, brain: BoolArray) -> dict[str, Any]:
     """Return the figures of a scan with lesions."""
-    mask, voxel_mm3 = found.data & ~truth.open, found.voxel_volume_mm3
+    mask, voxel_mm3 = above.data & ~truth.open, above.voxel_volume_mm3
     return {
         "lesion_ml": float(truth.lesion.sum()) * voxel_mm3 / 1000,
         "ap": average_precision(score, truth.lesion, brain),

@@ -50,11 +50,11 @@ def keep_earlier(
     there: dict[tuple[str, str, str], list[Row]] = {}
     for row in earlier:
         there.setdefault(key_of(row), []).append(row)
-    found: list[Row] = []
+    earlier_rows: list[Row] = []
     for row in rows:
         key = key_of(row)
-        found += [row] if key in measured else there.get(key, [row])
-    return found
+        earlier_rows += [row] if key in measured else there.get(key, [row])
+    return earlier_rows
 
 
 def key_of(row: Row) -> tuple[str, str, str]:

@@ -17,16 +17,17 @@ def draw_figure(rows: list[Row], path: Path) -> None:
         rows: of `table.summarise`.
         path: of the PNG file.
     """
-    kept = [row for row in rows if row["stratum"] == "all"]
+    whole_rows = [row for row in rows if row["stratum"] == "all"]
     datasets, sequences, methods = (
-        list(dict.fromkeys(row[name] for row in kept)) for name in ("dataset", "sequence", "method")
+        list(dict.fromkeys(row[name] for row in whole_rows))
+        for name in ("dataset", "sequence", "method")
     )
     size = (3.2 * len(sequences) + 1.8, (0.26 * len(methods) + 0.9) * len(datasets))
     figure = new_figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(datasets), len(sequences), sharex=True, sharey=True, squeeze=False)
     for line, dataset in zip(axes, datasets, strict=True):
         for axis, sequence in zip(line, sequences, strict=True):
-            here = [r for r in kept if (r["dataset"], r["sequence"]) == (dataset, sequence)]
+            here = [r for r in whole_rows if (r["dataset"], r["sequence"]) == (dataset, sequence)]
             axis.set_title(f"{dataset}, {sequence}", fontsize=10)
             _draw_panel(axis, {row["method"]: row for row in here}, methods)
     for axis in axes[-1]:

@@ -60,8 +60,8 @@ def healthy_cases(plan: DatasetPlan, sequence: MrSequence, seed: int) -> list[Ca
     Raises:
         EvaluationError: the folder holds none.
     """
-    found = find_cases(plan.healthy_set, Path(plan.healthy_folder)).cases
-    wanted = [case for case in found if case.sequence == sequence and case.label is None]
+    all_cases = find_cases(plan.healthy_set, Path(plan.healthy_folder)).cases
+    wanted = [case for case in all_cases if case.sequence == sequence and case.label is None]
     people = {case.person: case for case in reversed(wanted)}
     if not people:
         raise EvaluationError(f"{plan.healthy_folder}: no healthy {sequence} of {plan.healthy_set}")

@@ -156,8 +156,8 @@ def _missing_lines(rows: Sequence[Row]) -> list[str]:
             missing.setdefault(row["method"], []).append(f"{row['dataset']} {row['sequence']}")
     if not missing:
         return []
-    found = [
+    figures = [
         f"`{method}` ({'all' if len(where) == places else ', '.join(where)})"
         for method, where in missing.items()
     ]
-    return [f"Not measured: {'; '.join(found)}. The same command goes on with them.", ""]
+    return [f"Not measured: {'; '.join(figures)}. The same command goes on with them.", ""]

@@ -29,14 +29,14 @@ def first_features(model: PseudoHealthyModel, prepared: PreparedImage) -> Tensor
         model: of `load_extractor`.
         prepared: on the whole working grid.
     """
-    kept: list[Tensor] = []
+    features: list[Tensor] = []
     stem = model.anatomy_extractor.unet.stem
-    handle = stem.register_forward_hook(lambda module, inputs, output: kept.append(output))
+    handle = stem.register_forward_hook(lambda module, inputs, output: features.append(output))
     try:
         model.extract(as_tensor(prepared.image))
     finally:
         handle.remove()
-    return kept[0][0].float().permute(3, 0, 1, 2).contiguous()
+    return features[0][0].float().permute(3, 0, 1, 2).contiguous()
 
 
 @torch.no_grad()

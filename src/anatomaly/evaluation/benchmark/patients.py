@@ -80,8 +80,8 @@ def list_parts(plan: DatasetPlan, sequence: MrSequence, seed: int) -> dict[str, 
     Raises:
         EvaluationError: a folder is not there or holds nothing of its set, or too few are healthy.
     """
-    found = find_cases(plan.set, Path(plan.folder)).cases
-    ill = [case for case in found if case.sequence == sequence and case.label is not None]
+    all_cases = find_cases(plan.set, Path(plan.folder)).cases
+    ill = [case for case in all_cases if case.sequence == sequence and case.label is not None]
     if not ill:
         raise EvaluationError(f"{plan.folder}: no {sequence} with a label in {plan.set}")
     ill = ill[: plan.lesions or None]
@@ -147,21 +147,21 @@ def open_prepared(path: Path) -> OpenedScan:
     """
     try:
         with np.load(path) as file:
-            kept = {name: file[name] for name in file.files}
-        brain = Volume(kept["own_brain"], kept["own_affine"])
-        i, j, k = (int(n) for n in kept["grid_shape"])
-        grid = empty_grid((i, j, k), kept["grid_affine"])
-        first, second, third = (str(axis) for axis in kept["own_axes"])
-        sequence = next(name for name in SEQUENCES if name == str(kept["sequence"]))
+            arrays = {name: file[name] for name in file.files}
+        brain = Volume(arrays["own_brain"], arrays["own_affine"])
+        i, j, k = (int(n) for n in arrays["grid_shape"])
+        grid = empty_grid((i, j, k), arrays["grid_affine"])
+        first, second, third = (str(axis) for axis in arrays["own_axes"])
+        sequence = next(name for name in SEQUENCES if name == str(arrays["sequence"]))
     except (OSError, ValueError, KeyError, StopIteration, BadZipFile) as error:
         raise EvaluationError(
             f"{path}: cannot be read ({error}); remove it, and it is prepared again"
         ) from error
     turn = Reorientation((first, second, third), brain.shape, brain.affine)
     return OpenedScan(
-        PreparedImage(kept["image"], kept["brain_mask"], sequence),
+        PreparedImage(arrays["image"], arrays["brain_mask"], sequence),
         brain,
-        lambda score: bring_back(score, kept["scanner_to_template"], grid, turn).data,
+        lambda score: bring_back(score, arrays["scanner_to_template"], grid, turn).data,
     )
 
 

@@ -55,11 +55,11 @@ def run_benchmark(
     """
     claim_folder(config, folder)
     prepare_scans(config, folder / "data", workers, say)
-    kept = {key_of(row) for row in earlier if row.get("status") == "ok"}
+    finished_keys = {key_of(row) for row in earlier if row.get("status") == "ok"}
     cells = [
         cell
         for cell in list_cells(config, folder)
-        if cell.method == config.against or cell.key not in kept
+        if cell.method == config.against or cell.key not in finished_keys
     ]
     with ThreadPoolExecutor(max(1, workers)) as pool:
         waiting = {pool.submit(_in_own_process, group): group for group in group_cells(cells)}

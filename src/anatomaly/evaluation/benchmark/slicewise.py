@@ -86,12 +86,12 @@ class SlicewiseMethod(TrainedMethod, ABC):
         device = next(self.parameters()).device
         image, mask = (part.to(device) for part in self.cut(prepared))
         scores = torch.zeros_like(mask)
-        kept = mask.sum((1, 2, 3)).nonzero()[:, 0]
+        brain_slices = mask.sum((1, 2, 3)).nonzero()[:, 0]
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
-            for some in torch.split(kept, SCORED_AT_ONCE):
-                found = self.score_slices(image[some], mask[some])
-                scores[some] = found.detach() * mask[some]
+            for some in torch.split(brain_slices, SCORED_AT_ONCE):
+                slice_scores = self.score_slices(image[some], mask[some])
+                scores[some] = slice_scores.detach() * mask[some]
         return join_slices(scores, prepared.brain_mask)
 
 

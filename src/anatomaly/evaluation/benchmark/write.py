@@ -78,16 +78,16 @@ def compare_tables(path: Path, rows: list[Row], tolerance: float) -> list[str]:
         EvaluationError: the file is not there or no such table.
     """
     other = {_key(r): r for r in read_table(path) if r["stratum"] == "all"}
-    found = []
+    entries = []
     for row in (row for row in rows if row["stratum"] == "all"):
         there = other.pop(_key(row), None)
         if there is None:
-            found.append(f"{' '.join(_key(row))}: not in {path.name}")
+            entries.append(f"{' '.join(_key(row))}: not in {path.name}")
             continue
         was, now = float(there.get("ap", math.nan)), float(row.get("ap", math.nan))
         if math.isnan(was) != math.isnan(now) or abs(was - now) > tolerance:
-            found.append(f"{' '.join(_key(row))}: AP {was:.3f} there, {now:.3f} here")
-    return found + [f"{' '.join(key)}: not in this run" for key in other]
+            entries.append(f"{' '.join(_key(row))}: AP {was:.3f} there, {now:.3f} here")
+    return entries + [f"{' '.join(key)}: not in this run" for key in other]
 
 
 def _key(row: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -11,28 +11,28 @@ import re
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import Dataset, Found, add_patient, once
+from anatomaly.evaluation.datasets.dataset import Dataset, Listing, add_patient, once
 
 _SPACE = "space-MNI152NLin2009aSym"
 _MASK = "_desc-T1lesion_mask.nii.gz"
 _NAME = re.compile(r"(sub-r(\d+)s\d+)_(ses-[A-Za-z0-9]+)_")
 
 
-def find_atlas(folder: Path) -> Found:
+def find_atlas(folder: Path) -> Listing:
     """Find `sub-rXXXsYYY_ses-Z_space-MNI152NLin2009aSym_T1w.nii.gz` at any depth."""
-    found = Found()
+    listing = Listing()
     scans = [p for p in folder.rglob(f"sub-*_{_SPACE}_T1w.nii.gz") if _NAME.match(p.name)]
     masks = [p for p in folder.rglob(f"sub-*_{_SPACE}_*{_MASK}") if _NAME.match(p.name)]
     labels: dict[str, Path] = {}
     for mask in sorted(masks):
         labels.setdefault(_name(mask), mask)
-    for name, scan in once(scans, _name, found).items():
+    for name, scan in once(scans, _name, listing).items():
         person, site = _NAME.match(scan.name).group(1, 2)  # type: ignore[union-attr]
         template = Case(
             name, "stroke", "T1w", scan, None, "drawn", "atlas", person=person, site=f"R{site}"
         )
-        add_patient(found, template, {"T1w": scan}, labels.get(name))
-    return found
+        add_patient(listing, template, {"T1w": scan}, labels.get(name))
+    return listing
 
 
 def _name(path: Path) -> str:

@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import Dataset, Found, number_in
+from anatomaly.evaluation.datasets.dataset import Dataset, Listing, number_in
 from anatomaly.scan.bids import anat_folders, derivatives_of, images_of, scans_of
 from anatomaly.scan.bids_left_out import ENDINGS
 from anatomaly.types import SEQUENCES, MrSequence
@@ -24,17 +24,17 @@ _HEALTHY = {"control", "controls", "healthy", "healthy_control", "hc", "cn", "hv
 _SEX = {"f": "F", "female": "F", "m": "M", "male": "M"}
 
 
-def find_bids(folder: Path) -> Found:
+def find_bids(folder: Path) -> Listing:
     """Find `sub-*/[ses-*/]anat/sub-*_T1w.nii.gz`, `_T2w` and `_FLAIR` with their masks."""
-    found = Found()
+    listing = Listing()
     people = _participants(folder)
     for anat in anat_folders(folder):
         person = anat.relative_to(folder).parts[0]
-        _add_visit(folder, anat, people.get(person, {}), found)
-    return found
+        _add_visit(folder, anat, people.get(person, {}), listing)
+    return listing
 
 
-def _add_visit(folder: Path, anat: Path, row: dict[str, str], found: Found) -> None:
+def _add_visit(folder: Path, anat: Path, row: dict[str, str], listing: Listing) -> None:
     """Add the cases of one session."""
     inside = anat.relative_to(folder)
     patient, person = "_".join(inside.parts[:-1]), inside.parts[0]
@@ -50,12 +50,12 @@ def _add_visit(folder: Path, anat: Path, row: dict[str, str], found: Found) -> N
             continue
         label = None if healthy else _label_of(scans[0], sequence, masks)
         if label is None and not healthy:
-            found.missing(f"no lesion mask for {sequence}", patient)
+            listing.missing(f"no lesion mask for {sequence}", patient)
             continue
         case = Case(
             patient, disease, sequence, scans[0], label, reference, "bids", person, age=age, sex=sex
         )
-        found.cases.append(case)
+        listing.cases.append(case)
 
 
 def _masks(place: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import Dataset, Found, add_patient, first_image, once
+from anatomaly.evaluation.datasets.dataset import Dataset, Listing, add_patient, first_image, once
 from anatomaly.types import MrSequence
 
 _FILES: dict[MrSequence, str] = {"T1w": "t1n", "T2w": "t2w", "FLAIR": "t2f"}
@@ -26,20 +26,20 @@ _PARTS = {
 }
 
 
-def find_brats(folder: Path, part: str) -> Found:
+def find_brats(folder: Path, part: str) -> Listing:
     """Find `BraTS-<part>-<person>-<time point>` folders at any depth."""
-    found = Found()
+    listing = Listing()
     pattern = re.compile(rf"BraTS-{part}-\d+-\d+")
     folders = (p for p in folder.rglob(f"BraTS-{part}-*") if p.is_dir())
     named = (p for p in folders if pattern.fullmatch(p.name))
-    for name, patient in once(named, lambda path: path.name, found).items():
+    for name, patient in once(named, lambda path: path.name, listing).items():
         template = Case(
             name, _PARTS[part][0], "T1w", patient, None, "drawn", f"brats-{part.lower()}",
             person=name.rpartition("-")[0],
         )  # fmt: skip
         scans = {s: first_image(patient, [f"{name}-{end}"]) for s, end in _FILES.items()}
-        add_patient(found, template, scans, first_image(patient, [f"{name}-seg"]))
-    return found
+        add_patient(listing, template, scans, first_image(patient, [f"{name}-seg"]))
+    return listing
 
 
 def _part(part: str) -> Dataset:

@@ -11,7 +11,7 @@ from anatomaly.evaluation import datasets
 from anatomaly.evaluation.datasets.atlas import ATLAS
 from anatomaly.evaluation.datasets.bids import BIDS
 from anatomaly.evaluation.datasets.brats import BRATS
-from anatomaly.evaluation.datasets.dataset import Dataset, Found
+from anatomaly.evaluation.datasets.dataset import Dataset, Listing
 from anatomaly.evaluation.datasets.ixi import IXI
 from anatomaly.evaluation.datasets.measured_cases import MEASURED_CASES
 from anatomaly.evaluation.datasets.mslub import MSLUB
@@ -29,12 +29,12 @@ _NO_READERS = ("catalogue", "check", "dataset")
 
 def all_datasets() -> dict[str, Dataset]:
     """Return `DATASETS`, then any other `Dataset` that a file of this folder holds."""
-    found = dict(DATASETS)
+    all_ = dict(DATASETS)
     for module in pkgutil.iter_modules(datasets.__path__):
         if module.name not in _NO_READERS:
             values = vars(importlib.import_module(f"{datasets.__name__}.{module.name}")).values()
-            found |= {v.name: v for v in values if isinstance(v, Dataset) and v.name not in found}
-    return found
+            all_ |= {v.name: v for v in values if isinstance(v, Dataset) and v.name not in all_}
+    return all_
 
 
 def find_dataset(name: str) -> Dataset:
@@ -49,7 +49,7 @@ def find_dataset(name: str) -> Dataset:
     return known[name]
 
 
-def find_cases(name: str, folder: Path) -> Found:
+def find_cases(name: str, folder: Path) -> Listing:
     """Find the cases of a data set in its folder, without opening an image.
 
     Raises:
@@ -62,10 +62,10 @@ def find_cases(name: str, folder: Path) -> Found:
             f"{folder}: no such folder. {dataset.title} has to be downloaded by you: "
             f"{dataset.apply}, licence: {dataset.licence}"
         )
-    found = dataset.find(folder)
-    if not found.cases and not found.problems:
+    listing = dataset.find(folder)
+    if not listing.cases and not listing.problems:
         raise EvaluationError(
             f"{folder}: nothing of {dataset.title}; expected {dataset.layout}. "
             f"Where to get it: {dataset.apply}"
         )
-    return found
+    return listing

@@ -27,7 +27,7 @@ class Problem(NamedTuple):
 
 
 @dataclass
-class Found:
+class Listing:
     """What a folder holds: cases by patient and sequence, and what is missing or odd."""
 
     cases: list[Case] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Dataset:
     licence: str
     apply: str
     layout: str
-    find: Callable[[Path], Found]
+    find: Callable[[Path], Listing]
 
 
 def number_in(text: str | None) -> float | None:
@@ -79,37 +79,39 @@ def first_image(folder: Path, names: Iterable[str]) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def once(folders: Iterable[Path], name_of: Callable[[Path], str], found: Found) -> dict[str, Path]:
+def once(
+    folders: Iterable[Path], name_of: Callable[[Path], str], listing: Listing
+) -> dict[str, Path]:
     """Return folders by patient name; of two with the same name the first by path, and a note."""
     unique: dict[str, Path] = {}
     for folder in sorted(folders):
         name = name_of(folder)
         if name in unique:
-            found.wrong("patient is there twice; the first one is used", name)
+            listing.wrong("patient is there twice; the first one is used", name)
         else:
             unique[name] = folder
     return unique
 
 
 def add_patient(
-    found: Found, template: Case, scans: Mapping[MrSequence, Path | None], label: Path | None
+    listing: Listing, template: Case, scans: Mapping[MrSequence, Path | None], label: Path | None
 ) -> None:
     """Add a case for each scan of a patient who should have a label.
 
     Args:
-        found: takes the cases and the notes on what is missing.
+        listing: takes the cases and the notes on what is missing.
         template: a case with all but sequence, scan and label right.
         scans: path by sequence, None where the provider's file is not there.
         label: None where it is not there: then there is no case.
     """
     for sequence, path in scans.items():
         if path is None:
-            found.missing(f"no {sequence}", template.patient)
+            listing.missing(f"no {sequence}", template.patient)
     if label is None:
-        found.missing("no label", template.patient)
+        listing.missing("no label", template.patient)
         return
     for sequence in SEQUENCES:
         scan = scans.get(sequence)
         if scan is not None:
             fields = template.__dict__ | {"sequence": sequence, "scan": scan, "label": label}
-            found.cases.append(Case(**fields))
+            listing.cases.append(Case(**fields))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import Dataset, Found, number_in
+from anatomaly.evaluation.datasets.dataset import Dataset, Listing, number_in
 from anatomaly.scan.bids_left_out import ENDINGS
 from anatomaly.types import MrSequence
 
@@ -23,10 +23,10 @@ _SEXES = {"1": "M", "2": "F"}
 _SEQUENCES: dict[str, MrSequence] = {"T1": "T1w", "T2": "T2w"}
 
 
-def find_ixi(folder: Path) -> Found:
+def find_ixi(folder: Path) -> Listing:
     """Find `IXI<person>-<site>-<number>-T1.nii.gz` and `-T2` at any depth."""
-    found = Found()
-    table = _read_table(folder, found)
+    listing = Listing()
+    table = _read_table(folder, listing)
     seen: set[tuple[str, str]] = set()
     for path in sorted(p for end in ENDINGS for p in folder.rglob(f"IXI*-T[12]{end}")):
         match = _NAME.fullmatch(path.name.removesuffix(".gz").removesuffix(".nii"))
@@ -34,20 +34,20 @@ def find_ixi(folder: Path) -> Found:
             continue
         person, number, site, _, kind = match.groups()
         if (person, kind) in seen:
-            found.wrong("person is there twice; the first one is used", f"{person} {kind}")
+            listing.wrong("person is there twice; the first one is used", f"{person} {kind}")
             continue
         seen.add((person, kind))
         age, sex = table.get(int(number), (None, ""))
         case = Case(person, "", _SEQUENCES[kind], path, None, "healthy", "ixi", site=site)
-        found.cases.append(replace(case, age=age, sex=sex))
-    return found
+        listing.cases.append(replace(case, age=age, sex=sex))
+    return listing
 
 
-def _read_table(folder: Path, found: Found) -> dict[int, tuple[float | None, str]]:
+def _read_table(folder: Path, listing: Listing) -> dict[int, tuple[float | None, str]]:
     """Return age and sex by number; a person who stands in it twice has neither."""
     path = next((p for p in sorted(folder.rglob("IXI.csv"))), None)
     if path is None:
-        found.missing("no IXI.csv (save IXI.xls as such): age and sex are not known", "all")
+        listing.missing("no IXI.csv (save IXI.xls as such): age and sex are not known", "all")
         return {}
     out: dict[int, tuple[float | None, str]] = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
@@ -59,7 +59,7 @@ def _read_table(folder: Path, found: Found) -> dict[int, tuple[float | None, str
             age = number_in(row.get("AGE"))
             value = age if age and age > 0 else None, _SEXES.get(_sex(row).strip(), "")
             if out.setdefault(number, value) != value:
-                found.wrong("IXI.csv has two ages or sexes; none is used", f"IXI{number:03d}")
+                listing.wrong("IXI.csv has two ages or sexes; none is used", f"IXI{number:03d}")
                 out[number] = (None, "")
     return out
 

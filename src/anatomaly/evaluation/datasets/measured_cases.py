@@ -10,19 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from anatomaly.evaluation.cases import list_cases
-from anatomaly.evaluation.datasets.dataset import Dataset, Found
+from anatomaly.evaluation.datasets.dataset import Dataset, Listing
 from anatomaly.types import SEQUENCES
 
 
-def find_measured_cases(folder: Path) -> Found:
+def find_measured_cases(folder: Path) -> Listing:
     """Find patients directly below the folder."""
-    found = Found([replace(case, dataset="cases") for case in list_cases(folder)])
-    labelled = {case.patient for case in found.cases}
+    listing = Listing([replace(case, dataset="cases") for case in list_cases(folder)])
+    labelled = {case.patient for case in listing.cases}
     for patient in sorted(path for path in folder.iterdir() if path.is_dir()):
         scans = [name for name in SEQUENCES if (patient / f"{name}.nii.gz").is_file()]
         if scans and patient.name not in labelled:
-            found.missing("no label", patient.name)
-    return found
+            listing.missing("no label", patient.name)
+    return listing
 
 
 MEASURED_CASES = Dataset(

@@ -12,15 +12,15 @@ import re
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import Dataset, Found, add_patient, first_image, once
+from anatomaly.evaluation.datasets.dataset import Dataset, Listing, add_patient, first_image, once
 from anatomaly.types import MrSequence
 
 _FILES: dict[MrSequence, str] = {"T1w": "T1W", "T2w": "T2W", "FLAIR": "FLAIR"}
 
 
-def find_mslub(folder: Path) -> Found:
+def find_mslub(folder: Path) -> Listing:
     """Find `patientXX` folders at any depth."""
-    found = Found()
+    listing = Listing()
     folders = [
         path
         for path in folder.rglob("patient*")
@@ -28,7 +28,7 @@ def find_mslub(folder: Path) -> Found:
         and path.is_dir()
         and not {"raw", "MNI"} & set(path.relative_to(folder).parts)
     ]
-    for name, patient in once(folders, lambda path: path.name, found).items():
+    for name, patient in once(folders, lambda path: path.name, listing).items():
 
         def file(end: str, name: str = name, patient: Path = patient) -> Path | None:
             return first_image(patient, [f"{name}_{end}", end])
@@ -37,8 +37,8 @@ def find_mslub(folder: Path) -> Found:
             name, "MS", "T1w", patient, None, "consensus", "mslub", brain_mask=file("brainmask")
         )
         scans = {sequence: file(end) for sequence, end in _FILES.items()}
-        add_patient(found, template, scans, file("consensus_gt"))
-    return found
+        add_patient(listing, template, scans, file("consensus_gt"))
+    return listing
 
 
 MSLUB = Dataset(

@@ -11,18 +11,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import Dataset, Found, add_patient, first_image, once
+from anatomaly.evaluation.datasets.dataset import Dataset, Listing, add_patient, first_image, once
 from anatomaly.types import MrSequence
 
 _FILES: dict[MrSequence, str] = {"T1w": "T1", "T2w": "T2", "FLAIR": "FLAIR"}
 _SPLITS = ("Training", "Testing")
 
 
-def find_msseg(folder: Path) -> Found:
+def find_msseg(folder: Path) -> Listing:
     """Find `Center_XX/Patient_YY` folders at any depth."""
-    found = Found()
+    listing = Listing()
     folders = [path for path in folder.rglob("Center_*/Patient_*") if path.is_dir()]
-    for name, patient in once(folders, _name, found).items():
+    for name, patient in once(folders, _name, listing).items():
         template = Case(
             name, "MS", "T1w", patient, None, "consensus", "msseg",
             brain_mask=first_image(patient / "Masks", ["Brain_Mask"]), site=patient.parent.name,
@@ -31,8 +31,8 @@ def find_msseg(folder: Path) -> Found:
             sequence: first_image(patient / "Preprocessed_Data", [f"{end}_preprocessed"])
             for sequence, end in _FILES.items()
         }
-        add_patient(found, template, scans, first_image(patient / "Masks", ["Consensus"]))
-    return found
+        add_patient(listing, template, scans, first_image(patient / "Masks", ["Consensus"]))
+    return listing
 
 
 def _name(path: Path) -> str:

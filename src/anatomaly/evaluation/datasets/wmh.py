@@ -12,23 +12,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from anatomaly.evaluation.cases import Case
-from anatomaly.evaluation.datasets.dataset import Dataset, Found, add_patient, first_image, once
+from anatomaly.evaluation.datasets.dataset import Dataset, Listing, add_patient, first_image, once
 from anatomaly.types import MrSequence
 
 _SPLITS = ("training", "test")
 _FILES: dict[MrSequence, str] = {"T1w": "T1", "FLAIR": "FLAIR"}
 
 
-def find_wmh(folder: Path) -> Found:
+def find_wmh(folder: Path) -> Listing:
     """Find folders that hold `orig` or `pre`, and use the scans as acquired if they are there."""
-    found = Found()
+    listing = Listing()
     inside = {
         path.parent
         for kind in ("orig", "pre")
         for path in folder.rglob(kind)
         if path.is_dir() and path.parent.name.isdigit()
     }
-    for name, patient in once(inside, lambda path: _name(path, folder), found).items():
+    for name, patient in once(inside, lambda path: _name(path, folder), listing).items():
         template = Case(
             name, "WMH", "T1w", patient, None, "drawn", "wmh",
             lesion_values=(1,), open_values=(2,), site=name.rpartition("_")[0],
@@ -37,8 +37,8 @@ def find_wmh(folder: Path) -> Found:
             sequence: first_image(patient, [f"orig/{end}", f"pre/{end}"])
             for sequence, end in _FILES.items()
         }
-        add_patient(found, template, scans, first_image(patient, ["wmh"]))
-    return found
+        add_patient(listing, template, scans, first_image(patient, ["wmh"]))
+    return listing
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -102,7 +102,7 @@ def run(
         count: drawn brains.
         data: folder that holds the MNI152 T1 and T2 templates in `templates/`; None goes without.
     """
-    found: dict[tuple[str, str], list[TissueDice]] = {}
+    overlap: dict[tuple[str, str], list[TissueDice]] = {}
     wrong, panels = 0, dict[str, list[tuple[Panel, ...]]]()
     for anatomy in _anatomies(seed, count, data):
         one_hot = {
@@ -112,8 +112,8 @@ def run(
         maps = {n: class_indices(t, anatomy.brain_mask) for n, t in one_hot.items()}
         panels.setdefault(anatomy.name, _show(anatomy, maps))
         for pair, agreement in compare_maps(maps, anatomy.truth).items():
-            found.setdefault((anatomy.name, pair), []).append(agreement)
-    rows = tuple(Agreement(*key, *mean_dice(maps), len(maps)) for key, maps in found.items())
+            overlap.setdefault((anatomy.name, pair), []).append(agreement)
+    rows = tuple(Agreement(*key, *mean_dice(maps), len(maps)) for key, maps in overlap.items())
     return Disentanglement(rows, wrong, tuple(row for rows_ in panels.values() for row in rows_))
 
 
@@ -140,10 +140,12 @@ def compare_maps(
     maps: Mapping[str, NDArray[np.uint8]], truth: NDArray[np.uint8] | None
 ) -> dict[str, TissueDice]:
     """Compare every two maps (I, J, K), and each with the truth where that is known."""
-    found = {f"{a}–{b}": tissue_dice(maps[a], maps[b]) for a, b in itertools.combinations(maps, 2)}
+    overlap = {
+        f"{a}–{b}": tissue_dice(maps[a], maps[b]) for a, b in itertools.combinations(maps, 2)
+    }
     if truth is not None:
-        found |= {f"{name}–truth": tissue_dice(one, truth) for name, one in maps.items()}
-    return found
+        overlap |= {f"{name}–truth": tissue_dice(one, truth) for name, one in maps.items()}
+    return overlap
 
 
 def _show(anatomy: Anatomy, maps: Mapping[str, NDArray[np.uint8]]) -> list[tuple[Panel, ...]]:

@@ -90,16 +90,18 @@ def run(model: PseudoHealthyModel, seed: int, count: int) -> NewSequence:
     """
     reading = learn_reading(model)
     means = {sequence: means_of(sequence) for sequence in SEQUENCES} | NEW
-    found: dict[str, list[tuple[float, ...]]] = {name: [] for name in means}
+    by_source: dict[str, list[tuple[float, ...]]] = {name: [] for name in means}
     panels = list[Panel]()
     for number in range(seed, seed + count):
         brain = draw_brain(number)
         for index, (name, tissue_means) in enumerate(means.items()):
             image = render(brain, tissue_means, 10 * number + index)
             figures, shown = _measure(model, reading, brain, image, name)
-            found[name].append(figures)
+            by_source[name].append(figures)
             panels += shown if number == seed else []
-    rows = tuple(Contrast(name, *np.mean(all_, axis=0).tolist()) for name, all_ in found.items())
+    rows = tuple(
+        Contrast(name, *np.mean(all_, axis=0).tolist()) for name, all_ in by_source.items()
+    )
     return NewSequence(rows, tuple(panels))
 
 

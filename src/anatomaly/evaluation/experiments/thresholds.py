@@ -75,7 +75,7 @@ def run(model: PseudoHealthyModel, seed: int, count: int) -> Thresholds:
         seed: of the first brain.
         count: brains.
     """
-    found: dict[tuple[str, str], list[tuple[TissueDice, str]]] = {}
+    agreement: dict[tuple[str, str], list[tuple[TissueDice, str]]] = {}
     for number in range(seed, seed + count):
         brain, rng = draw_brain(number), np.random.default_rng([number, 29])
         for index, sequence in enumerate(SEQUENCES):
@@ -86,10 +86,10 @@ def run(model: PseudoHealthyModel, seed: int, count: int) -> Thresholds:
                 sources["T1w scan itself"] = image
             for name, source in sources.items():
                 for reading, result in read_all(source, brain).items():
-                    found.setdefault((name, reading), []).append(result)
+                    agreement.setdefault((name, reading), []).append(result)
     rows = (
         Reading(*key, *mean_dice(dice for dice, _ in results), results[-1][1])
-        for key, results in found.items()
+        for key, results in agreement.items()
     )
     return Thresholds(tuple(rows))
 

@@ -34,11 +34,11 @@ class Volumes:
         """Return a volume (I, J, K), uint8."""
         if self.device.type == "cpu":
             return torch.from_numpy(np.array(volume))
-        kept = self._kept.get(id(volume))
-        if kept is None:  # the array is kept too, so that its id stays its own
-            kept = (volume, torch.from_numpy(np.array(volume)).to(self.device))
-            self._kept[id(volume)] = kept
-        return kept[1]
+        entry = self._kept.get(id(volume))
+        if entry is None:  # the array is kept too, so that its id stays its own
+            entry = (volume, torch.from_numpy(np.array(volume)).to(self.device))
+            self._kept[id(volume)] = entry
+        return entry[1]
 
     def every(self, volume: Array, step: int) -> Tensor:
         """Return every `step`-th voxel along each axis."""
