@@ -69,8 +69,9 @@ def fixture_folder(tmp_path, monkeypatch):
     nib.save(nib.Nifti1Image(mask.data, AFFINE), folder / "anomaly_mask.nii.gz")
     nib.save(nib.Nifti1Image(kept["scan"].data, AFFINE), scan)
     volume_mm3 = f"{ball.sum() * 4.0 * 4.2 * 4.1:.1f}"
-    cells = ["1", volume_mm3, *"000000", "Thalamus", ".5", ".9", "brighter"]
-    row = dict(zip(LESION_COLUMNS, cells, strict=True))
+    row = dict.fromkeys(LESION_COLUMNS, "0")
+    row |= {"number": "1", "volume_mm3": volume_mm3, "region": "Thalamus", "mean_score": ".5"}
+    row |= {"peak_score": ".9", "polarity": "brighter"}
     table = "\t".join(row) + "\n" + "\t".join(row.values()) + "\n"
     (folder / "lesions.tsv").write_text(table)
     run = {

@@ -44,7 +44,7 @@ from anatomaly.score import score_prepared
 from anatomaly.types import SEQUENCES, MrSequence
 from anatomaly.volume import Scan, Volume
 from anatomaly.weights import find_weights
-from anatomaly.weights_card import healthy_ml_for, read_card
+from anatomaly.weights_card import controls_for, healthy_ml_for, read_card
 
 Image = str | Path | Volume | nib.spatialimages.SpatialImage
 _stage_logger = logging.getLogger("anatomaly.stage")
@@ -130,7 +130,9 @@ class Detector:
             least_mm3 = self.config.anomaly.min_lesion_mm3
             mask = anomaly_mask(anomaly_map, brain_mask, threshold, method, least_mm3)
             to_template = trace.registration.scanner_to_template
-            lesions = tabulate_lesions(anomaly_map, mask, residual, to_template, self.atlas)
+            lesions = tabulate_lesions(
+                anomaly_map, mask, residual, to_template, self.atlas, tissue_map
+            )
         return Detection(
             scan=scan,
             sequence=image.sequence,
@@ -189,6 +191,9 @@ class Detector:
                 "scorer_sha256": card.scorer_sha256,
             },
             "healthy_ml": healthy_ml_for(card, sequence, method, least_mm3),
+            "controls": controls_for(
+                card, sequence, method, least_mm3, self.threshold_for(sequence)
+            ),
             "config": asdict(settle(self.config, method, self.networks.model.edges)),
             "device": str(self.networks.device),
             "seconds": seconds,

@@ -42,6 +42,8 @@ class WeightsCard:
         healthy_ml: what is found in healthy brains against the threshold, for each sequence, in
             the form of `healthy_volume.HealthyVolume`; with the methods above and the default
             least size.
+        controls: of one's own scanner, for each sequence that `anatomaly calibrate` measured: how
+            many, how sure the threshold is, and which planted lesions were found (`limit`).
         figures: measured, with the command that measures them.
         limits: what they are not good at.
     """
@@ -61,6 +63,7 @@ class WeightsCard:
     steps: dict[str, int] = field(default_factory=dict)
     hardware: str = ""
     healthy_ml: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    controls: dict[str, dict[str, Any]] = field(default_factory=dict)
     figures: dict[str, Any] = field(default_factory=dict)
     limits: list[str] = field(default_factory=list)
 
@@ -119,12 +122,41 @@ def healthy_ml_for(
         The entry of `WeightsCard.healthy_ml`, and the card's threshold as `default`; nothing
         where healthy brains were not measured so.
     """
-    usual = card.method_for(sequence), AnomalyConfig.min_lesion_mm3
-    if (method, min_lesion_mm3) != usual:
+    if not _is_as_measured(card, sequence, method, min_lesion_mm3):
         return {}
     if sequence not in card.healthy_ml or sequence not in card.thresholds:
         return {}
     return {**card.healthy_ml[sequence], "default": card.thresholds[sequence]}
+
+
+def controls_for(
+    card: WeightsCard,
+    sequence: MrSequence,
+    method: Method,
+    min_lesion_mm3: float,
+    threshold: float,
+) -> dict[str, Any]:
+    """Return what the card tells of the user's own controls, where it applies, else nothing.
+
+    Args:
+        card: of the weights.
+        sequence: of the scan.
+        method: that was used.
+        min_lesion_mm3: that was used.
+        threshold: that was used; at another one other lesions are found, so no `limit` is told.
+    """
+    if not _is_as_measured(card, sequence, method, min_lesion_mm3):
+        return {}
+    told = card.controls.get(sequence, {})
+    same = threshold == card.thresholds.get(sequence)
+    return told if same else {name: each for name, each in told.items() if name != "limit"}
+
+
+def _is_as_measured(
+    card: WeightsCard, sequence: MrSequence, method: Method, min_lesion_mm3: float
+) -> bool:
+    """Whether a mask was made as those that the card's figures are of."""
+    return (method, min_lesion_mm3) == (card.method_for(sequence), AnomalyConfig.min_lesion_mm3)
 
 
 def write_card(folder: Path, content: Mapping[str, Any]) -> None:

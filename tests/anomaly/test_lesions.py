@@ -158,4 +158,7 @@ def test_tsv_holds_what_the_table_holds(spheres, tmp_path):
         written = [float(row[f"{axis}_mni_mm"]) for axis in "xyz"]
         assert written == pytest.approx(lesion.centre_mni_mm, abs=0.005)
         assert float(row["peak_score"]) == pytest.approx(lesion.peak_score, abs=5e-5)
-        assert row["region"] == ""
+        assert row["region"] == lesion.region == lesion.place.region != ""
+        assert row["region_shares"].startswith(f"{lesion.region} 0.")
+        assert row["periventricular"] == row["juxtacortical"] == ""  # no tissue map was given
+        assert row["infratentorial"] == "no"

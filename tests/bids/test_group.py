@@ -45,7 +45,9 @@ def test_scan_and_session_have_a_line_each(out, session, fakes):
         assert (out.root / row["file"]).is_file()
     assert [row["threshold"] for row in volumes] == ["0.4000", "0.5000"]
     lesions = rows_of(written[1])
-    assert [(row["number"], row["region"]) for row in lesions] == [("1", "n/a")] * 2
+    assert [(row["number"], row["region"]) for row in lesions] == [
+        ("1", "corpus callosum and fornix")
+    ] * 2
     page = written[3].read_text()
     assert "sub-01_ses-a_acq-3D_T1w" in page
     assert "broken" in page

@@ -11,7 +11,13 @@ import pytest
 
 from anatomaly.errors import WeightsError
 from anatomaly.healthy_volume import FalseMl, HealthyVolume
-from anatomaly.report.answer import ORIGIN, answer, say_false_findings
+from anatomaly.report.answer import (
+    ORIGIN,
+    answer,
+    say_false_findings,
+    say_limit,
+    say_origin,
+)
 from anatomaly.report.index import read_entry
 from anatomaly.report.layers import steps_up_to
 from anatomaly.report.page import ASSETS, render_page
@@ -115,3 +121,17 @@ def test_the_script_says_what_the_program_says(curve):
     script += "console.log(JSON.stringify(at.map((x) => sayFalseFindings(curve, x))));"
     done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [say_false_findings(curve.at(x)) for x in thresholds]
+
+
+def test_controls_of_ones_own_are_named():
+    assert say_origin({}) == ORIGIN
+    assert "12 healthy controls of your own" in say_origin({"controls": {"controls": 12}})
+
+
+def test_the_smallest_size_that_is_found_often_enough_is_said():
+    contrasts = {"faint": [[0, 10], [2, 10], [7, 10]], "clear": [[9, 10], [7, 10], [10, 10]]}
+    limit = {"sizes_ml": [0.1, 1.0, 3.0], "contrasts": contrasts | {"strong": [[0, 0]] * 3}}
+    said = say_limit({"controls": 10, "limit": limit})
+    assert "of faint lesions 7 of 10 of 3 mL were found" in said  # none often enough: the largest
+    assert "of clear lesions 10 of 10 of 3 mL" in said  # 1 mL is found less often
+    assert "strong" not in said

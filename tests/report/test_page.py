@@ -120,11 +120,13 @@ def test_numbers_are_those_of_the_table(page, made):
 
 
 def test_the_column_of_regions_is_there_where_regions_are(content, made):
-    named = [{**row, "region": "Insula"} for row in made.rows]
+    asked = {"region": "Insula", "region_shares": "Insula 1.00", "juxtacortical": "yes"}
+    named = [{**row, **asked, "periventricular": "no"} for row in made.rows]
     bare = [{**row, "region": ""} for row in made.rows]
-    assert '<td class="region">Insula</td>' in render_page(content(lesions=named))
-    page = render_page(content(lesions=bare))
-    assert "<th>Region</th>" not in page and "Regions need an atlas" in page
+    page = render_page(content(lesions=named))
+    assert '<td class="region" title="Insula 1.00">Insula, juxtacortical</td>' in page
+    assert "periventricular" not in page and "atlas of healthy people" in page
+    assert "<th>Region</th>" not in render_page(content(lesions=bare))
 
 
 def data_of(page):

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anatomaly.anomaly.atlas import Atlas
+from anatomaly.anomaly.regions import Place, place_lesions
 from anatomaly.components import number_lesions
 from anatomaly.errors import GeometryError
 from anatomaly.geometry import apply_affine, check_affine
@@ -27,6 +28,10 @@ LESION_COLUMNS = (
     "y_mni_mm",
     "z_mni_mm",
     "region",
+    "region_shares",
+    "periventricular",
+    "juxtacortical",
+    "infratentorial",
     "mean_score",
     "peak_score",
     "polarity",
@@ -44,7 +49,9 @@ class Lesion:
         centre_scanner_mm: centre of mass of the component (every voxel weighs the same), RAS+ mm
             of the scan; may lie outside a bent component.
         centre_mni_mm: the same point in RAS+ mm of the template.
-        region: name of the atlas region at `centre_mni_mm`; empty without an atlas or a region.
+        region: that holds most of it; with an atlas of the user its region at `centre_mni_mm`.
+            Empty where there is none.
+        place: shares of regions, and the places that the criteria of MS name.
         mean_score: mean of the anomaly map over the component, in [0, 1].
         peak_score: its maximum, in [0, 1].
         polarity: whether the scan is darker or brighter there than expected, on average.
@@ -55,6 +62,7 @@ class Lesion:
     centre_scanner_mm: Point
     centre_mni_mm: Point
     region: str
+    place: Place
     mean_score: float
     peak_score: float
     polarity: Sign
@@ -66,6 +74,7 @@ def tabulate_lesions(
     residual: Volume,
     scanner_to_template: Affine,
     atlas: Atlas | None = None,
+    tissue_map: Volume | None = None,
 ) -> tuple[Lesion, ...]:
     """Measure every 26-connected component of the mask.
 
@@ -74,15 +83,20 @@ def tabulate_lesions(
         anomaly_mask: (I, J, K), above zero where abnormal; same grid.
         residual: (I, J, K) scan minus pseudo-healthy image, any unit; same grid.
         scanner_to_template: (4, 4), mm of the scan to mm of the template, both RAS+.
-        atlas: names regions in template space; None leaves them empty.
+        atlas: of the user, names regions in template space; None takes those that ship.
+        tissue_map: (I, J, K) 0 background, 1 CSF, 2 grey, 3 white matter, same grid; without it
+            nobody knows what touches ventricle or cortex.
 
     Returns:
         Largest first; equal volumes in order of their first voxel. Empty for an empty mask.
 
     Raises:
-        GeometryError: the three volumes do not share one grid.
+        GeometryError: the volumes do not share one grid.
     """
-    for name, volume in (("anomaly_mask", anomaly_mask), ("residual", residual)):
+    others = {"anomaly_mask": anomaly_mask, "residual": residual, "tissue_map": tissue_map}
+    for name, volume in others.items():
+        if volume is None:
+            continue
         same = volume.shape == anomaly_map.shape
         if not same or not np.allclose(volume.affine, anomaly_map.affine, atol=1e-3):
             raise GeometryError(
@@ -105,13 +119,15 @@ def tabulate_lesions(
     centre_voxel = np.stack([np.bincount(component, axis, count) / voxels for axis in where], -1)
     centre_scanner = apply_affine(anomaly_map.affine, centre_voxel)
     centre_mni = apply_affine(to_template, centre_scanner)
+    places = place_lesions(numbered, anomaly_map.affine, to_template, tissue_map)
     return tuple(
         Lesion(
             number=index + 1,
             volume_mm3=float(voxels[index]) * anomaly_map.voxel_volume_mm3,
             centre_scanner_mm=_point(centre_scanner[index]),
             centre_mni_mm=_point(centre_mni[index]),
-            region=atlas.region_at(_point(centre_mni[index])) if atlas else "",
+            region=atlas.region_at(_point(centre_mni[index])) if atlas else places[index].region,
+            place=places[index],
             mean_score=float(mean_score[index]),
             peak_score=float(peak_score[index]),
             polarity="darker" if mean_residual[index] < 0 else "brighter",
@@ -128,6 +144,7 @@ def lesion_rows(lesions: tuple[Lesion, ...]) -> list[dict[str, str]]:
             f"{lesion.volume_mm3:.1f}",
             *(f"{x:.2f}" for x in (*lesion.centre_scanner_mm, *lesion.centre_mni_mm)),
             " ".join(lesion.region.split()),
+            *_place_cells(lesion.place),
             f"{lesion.mean_score:.4f}",
             f"{lesion.peak_score:.4f}",
             lesion.polarity,
@@ -135,6 +152,17 @@ def lesion_rows(lesions: tuple[Lesion, ...]) -> list[dict[str, str]]:
         for lesion in lesions
     )
     return [dict(zip(LESION_COLUMNS, row, strict=True)) for row in cells]
+
+
+def _place_cells(place: Place) -> tuple[str, ...]:
+    """Return the cells of a place; empty ones where nobody knows.
+
+    >>> _place_cells(Place((("left insula", 0.625), ("left putamen", 0.375)), True, None))
+    ('left insula 0.62; left putamen 0.38', 'yes', '', 'no')
+    """
+    shares = "; ".join(f"{name} {share:.2f}" for name, share in place.shares)
+    known = (place.periventricular, place.juxtacortical, place.infratentorial)
+    return shares, *({True: "yes", False: "no", None: ""}[value] for value in known)
 
 
 def write_lesions_tsv(path: Path, lesions: tuple[Lesion, ...]) -> None:

@@ -38,7 +38,11 @@ _COLUMNS = {
     "volume_mm3": ("volume of the piece", "mm^3"),
     **{f"{axis}_scanner_mm": ("centre of mass, RAS+ of the scanner", "mm") for axis in "xyz"},
     **{f"{axis}_mni_mm": ("the same in MNI152NLin2009aSym", "mm") for axis in "xyz"},
-    "region": ("label of the atlas there", None),
+    "region": ("that holds most of the piece; with an atlas of the user its label there", None),
+    "region_shares": ("regions of the atlas that ships, with the share of the piece", None),
+    "periventricular": ("yes where it touches a lateral ventricle", None),
+    "juxtacortical": ("yes where it touches the cortex or lies in it", None),
+    "infratentorial": ("yes where half of it lies in brainstem or cerebellum", None),
     "mean_score": ("mean of the probseg over the piece, 0 to 1", None),
     "peak_score": ("its maximum", None),
     "polarity": ("darker or brighter than expected, in the scan whose score is highest", None),
@@ -183,6 +187,14 @@ def standard_tissues(detection: Detection) -> Volume:
     tissues = lookup[detection.tissue_map.data]
     tissues[detection.anomaly_mask.data > 0] = LESION_LABEL
     return detection.tissue_map.with_data(tissues)
+
+
+def own_tissues(standard: Volume) -> Volume:
+    """Return the tissue map of what `standard_tissues` wrote; what lay below lesions is lost: 0."""
+    lookup = np.zeros(256, dtype=np.uint8)
+    for ours, (_, label) in TISSUES.items():
+        lookup[label] = ours
+    return standard.with_data(lookup[standard.data.astype(np.uint8)])
 
 
 def _pseudo_healthy(detection: Detection, sources: list[str]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from anatomaly.anomaly.fusion import FUSED_THRESHOLD, fuse_scores, relative_scor
 from anatomaly.anomaly.lesions import Lesion, tabulate_lesions
 from anatomaly.anomaly.postprocess import threshold_map
 from anatomaly.bids.dataset import Derivatives
-from anatomaly.bids.derivatives import is_finished
+from anatomaly.bids.derivatives import is_finished, own_tissues
 from anatomaly.config import grow_share_of
 from anatomaly.errors import ScanError
 from anatomaly.geometry import apply_affine
@@ -42,6 +42,7 @@ class OwnResult:
         anomaly_map_template: the same on the working grid, before its way back.
         brain_mask: bool.
         pseudo_healthy: units of the scan.
+        tissue_map: 0 background or lesion, 1 CSF, 2 grey, 3 white matter.
         run: its `run.json`.
     """
 
@@ -51,6 +52,7 @@ class OwnResult:
     anomaly_map_template: Volume
     brain_mask: Volume
     pseudo_healthy: Volume
+    tissue_map: Volume
     run: Mapping[str, Any]
 
     @property
@@ -116,7 +118,7 @@ def read_own(scan: BidsScan, session: BidsSession, out: Derivatives) -> OwnResul
     """
     read = read_scan(scan.path)
     volumes = {}
-    for kind in ("anomaly_map", "brain_mask", "pseudo_healthy"):
+    for kind in ("anomaly_map", "brain_mask", "pseudo_healthy", "tissues"):
         path = out.own_volume(session, scan, kind)
         volume = read_volume(path)
         if volume is None or volume.shape != read.volume.shape:
@@ -127,6 +129,7 @@ def read_own(scan: BidsScan, session: BidsSession, out: Derivatives) -> OwnResul
     if laid is None:
         raise ScanError(f"{path}: missing; use --redo")
     volumes["anomaly_map_template"] = laid
+    volumes["tissue_map"] = own_tissues(volumes.pop("tissues"))
     brain_mask = volumes["brain_mask"]
     volumes["brain_mask"] = brain_mask.with_data(brain_mask.data > 0)
     run = read_run(out.figures(session, scan.name))
@@ -202,7 +205,9 @@ def fuse(owns: list[OwnResult], min_lesion_mm3: float, atlas: Atlas | None = Non
     )
     leading = np.stack(scores).argmax(0)  # which sequence a voxel's score is of
     sign = np.take_along_axis(np.stack(signs), leading[None], 0)[0]
-    lesions = tabulate_lesions(fused, mask, fused.with_data(sign), reference.to_template, atlas)
+    lesions = tabulate_lesions(
+        fused, mask, fused.with_data(sign), reference.to_template, atlas, reference.tissue_map
+    )
     return Fused(
         reference, tuple(used), fused, mask, lesions, to_reference, overlap, tuple(warnings)
     )

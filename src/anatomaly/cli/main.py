@@ -8,6 +8,7 @@ import typer
 
 from anatomaly import __version__
 from anatomaly.cli.benchmark import benchmark
+from anatomaly.cli.calibrate import calibrate
 from anatomaly.cli.datasets import datasets_app
 from anatomaly.cli.demo import demo
 from anatomaly.cli.detect import detect
@@ -28,7 +29,7 @@ app = typer.Typer(
     "\n\nResearch software, not a medical device.",
     epilog="Start with `anatomaly demo`, then `anatomaly detect scan.nii.gz -o results`.",
 )
-for _command in (detect, report, fill, demo, info, benchmark):
+for _command in (detect, report, fill, calibrate, demo, info, benchmark):
     app.command()(_command)
 app.add_typer(train_app, name="train")
 app.add_typer(experiments_app, name="experiments")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -43,29 +45,44 @@ def grow_lesion(
     Raises:
         ConfigError: the volume does not fit into the tissue.
     """
-    spacing = white.spacing_mm
     cerebral_white = (white.data > 0.6) & (height_mm > 5)
-    depth = ndimage.distance_transform_edt(cerebral_white, sampling=spacing)
+    depth = ndimage.distance_transform_edt(cerebral_white, sampling=white.spacing_mm)
     deep = np.argwhere(depth >= np.quantile(depth[cerebral_white], 0.9))
-    centre = deep[rng.integers(len(deep))]
+    return grow_around(deep[rng.integers(len(deep))], tissue, volume_ml, rng)
 
+
+def grow_around(
+    centre: NDArray[np.integer[Any]], tissue: Volume, volume_ml: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Grow a lesion of a given volume around a voxel, see `grow_lesion`.
+
+    Args:
+        centre: (3,) voxel, in the tissue.
+        tissue: (I, J, K) bool, where a lesion may be.
+        volume_ml: volume of the part that is at least half lesion.
+        rng: draws the shape.
+
+    Raises:
+        ConfigError: the volume does not fit into the tissue.
+    """
+    spacing = tissue.spacing_mm
     reach = np.ceil(REACH_MM / spacing).astype(int)
     low = np.maximum(centre - reach, 0)
     box = tuple(slice(a, b + 1) for a, b in zip(low, centre + reach, strict=True))
     allowed = tissue.data[box]
-    offset_mm = apply_affine(white.affine, np.argwhere(allowed) + low) - apply_affine(
-        white.affine, centre.astype(np.float64)
+    offset_mm = apply_affine(tissue.affine, np.argwhere(allowed) + low) - apply_affine(
+        tissue.affine, centre.astype(np.float64)
     )
     noise = ndimage.gaussian_filter(rng.normal(size=allowed.shape), 5 / spacing)
     noise *= IRREGULARITY_MM / noise.std()
     radius_mm = np.full(allowed.shape, np.inf)
     radius_mm[allowed] = np.linalg.norm(offset_mm, axis=1) + noise[allowed]
 
-    voxels = volume_ml * 1000 / white.voxel_volume_mm3
+    voxels = volume_ml * 1000 / tissue.voxel_volume_mm3
     level, core = _core_of_size(radius_mm, tuple(centre - low), voxels)
     rim = ndimage.binary_dilation(core, np.ones((3, 3, 3)), iterations=4)
     fade = 1 / (1 + np.exp(np.clip((radius_mm - level) / RIM_MM, -30, 30)))
-    share = np.zeros(white.shape, np.float32)
+    share = np.zeros(tissue.shape, np.float32)
     share[box] = np.where(core | (rim & allowed & (radius_mm > level)), fade, 0)
     return share
 

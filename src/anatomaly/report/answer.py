@@ -58,6 +58,7 @@ class Answer:
     Attributes:
         headline: how much.
         comparison: how that compares with healthy scans; empty where nothing is known.
+        limit: which lesions are found on the user's scanner; empty where it was not measured.
         volume_ml: sum of the table.
         count: lines of the table.
         warnings: doubts, in plain sentences.
@@ -66,6 +67,7 @@ class Answer:
 
     headline: str
     comparison: str
+    limit: str
     volume_ml: float
     count: int
     warnings: tuple[str, ...]
@@ -107,6 +109,7 @@ def answer(run: Mapping[str, Any], lesions: Sequence[Row] | None) -> Answer:
     return Answer(
         headline=headline if count else "Nothing passes the threshold",
         comparison=_comparison(run, volume) if lesions is not None else "",
+        limit=say_limit(run.get("controls", {})),
         volume_ml=volume,
         count=count,
         warnings=tuple(str(warning) for warning in run.get("warnings", ())),
@@ -120,7 +123,7 @@ def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
         return "Joined from several sequences: the false alarms of each add up."
     if false_ml := false_ml_of(run):
         verdict = _verdict(volume_ml, false_ml)
-        return f"{verdict} {say_false_findings(false_ml)} {ORIGIN}"
+        return f"{verdict} {say_false_findings(false_ml)} {say_origin(run)}"
     if run.get("config", {}).get("anomaly", {}).get("threshold") is not None:
         return "The threshold was given by hand; what healthy scans have above it is not known."
     verdict = _verdict(volume_ml, FalseMl(USUAL_HEALTHY_ML, MOST_HEALTHY_ML))
@@ -142,6 +145,39 @@ def _verdict(volume_ml: float, false_ml: FalseMl) -> str:
     if volume_ml < MOST_HEALTHY_ML:
         return "More than drawn healthy scans have, but so little may still be a false alarm."
     return "More than healthy scans usually have."
+
+
+def say_origin(run: Mapping[str, Any]) -> str:
+    """Say whom the figures about healthy brains were measured on."""
+    own = run.get("controls", {}).get("controls")
+    return f"Measured on {own} healthy controls of your own scanner." if own else ORIGIN
+
+
+def say_limit(controls: Mapping[str, Any]) -> str:
+    """Say which planted lesions were found in the controls of the user's scanner.
+
+    Of each contrast the smallest size of which 8 in 10 were found, and every larger one.
+
+    >>> contrasts = {"faint": [[1, 10], [6, 10]], "strong": [[5, 10], [9, 10]]}
+    >>> say_limit({"controls": 10, "limit": {"sizes_ml": [0.1, 1.0], "contrasts": contrasts}})
+    'On your scanner (10 healthy controls): of faint lesions 6 of 10 of 1 mL were found; of strong \
+lesions 9 of 10 of 1 mL. Smaller ones are missed more often.'
+    """
+    limit = controls.get("limit") or {}
+    said = []
+    for word, counts in limit.get("contrasts", {}).items():
+        known = [(s, *c) for s, c in zip(limit["sizes_ml"], counts, strict=True) if c[1]]
+        enough = [n for n in range(len(known)) if all(f >= 0.8 * p for _, f, p in known[n:])]
+        if known:
+            size, found, planted = known[enough[0] if enough else -1]
+            said.append(f"of {word} lesions {found} of {planted} of {size:g} mL")
+    if not said:
+        return ""
+    said[0] += " were found"
+    return (
+        f"On your scanner ({controls['controls']} healthy controls): {'; '.join(said)}. "
+        "Smaller ones are missed more often."
+    )
 
 
 def _quality_line(name: str, value: float) -> QualityLine:

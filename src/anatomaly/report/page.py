@@ -18,13 +18,13 @@ from markupsafe import Markup
 
 from anatomaly.config import grow_share_of
 from anatomaly.report.answer import (
-    ORIGIN,
     Row,
     answer,
     false_ml_of,
     healthy_volume_of,
     say_false_findings,
     say_ml,
+    say_origin,
 )
 from anatomaly.report.command import command_of
 from anatomaly.report.layers import Layers, encode_layer, steps_up_to
@@ -198,7 +198,7 @@ def _healthy(run: Mapping[str, Any], layers: Layers | None) -> dict[str, Any] | 
     step = steps_up_to(default, layers.map_step)
     return {
         "sentence": say_false_findings(false_ml_of(run)),
-        "origin": ORIGIN,
+        "origin": say_origin(run),
         "default": default,
         "step": step if SLIDER[0] <= step <= SLIDER[1] else None,
     }

@@ -187,17 +187,35 @@ def _laid(
 def _blend(
     image: FloatArray, brain: BoolArray, share: FloatArray, contrast: float
 ) -> NDArray[np.float32]:
-    """Give the lesion the median of what surrounds it plus the contrast, and the image's noise."""
-    touched = ndimage.find_objects((share > 0).astype(np.uint8))[0]
-    box = tuple(slice(max(0, s.start - MARGIN_VOXELS), s.stop + MARGIN_VOXELS) for s in touched)
+    """Give the lesion the median of what surrounds it plus the contrast."""
+    box = _box_of(share)
     near, inside = image[box], share[box]
     ring = ndimage.binary_dilation(inside > 0.05, iterations=3) & (inside < 0.05) & brain[box]
     around = float(np.median(near[ring])) if ring.any() else float(near[inside >= 0.5].mean())
+    return lay_lesion(image, share, around + contrast)
+
+
+def lay_lesion(image: FloatArray, share: FloatArray, value: float) -> NDArray[np.float32]:
+    """Give the lesion a value, and half of the image's noise.
+
+    Args:
+        image: (I, J, K) in [0, 1].
+        share: of the lesion in each voxel, in [0, 1], not 0 everywhere.
+        value: of a voxel that is all lesion; clipped to [0, 1].
+    """
+    box = _box_of(share)
+    near = image[box]
     noise = near - ndimage.gaussian_filter(near, SMOOTH_VOXELS)
-    target = np.clip(around + contrast, 0.0, 1.0) + 0.5 * noise
+    target = np.clip(value, 0.0, 1.0) + 0.5 * noise
     out = image.astype(np.float32)
-    out[box] += inside * (target - near)
+    out[box] += share[box] * (target - near)
     return out
+
+
+def _box_of(share: FloatArray) -> tuple[slice, ...]:
+    """Return the box of a lesion, with a margin."""
+    touched = ndimage.find_objects((share > 0).astype(np.uint8))[0]
+    return tuple(slice(max(0, s.start - MARGIN_VOXELS), s.stop + MARGIN_VOXELS) for s in touched)
 
 
 def _pushed(
