@@ -21,6 +21,7 @@ from anatomaly.errors import GeometryError, PreparationError
 from anatomaly.geometry import affine_about, affine_in_mm, apply_affine
 from anatomaly.preprocess.background import fill_holes, find_foreground, keep_largest
 from anatomaly.preprocess.quality import mask_dice
+from anatomaly.preprocess.references import computed_once
 from anatomaly.preprocess.register import align_head
 from anatomaly.preprocess.resample import empty_grid, resample, resample_mask, undo_resample
 from anatomaly.preprocess.template import load_template
@@ -139,12 +140,12 @@ def trim_to_template(brain_mask: Volume, scanner_to_template: Affine) -> Volume:
         brain_mask: bool, scanner space.
         scanner_to_template: (4, 4), a registration that can be trusted.
     """
-    near = undo_resample(_near_template(), brain_mask, scanner_to_template).data > 0.5
+    near = undo_resample(near_template(), brain_mask, scanner_to_template).data > 0.5
     return brain_mask.with_data(keep_largest(brain_mask.data & near))
 
 
-@lru_cache(maxsize=1)
-def _near_template() -> Volume:
+@computed_once
+def near_template() -> Volume:
     """Return what lies within 6 mm of the template's brain, bool."""
     whole = load_template().brain_mask
     return whole.with_data(ndimage.distance_transform_edt(~whole.data) <= TRIM_MM)

@@ -21,6 +21,7 @@ from anatomaly.preprocess.brain_extraction import (
     BrainExtraction,
     describe,
     extract_brain,
+    near_template,
     read_brain_mask,
     trim_to_template,
 )
@@ -33,10 +34,12 @@ from anatomaly.preprocess.checks import (
     doubts_about_volume,
     refusal_of,
 )
-from anatomaly.preprocess.coarse_head import place_coarse_head
+from anatomaly.preprocess.coarse_head import load_tissue_regions, place_coarse_head
 from anatomaly.preprocess.crop import Crop, coarsen, crop_to_content, refine, undo_crop
 from anatomaly.preprocess.normalise import Normalisation, normalise_intensity
 from anatomaly.preprocess.outliers import repair_outliers
+from anatomaly.preprocess.quality import load_references
+from anatomaly.preprocess.references import load_in_background
 from anatomaly.preprocess.register import Registration, nearest_rotation, register_to_template
 from anatomaly.preprocess.reorient import Reorientation, reorient
 from anatomaly.preprocess.resample import (
@@ -98,6 +101,7 @@ def prepare(
             says what was measured); `config.force` turns the latter into a warning.
     """
     config = config or PreprocessConfig()
+    load_in_background(load_references, near_template, load_tissue_regions)
     log = Log(config.force)
     with log.step("reorient") as record:
         whole, reorientation = reorient(scan.volume)

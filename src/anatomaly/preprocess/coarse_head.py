@@ -7,12 +7,12 @@ air are looked at here.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 
 from anatomaly.geometry import affine_about
+from anatomaly.preprocess.references import computed_once
 from anatomaly.preprocess.resample import empty_grid, field_of_view, resample, resample_mask
 from anatomaly.preprocess.template import LEAST_PRIOR, load_template
 from anatomaly.types import Affine, BoolArray, FloatArray
@@ -93,7 +93,7 @@ def place_coarse_head(
     )
 
 
-@lru_cache(maxsize=1)
+@computed_once
 def load_tissue_regions() -> TissueRegions:
     """Return the template's tissues on the coarse grid, kept in memory."""
     grid, template = coarse_grid(), load_template()

@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from anatomaly.errors import PreparationError
+from anatomaly.preprocess.references import usable_threads
 from anatomaly.types import FloatArray
 from anatomaly.volume import Volume
 
 TIMEOUT_SECONDS = 600.0
 """Far above the few seconds a step takes: it only ends a run that hangs."""
-
-MOST_THREADS = 4
 
 
 def run_niimath(
@@ -40,7 +39,7 @@ def run_niimath(
         import niimath
     except ImportError as error:
         raise PreparationError("niimath is not installed; run: pip install niimath") from error
-    environment = os.environ | {"FSLOUTPUTTYPE": "NIFTI", "OMP_NUM_THREADS": str(_threads())}
+    environment = os.environ | {"FSLOUTPUTTYPE": "NIFTI", "OMP_NUM_THREADS": str(usable_threads())}
     command = [str(niimath.bin), *arguments]
     try:
         done = subprocess.run(
@@ -106,12 +105,3 @@ def read_nifti(path: Path) -> FloatArray:
             f"{path.parent.parent} full? Free some space there, or set TMPDIR to another folder"
         ) from error
     return data
-
-
-def _threads() -> int:
-    """Return the user's OMP_NUM_THREADS, else the processors this process may use (at most 4)."""
-    by_user = os.environ.get("OMP_NUM_THREADS", "")
-    if by_user.isdigit() and int(by_user) > 0:
-        return int(by_user)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(MOST_THREADS, usable or 1))

@@ -8,14 +8,14 @@ measurements, benchmarks/gate.py makes them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage
 
 from anatomaly.geometry import affine_about, rotations
 from anatomaly.preprocess.coverage import Coverage
-from anatomaly.preprocess.resample import empty_grid, resample, resample_mask
+from anatomaly.preprocess.references import computed_once
+from anatomaly.preprocess.resample import empty_grid, resample, resample_each, resample_mask
 from anatomaly.preprocess.template import load_template
 from anatomaly.types import Affine, BoolArray, FloatArray
 from anatomaly.volume import Volume
@@ -182,7 +182,13 @@ def _best_shift(mask: BoolArray, outline: BoolArray, covered: BoolArray) -> floa
         best, shift = max(fits), tries[int(np.argmax(fits))]
 
 
-@lru_cache(maxsize=1)
+def load_references() -> None:
+    """Compute now what `judge_fit` compares every scan with."""
+    _load_outlines()
+    _load_tissues(TISSUE_SPACING_MM)
+
+
+@computed_once
 def _load_outlines() -> tuple[Volume, tuple[BoolArray, ...]]:
     """Return a coarse grid with room, and the template's mask on it turned by each rotation.
 
@@ -193,15 +199,14 @@ def _load_outlines() -> tuple[Volume, tuple[BoolArray, ...]]:
     grid = _coarse_grid(OUTLINE_SPACING_MM, room=int(_ROOM_MM / OUTLINE_SPACING_MM))
     places = grid.with_data(resample_mask(whole, grid)).places_mm
     centre, size = places.mean(axis=0), places.std(axis=0)
-    outlines = []
+    worlds = []
     for turn in rotations():
         turned_size = ((places - centre) @ turn.T).std(axis=0)
-        world = affine_about(np.diag(size / turned_size) @ turn, centre)
-        outlines.append(resample_mask(whole, grid, world))
-    return grid, tuple(outlines)
+        worlds.append(affine_about(np.diag(size / turned_size) @ turn, centre))
+    return grid, tuple(laid.data > 0.5 for laid in resample_each(whole, grid, worlds))
 
 
-@lru_cache(maxsize=2)
+@computed_once
 def _load_tissues(spacing_mm: float) -> tuple[Volume, BoolArray, FloatArray, list[FloatArray]]:
     """Return a coarse grid and on it the template's mask, its tissues (I, J, K, 4), turned ones.
 
@@ -210,15 +215,15 @@ def _load_tissues(spacing_mm: float) -> tuple[Volume, BoolArray, FloatArray, lis
     template, grid = load_template(), _coarse_grid(spacing_mm)
     fluid, grey, white = template.tissues
     maps = [template.brain_mask.with_data(one) for one in (grey, white, template.brain.data, fluid)]
-
-    def lay(world: Affine | None) -> FloatArray:
-        return np.stack([resample(one, grid, world).data for one in maps], axis=-1)
-
     mask = resample_mask(template.brain_mask, grid)
     centre = grid.affine[:3, :3] @ np.argwhere(mask).mean(axis=0) + grid.affine[:3, 3]
     flips = [np.where(np.arange(3) == same, 1.0, -1.0) for same in range(3)]
-    wrong = [lay(affine_about(np.diag(signs), centre)) for signs in flips]
-    return grid, mask, lay(None), wrong
+    worlds = [None, *(affine_about(np.diag(signs), centre) for signs in flips)]
+    laid = [list(resample_each(one, grid, worlds)) for one in maps]
+    upright, *wrong = (
+        np.stack([one.data for one in way], axis=-1) for way in zip(*laid, strict=True)
+    )
+    return grid, mask, upright, wrong
 
 
 def _coarse_grid(spacing_mm: float, room: int = 0) -> Volume:

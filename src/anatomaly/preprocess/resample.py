@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, apply_affine, voxel_to_voxel
@@ -40,24 +42,67 @@ def resample(volume: Volume, grid: Volume, world: Affine | None = None, order: i
     Source: the smoothing before a coarser grid matches the FWHM of the voxels; Cardoso et al.,
         MICCAI 2015, doi:10.1007/978-3-319-24571-3_81 (here per axis of the input).
     """
-    to_input = voxel_to_voxel(
-        grid.affine, volume.affine, None if world is None else _inverse(world)
-    )
+    return next(resample_each(volume, grid, [world], order))
+
+
+def resample_each(
+    volume: Volume, grid: Volume, worlds: Iterable[Affine | None], order: int = 1
+) -> Iterator[Volume]:
+    """Resample a volume under several affines, see `resample`; equal smoothing is done once."""
     data = volume.data if order == 0 else volume.data.astype(np.float32, copy=False)
-    box = _box_of_input(to_input, grid.shape, volume.shape)
-    if box is None:
-        return Volume(np.zeros(grid.shape, dtype=data.dtype), grid.affine.copy())
-    data = data[box]
-    start = np.array([part.start for part in box], dtype=float)
-    if order > 0:
-        data = _smooth_for(data, to_input)
-    to_input[:3, 3] -= start
-    source = data.astype(np.uint8) if data.dtype == np.bool_ else data
+    smoothed: dict[object, FloatArray] = {}
+    for world in worlds:
+        to_input = voxel_to_voxel(
+            grid.affine, volume.affine, None if world is None else _inverse(world)
+        )
+        box = _box_of_input(to_input, grid.shape, volume.shape)
+        if box is None:
+            yield Volume(np.zeros(grid.shape, dtype=data.dtype), grid.affine.copy())
+            continue
+        sigma = _sigma_for(to_input) if order > 0 else (0.0, 0.0, 0.0)
+        key = tuple((part.start, part.stop) for part in box), tuple(np.round(sigma, 6))
+        if key not in smoothed:
+            smoothed[key] = _smooth(data[box], sigma)
+        to_input[:3, 3] -= [part.start for part in box]
+        out = np.zeros(grid.shape, dtype=data.dtype)
+        seen = _box_of_output(smoothed[key], to_input, grid.shape)
+        if seen is not None:
+            to_input[:3, 3] = apply_affine(to_input, np.array([float(p.start) for p in seen]))
+            out[seen] = _sample(smoothed[key], to_input, out[seen].shape, order)
+        yield Volume(out, grid.affine.copy())
+
+
+def _sample(
+    source: FloatArray, to_input: Affine, shape: tuple[int, ...], order: int
+) -> NDArray[Any]:
+    """Sample an array at the voxels of a grid of some shape, 0 outside its field of view."""
+    source = source.astype(np.uint8) if source.dtype == np.bool_ else source
     out = ndimage.affine_transform(
-        source, to_input[:3, :3], to_input[:3, 3], grid.shape, order=order, mode="nearest"
+        source, to_input[:3, :3], to_input[:3, 3], shape, order=order, mode="nearest"
     )
-    out[~field_of_view(to_input, data.shape, grid.shape, slack=1e-4)] = 0
-    return Volume(out.astype(data.dtype, copy=False), grid.affine.copy())
+    out[~field_of_view(to_input, source.shape, shape, slack=1e-4)] = 0
+    return np.asarray(out)
+
+
+def _box_of_output(
+    source: FloatArray, to_input: Affine, shape: tuple[int, ...]
+) -> tuple[slice, ...] | None:
+    """Return the part of the output that sees a voxel other than 0, None if nothing does.
+
+    Most of a map is 0 and most of a scan's grid is not brain.
+    """
+    low, high = np.zeros(3), np.zeros(3)
+    for axis in range(3):
+        others = tuple(other for other in range(3) if other != axis)
+        there = np.flatnonzero(source.any(axis=others))
+        if not there.size:
+            return None
+        low[axis], high[axis] = there[0] - 1.0, there[-1] + 1.0
+    corners = np.array(list(product(*zip(low, high, strict=True))))
+    places = apply_affine(np.linalg.inv(to_input).astype(np.float64), corners)
+    first = np.clip(np.floor(places.min(axis=0)).astype(int), 0, shape)
+    last = np.clip(np.ceil(places.max(axis=0)).astype(int) + 1, 0, shape)
+    return None if (last <= first).any() else tuple(map(slice, first, last))
 
 
 def resample_mask(mask: Volume, grid: Volume, world: Affine | None = None) -> BoolArray:
@@ -112,11 +157,16 @@ def _inverse(affine: Affine) -> Affine:
     return np.asarray(out, dtype=np.float64)
 
 
-def _smooth_for(data: FloatArray, to_input: Affine) -> FloatArray:
-    """Smooth along the input axes that the output grid samples more coarsely than 1.5 voxels."""
+def _sigma_for(to_input: Affine) -> FloatArray:
+    """Return σ along the input axes, above 0 where the output grid has steps above 1.5 voxels."""
     step = np.linalg.norm(to_input[:3, :3], axis=1)
-    sigma = np.where(step > ANTI_ALIAS_FROM, np.sqrt(np.maximum(step**2 - 1, 0)) * FWHM_TO_SIGMA, 0)
-    if not sigma.any():
+    wide = np.sqrt(np.maximum(step**2 - 1, 0)) * FWHM_TO_SIGMA
+    return np.where(step > ANTI_ALIAS_FROM, wide, 0.0)
+
+
+def _smooth(data: FloatArray, sigma: Sequence[float] | FloatArray) -> FloatArray:
+    """Smooth by a Gaussian."""
+    if not np.any(sigma):
         return data
     smooth: FloatArray = ndimage.gaussian_filter(data, sigma, mode="nearest", truncate=3.0)
     return smooth

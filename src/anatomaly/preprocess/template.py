@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, voxel_to_voxel
+from anatomaly.preprocess.references import computed_once
 from anatomaly.types import Affine, FloatArray
 from anatomaly.volume import Volume
 
@@ -43,7 +43,7 @@ class Template:
         return self.cerebrospinal_fluid, self.grey_matter.data, self.white_matter.data
 
 
-@lru_cache(maxsize=1)
+@computed_once
 def load_template() -> Template:
     """Load the template once; takes about two seconds (nilearn's import)."""
     from nilearn import datasets

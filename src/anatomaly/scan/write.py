@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gzip
 import os
 import re
 import secrets
@@ -16,6 +15,7 @@ from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
+from isal.igzip import IGzipFile
 from numpy.typing import DTypeLike
 
 from anatomaly.errors import OutputError
@@ -70,7 +70,7 @@ def write_volume(path: Path, volume: Volume, scan: Scan, dtype: DTypeLike) -> Pa
     try:
         with whole_file(path, several=True) as temporary, temporary.open("xb") as raw:
             if path.name.endswith(".gz"):
-                with gzip.GzipFile("", "wb", compresslevel=3, fileobj=raw, mtime=0) as packed:
+                with IGzipFile("", "wb", compresslevel=2, fileobj=raw, mtime=0) as packed:
                     _stream(packed, header, data)
             else:
                 _stream(raw, header, data)
@@ -174,7 +174,7 @@ def _as_type(data: np.ndarray[Any, Any], dtype: np.dtype[Any], path: Path) -> np
 
 
 def _stream(
-    file: IO[bytes] | gzip.GzipFile, header: nib.Nifti1Header, data: np.ndarray[Any, Any]
+    file: IO[bytes] | IGzipFile, header: nib.Nifti1Header, data: np.ndarray[Any, Any]
 ) -> None:
     """Write header, an empty extension flag and the voxels, first axis fastest."""
     file.write(header.binaryblock + b"\0\0\0\0")
