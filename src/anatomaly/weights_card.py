@@ -130,7 +130,7 @@ def healthy_ml_for(
 def write_card(folder: Path, content: Mapping[str, Any]) -> None:
     """Write the card of a set of weights, whole or not at all."""
     with whole_file(folder / CARD_FILE) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def update_card(folder: Path, entries: Mapping[str, Any]) -> None:

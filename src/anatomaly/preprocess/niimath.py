@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from anatomaly.errors import PreparationError
+from anatomaly.systems import program_path, usable_processors
 from anatomaly.types import FloatArray
 from anatomaly.volume import Volume
 
@@ -41,7 +42,7 @@ def run_niimath(
     except ImportError as error:
         raise PreparationError("niimath is not installed; run: pip install niimath") from error
     environment = os.environ | {"FSLOUTPUTTYPE": "NIFTI", "OMP_NUM_THREADS": str(_threads())}
-    command = [str(niimath.bin), *arguments]
+    command = [program_path(niimath.bin), *arguments]
     try:
         done = subprocess.run(
             command,
@@ -96,7 +97,8 @@ def read_nifti(path: Path) -> FloatArray:
     from nibabel.filebasedimages import ImageFileError
 
     try:
-        image: Any = nib.load(path)
+        # not mapped: Windows removes no folder that holds an open file, and this is a head
+        image: Any = nib.load(path, mmap=False)
         data: FloatArray = image.get_fdata(dtype=np.float32)
     except FileNotFoundError as error:
         raise PreparationError(f"niimath did not write {path.name}") from error
@@ -113,5 +115,4 @@ def _threads() -> int:
     by_user = os.environ.get("OMP_NUM_THREADS", "")
     if by_user.isdigit() and int(by_user) > 0:
         return int(by_user)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(MOST_THREADS, usable or 1))
+    return max(1, min(MOST_THREADS, usable_processors()))
