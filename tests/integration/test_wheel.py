@@ -104,11 +104,10 @@ def test_the_wheel_runs_alone_in_an_empty_environment(wheel, checkout, tmp_path)
     programs = environment / ("Scripts" if sys.platform == "win32" else "bin")
     install = [programs / "python", "-m", "pip", "install", "--quiet"]
     install += ["-c", checkout / "constraints.txt", "torch", wheel]
-    subprocess.run(install, check=True, timeout=3000)
-
     home = tmp_path / "home"
     home.mkdir()
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "ANATOMALY"))}
+    subprocess.run(install, check=True, timeout=3000, env=kept)
     alone = {"cwd": home, "env": kept | {"HOME": str(home)}, "check": True, "timeout": 1500}
     said = subprocess.run(
         [*offline(), programs / "anatomaly", "info"], capture_output=True, text=True, **alone
