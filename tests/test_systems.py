@@ -13,6 +13,8 @@ import pytest
 
 from anatomaly import systems
 from anatomaly.cli.naming import result_names
+from anatomaly.preprocess import niimath
+from anatomaly.scan import dicom
 
 SOURCES = sorted((Path(__file__).parents[1] / "src").rglob("*.py"))
 POSIX_ONLY = {
@@ -35,6 +37,20 @@ def test_programs_end_with_exe_on_windows_once(monkeypatch):
     assert systems.program_path("wheel/niimath.exe") == "wheel/niimath.exe"
     assert systems.program_path("v1.0/niimath.EXE") == "v1.0/niimath.EXE"
     assert systems.program_path("v1.0/niimath") == "v1.0/niimath.exe"
+
+
+def test_both_programs_are_called_by_the_name_that_windows_knows(monkeypatch, tmp_path):
+    called = []
+
+    def note(command, **_):
+        called.append(Path(command[0]).name)
+        return SimpleNamespace(returncode=0, stdout=b"", stderr=b"")
+
+    monkeypatch.setattr("subprocess.run", note)
+    monkeypatch.setattr(sys, "platform", "win32")
+    niimath.run_niimath(["in.nii", "out.nii"], tmp_path)
+    dicom._convert(tmp_path, tmp_path)
+    assert called == ["niimath.exe", "dcm2niix.exe"]
 
 
 def test_processors_are_those_of_the_process_or_of_the_machine(monkeypatch):
