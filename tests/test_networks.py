@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from anatomaly import networks
 from anatomaly.errors import ConfigError
+from anatomaly.geometry import TEMPLATE_SHAPE
 from anatomaly.method import PAPER, REFINED, usual_method
 from anatomaly.model.lesion_scorer import LesionScorer
 from anatomaly.model.pseudo_healthy import PseudoHealthyModel
@@ -17,6 +20,7 @@ from anatomaly.networks import (
     load_networks,
     running,
 )
+from anatomaly.score import lesion_logit, rebuild
 from anatomaly.weights_card import WeightsCard
 
 CPU = torch.device("cpu")
@@ -24,9 +28,9 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize(
     ("cuda", "mps", "expected"),
-    [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
+    [(True, True, "cuda"), (False, True, "cpu"), (False, False, "cpu")],
 )
-def test_auto_takes_the_fastest(monkeypatch, cuda, mps, expected):
+def test_auto_takes_the_fastest_that_was_tried(monkeypatch, cuda, mps, expected):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
     assert choose_device("auto").type == expected
@@ -90,3 +94,39 @@ def test_only_what_the_methods_need_is_loaded(monkeypatch):
     with_scorer = load_networks("mine", [REFINED])
     assert with_scorer.parameters_count > load_networks("mine", [PAPER]).parameters_count
     assert with_scorer.device == torch.device("cpu")
+
+
+class Doubles(TorchDispatchMode):
+    """Notes what computes in 64 bits."""
+
+    def __init__(self):
+        super().__init__()
+        self.operations, self.found = 0, set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.operations += 1
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor) and leaf.dtype in (torch.float64, torch.complex128):
+                self.found.add(str(func))
+        return out
+
+
+def test_the_watch_on_64_bits_sees_some():
+    with Doubles() as watch:
+        torch.zeros(2).double()
+    assert watch.found
+
+
+@pytest.mark.slow
+def test_networks_and_score_stay_in_32_bits():
+    """Apple's GPU has no others: there one operation in 64 bits ends the program."""
+    networks = load_networks("default")
+    image, mask = torch.rand(1, 1, *TEMPLATE_SHAPE), torch.zeros(1, 1, *TEMPLATE_SHAPE)
+    mask[..., 30:130, 30:160, 30:130] = 1
+    image *= mask
+    with Doubles() as watch:
+        scans = rebuild(networks.model, image, mask, [PAPER, REFINED])
+        lesion_logit(networks, scans[REFINED.route, REFINED.reuse], "T1w")
+    assert watch.operations > 1000
+    assert watch.found == set()

@@ -15,6 +15,7 @@ from anatomaly import weights
 from anatomaly.errors import WeightsError
 from anatomaly.method import REFINED, usual_method
 from anatomaly.model.lesion_scorer import LesionScorer
+from anatomaly.preprocess import normalise
 from anatomaly.weights import (
     DEFAULT_WEIGHTS,
     SCORER_FILE,
@@ -254,13 +255,13 @@ def test_preparation_hash_follows_grid_and_percentiles(monkeypatch):
     before = preparation_hash()
     assert len(before) == 12 and int(before, 16) >= 0
     assert preparation_hash() == before
-    monkeypatch.setattr(weights, "HIGH_PERCENTILE", 99.0)
+    monkeypatch.setattr(normalise, "HIGH_PERCENTILE", 99.0)
     changed = preparation_hash()
     monkeypatch.setattr(weights, "TEMPLATE_SHAPE", (160, 192, 176))
     larger = preparation_hash()
-    monkeypatch.setattr(weights, "HIGH_VALUE", 1.0)
+    monkeypatch.setattr(normalise, "HIGH_VALUE", 1.0)
     brighter = preparation_hash()
-    monkeypatch.setattr(weights, "PREPARATION_VERSION", 99)
+    monkeypatch.setattr(normalise, "PREPARATION_VERSION", 99)
     assert len({before, changed, larger, brighter, preparation_hash()}) == 5
 
 

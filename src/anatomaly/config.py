@@ -124,7 +124,7 @@ class DetectConfig:
 
     Attributes:
         sequence: T1w, T2w, FLAIR, or `auto` (the image where it is sure, else the file name).
-        device: `auto` takes CUDA, then Apple's MPS, then the CPU.
+        device: `auto` takes CUDA, else the CPU; `mps` (Apple) was never tried.
         threads: CPU threads of the networks; 0 leaves torch's choice.
         route: how the healthy anatomy is rebuilt: from `edges` (the method), from the
             `tissue_map` (the ablation without edges), `both` (what neither can explain is

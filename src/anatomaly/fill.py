@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from anatomaly.errors import ConfigError, GeometryError
 from anatomaly.types import BoolArray
@@ -76,6 +75,8 @@ def fill_lesions(
                 f"the {name} (shape {volume.shape}) must lie on the grid of the scan (shape "
                 f"{scan.shape}): is the result folder that of another scan?"
             )
+    from scipy import ndimage
+
     region = anomaly_mask.data > 0
     if config.grow_mm > 0 and region.any():
         away = ndimage.distance_transform_edt(~region, sampling=scan.spacing_mm)
@@ -93,6 +94,8 @@ def _soften(
     """Return the weight of the pseudo-healthy value, 0 outside the region, 1 deep inside."""
     if border_mm == 0 or not region.any():
         return region.astype(np.float64)
+    from scipy import ndimage
+
     depth = ndimage.distance_transform_edt(region, sampling=grid.spacing_mm)
     t = np.clip(depth / border_mm, 0, 1)
     weight: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = t * t * (3 - 2 * t)

@@ -8,10 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # not on Windows: there only age tells a stale folder
-    fcntl = None  # type: ignore[assignment]
+from anatomaly.systems import fcntl
 
 STALE_SECONDS = 86_400.0
 """Where locks do not work, an unfinished folder counts as left behind after this time."""

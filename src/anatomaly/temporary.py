@@ -17,6 +17,7 @@ from pathlib import Path
 
 from anatomaly.errors import OutputError
 from anatomaly.leftovers import hold_lock, is_stale
+from anatomaly.systems import is_of_this_user, temporary_places
 
 PREFIX = "anatomaly-temporary-"
 """Distinctive, because what starts with it and is nobody's is removed."""
@@ -71,8 +72,8 @@ def temporary_root() -> Path:
         named = os.environ.get("TMPDIR")
         raise OutputError(
             "no temporary folder can be written (tried "
-            f"{f'TMPDIR, which is {named}, and ' if named else ''}/tmp, /var/tmp and the working "
-            "folder); set TMPDIR to a folder that you may write to, with some 500 MB of free space"
+            f"{f'TMPDIR, which is {named}, and ' if named else ''}{temporary_places()}); set "
+            "TMPDIR to a folder that you may write to, with some 500 MB of free space"
         ) from error
 
 
@@ -110,7 +111,7 @@ def _is_ours(folder: Path) -> bool:
         if folder.is_symlink() or not folder.is_dir():
             return False
         status = folder.stat()
-        if hasattr(os, "getuid") and status.st_uid != os.getuid():
+        if not is_of_this_user(status):
             return False
         if _OURS.fullmatch(folder.name):
             return True

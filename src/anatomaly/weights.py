@@ -15,12 +15,6 @@ from typing import TYPE_CHECKING
 
 from anatomaly.errors import WeightsError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, TEMPLATE_SPACE
-from anatomaly.preprocess.normalise import (
-    HIGH_PERCENTILE,
-    HIGH_VALUE,
-    LOW_PERCENTILE,
-    PREPARATION_VERSION,
-)
 from anatomaly.types import EDGE_KINDS, EdgeOption, MrSequence, ResidualPolarity, Sign
 from anatomaly.weights_card import CARD_FILE, WeightsCard, read_card
 from anatomaly.whole_file import whole_file
@@ -48,6 +42,13 @@ def preparation_hash() -> str:
 
     Covers the working grid, the template space, the intensity scale, and by its version all else.
     """
+    from anatomaly.preprocess.normalise import (
+        HIGH_PERCENTILE,
+        HIGH_VALUE,
+        LOW_PERCENTILE,
+        PREPARATION_VERSION,
+    )
+
     contract = {
         "version": PREPARATION_VERSION,
         "shape": TEMPLATE_SHAPE,

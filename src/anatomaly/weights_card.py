@@ -162,7 +162,7 @@ def _is_as_measured(
 def write_card(folder: Path, content: Mapping[str, Any]) -> None:
     """Write the card of a set of weights, whole or not at all."""
     with whole_file(folder / CARD_FILE) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def update_card(folder: Path, entries: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What the documents say is true: paths exist, commands parse, examples compile."""
 
 import ast
+import json
 import re
 import shlex
 from pathlib import Path
@@ -18,8 +19,9 @@ DOCUMENTS = [
     ROOT / "CONTRIBUTING.md",
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "containers" / "README.md",
 ]
-FOLDERS = ("src/", "docs/", "tests/", "benchmarks/", ".ci/")
+FOLDERS = ("src/", "docs/", "tests/", "benchmarks/", "containers/", ".ci/", ".github/")
 
 documents = pytest.mark.parametrize(
     "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
@@ -133,6 +135,7 @@ def test_every_decision_is_listed():
 def test_one_version_everywhere():
     version = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), flags=re.M)[1]
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
+    assert json.loads((ROOT / "codemeta.json").read_text())["version"] == version
 
 
 def test_constraints_pin_every_requirement_and_name_no_host():

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from itertools import pairwise
 
 import nibabel as nib
 import numpy as np
@@ -32,7 +33,7 @@ def fixture_run_script(tmp_path):
     """Runs a script where SLURM, `anatomaly` and `anatomaly-bids` are stand-ins."""
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("anatomaly", "anatomaly-bids", "sbatch"):
+    for name in ("anatomaly", "anatomaly-bids", "apptainer", "sbatch"):
         (programs / name).write_text(STAND_IN)
         (programs / name).chmod(0o755)
 
@@ -70,6 +71,20 @@ def test_a_job_of_the_array_takes_its_participant(blocks, run_script, tmp_path):
     )
 
 
+def test_a_job_with_apptainer_takes_its_participant(blocks, run_script, tmp_path):
+    for label in ("01", "02", "03"):
+        (tmp_path / "raw" / f"sub-{label}").mkdir(parents=True)
+    script = the_script(blocks("cluster.md", "bash"), "anatomaly_apptainer.sh")
+    program, *words = run_script(script, "image.sif", "raw", "new/out", task=2)
+    assert (program, words[:2]) == ("apptainer", ["run", "--cleanenv"])
+    bound = [after for word, after in pairwise(words) if word == "--bind"]
+    assert bound[:2] == [f"{tmp_path}/raw:/data:ro", f"{tmp_path}/new/out:/out"]
+    assert (tmp_path / "new" / "out").is_dir()
+    told = make_parser().parse_args(words[words.index("image.sif") + 1 :])
+    assert (str(told.bids_dir), str(told.output_dir)) == ("/data", "/out")
+    assert (told.participant_label, told.n_cpus) == (["sub-03"], 2)
+
+
 @pytest.mark.parametrize(("task", "first", "last"), [(0, 1, 10), (2, 21, 23)])
 def test_a_job_takes_its_lines_of_the_list(blocks, run_script, tmp_path, task, first, last):
     names = [f"scan {n}.nii.gz" for n in range(1, 24)]
@@ -98,7 +113,7 @@ def test_arrays_are_as_long_as_what_they_work_through(blocks, run_script, tmp_pa
 
 def test_scripts_are_clean(blocks):
     scripts = blocks("cluster.md", "bash")
-    assert len(scripts) == 4
+    assert len(scripts) == 6
     for script in scripts:
         subprocess.run(["bash", "-n", "-c", script], check=True)
     with pytest.raises(subprocess.CalledProcessError):

@@ -47,6 +47,13 @@ def test_light_parts_load_nothing_heavy(code):
     assert loaded.isdisjoint(HEAVY), loaded & set(HEAVY)
 
 
+@pytest.mark.parametrize("words", [["--help"], ["info"], ["--version"]], ids=" ".join)
+def test_the_first_start_waits_for_no_library_of_images(words):
+    """Half a second on one core, of which scipy and nibabel alone would take twice as much."""
+    code = RUN.format(arguments=words).replace("app(", "try: app(") + "\nexcept SystemExit: pass"
+    assert modules_loaded_by(code).isdisjoint({*HEAVY, "scipy", "nibabel", "pydicom"})
+
+
 def test_public_names_are_there_and_others_are_not():
     code = "import anatomaly\nanatomaly.Detector, anatomaly.detect, anatomaly.Detection"
     assert "anatomaly" in modules_loaded_by(code)

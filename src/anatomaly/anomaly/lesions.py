@@ -169,7 +169,7 @@ def write_lesions_tsv(path: Path, lesions: tuple[Lesion, ...]) -> None:
     """Write `LESION_COLUMNS`, tab-separated, one line a lesion; only the header without lesions."""
     lines = ["\t".join(LESION_COLUMNS)]
     lines += ["\t".join(row.values()) for row in lesion_rows(lesions)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 def _point(row: NDArray[np.float64]) -> Point:

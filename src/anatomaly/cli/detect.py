@@ -15,7 +15,6 @@ from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
 from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, DetectConfig
 from anatomaly.errors import ConfigError, DicomError
 from anatomaly.names import shown, writable
-from anatomaly.scan.instances import is_dicom_file, one_file_a_series
 
 if TYPE_CHECKING:
     from anatomaly.detection import Detection
@@ -41,6 +40,8 @@ def detect(
     - `anatomaly detect dicom_folder -o results --outputs all,dicom`
     - `anatomaly detect cohort/*/anat/*_T1w.nii.gz -o results --skip-finished`
     """
+    from anatomaly.scan.instances import one_file_a_series
+
     try:
         wanted = parse_outputs(outputs)
         if wanted and "dicom" in wanted:
@@ -95,6 +96,7 @@ def refuse_without_dicom(scans: list[Path]) -> None:
         DicomError: highdicom is not installed.
     """
     from anatomaly.dicom_results.write import require_highdicom
+    from anatomaly.scan.instances import is_dicom_file
 
     files = [str(scan) for scan in scans if scan.is_file() and not is_dicom_file(scan)]
     if files:

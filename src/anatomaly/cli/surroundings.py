@@ -15,8 +15,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-"""What ends a program on purpose: a person, a scheduler, a terminal that is closed."""
+from anatomaly.systems import ENDING_SIGNALS
 
 _DEAF_SECONDS = 5.0
 """After a signal others are passed over for this time: cleaning up is not to be cut short."""
@@ -38,11 +37,15 @@ class Interruption(SystemExit):
 def surroundings() -> Iterator[None]:
     """Run a program of the command line.
 
-    A signal of `SIGNALS` ends it in order, with status 128 + its number: no temporary folder, no
-    half-written result and no child process stays. One that is ignored, as under `nohup`, stays so.
-    Text that a stream's encoding lacks is printed as an escape. Figures need no window.
+    A signal of `ENDING_SIGNALS` ends it in order, with status 128 + its number: no temporary
+    folder, no half-written result and no child process stays. One that is ignored, as under
+    `nohup`, stays so. Text that a stream's encoding lacks is printed as an escape. Figures need no
+    window.
     """
     os.environ["MPLBACKEND"] = "agg"
+    os.environ.setdefault(
+        "PYTORCH_ENABLE_MPS_FALLBACK", "1"
+    )  # what an Apple GPU lacks, the CPU does
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # advice on where to keep its cache
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started the program
@@ -73,7 +76,7 @@ def _orderly_end() -> Iterator[None]:
             raise Interruption(number)
 
     before: dict[int, Any] = {}
-    for name in SIGNALS:
+    for name in ENDING_SIGNALS:
         number = getattr(signal, name, None)
         if number is None or signal.getsignal(number) in (signal.SIG_IGN, None):
             continue

@@ -15,6 +15,7 @@ import numpy as np
 
 from anatomaly.errors import PreparationError
 from anatomaly.preprocess.references import usable_threads
+from anatomaly.systems import program_path
 from anatomaly.types import FloatArray
 from anatomaly.volume import Volume
 
@@ -40,7 +41,7 @@ def run_niimath(
     except ImportError as error:
         raise PreparationError("niimath is not installed; run: pip install niimath") from error
     environment = os.environ | {"FSLOUTPUTTYPE": "NIFTI", "OMP_NUM_THREADS": str(usable_threads())}
-    command = [str(niimath.bin), *arguments]
+    command = [program_path(niimath.bin), *arguments]
     try:
         done = subprocess.run(
             command,
@@ -95,7 +96,8 @@ def read_nifti(path: Path) -> FloatArray:
     from nibabel.filebasedimages import ImageFileError
 
     try:
-        image: Any = nib.load(path)
+        # not mapped: Windows removes no folder that holds an open file, and this is a head
+        image: Any = nib.load(path, mmap=False)
         data: FloatArray = image.get_fdata(dtype=np.float32)
     except FileNotFoundError as error:
         raise PreparationError(f"niimath did not write {path.name}") from error

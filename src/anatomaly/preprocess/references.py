@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import ParamSpec, TypeVar
 
+from anatomaly.systems import usable_processors
+
 P = ParamSpec("P")
 R = TypeVar("R")
 MOST_THREADS = 4
@@ -46,8 +48,7 @@ def usable_threads() -> int:
     by_user = os.environ.get("OMP_NUM_THREADS", "")
     if by_user.isdigit() and int(by_user) > 0:
         return int(by_user)
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(MOST_THREADS, usable or 1))
+    return max(1, min(MOST_THREADS, usable_processors()))
 
 
 @lru_cache(maxsize=1)

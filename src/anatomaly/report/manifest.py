@@ -72,7 +72,7 @@ def write_whole(path: Path, text: str) -> None:
     """
     try:
         with whole_file(path, several=True) as temporary:
-            temporary.write_text(writable(text), encoding="utf-8")
+            temporary.write_text(writable(text), encoding="utf-8", newline="\n")
     except OSError as error:
         raise OutputError(
             f"cannot write {path} ({error}); choose a folder that can be written and has space"

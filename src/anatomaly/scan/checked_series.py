@@ -81,7 +81,7 @@ def _is_usable(series: Series) -> bool:
 
 def _compared(series: Series, frames: Sequence[Frame]) -> tuple[list[Frame], Verdict, int]:
     """Return the frames of a volume, whether it holds them, and how many places it leaves out."""
-    image: Any = nib.load(series.path)
+    image: Any = nib.load(series.path, mmap=False)  # see niimath.read_nifti
     try:
         affine = check_affine(image.affine)
     except GeometryError:  # of several images at one place dcm2niix may write one without depth

@@ -23,6 +23,7 @@ from anatomaly.scan.instances import Instance, quiet, read_instance, read_instan
 from anatomaly.scan.people import check_one_visit
 from anatomaly.scan.series import Series, choose_series
 from anatomaly.scan.stream import readable
+from anatomaly.systems import program_path
 from anatomaly.temporary import temporary_folder
 
 TIMEOUT_SECONDS = 900
@@ -165,7 +166,7 @@ def _convert(folder: Path, target: Path) -> str:
             "folder to NIfTI first"
         ) from error
     options = ["-b", "y", "-ba", "n", "-z", "n", "-g", "i", "-d", str(_DEPTH), "-f", "series_%s_%j"]
-    command = [str(dcm2niix.bin), *options, "-o", str(target), str(folder.resolve())]
+    command = [program_path(dcm2niix.bin), *options, "-o", str(target), str(folder.resolve())]
     try:
         done = subprocess.run(
             command,

@@ -129,7 +129,7 @@ def cache_person(
     for name in sorted(arrays, key="labels".__eq__):  # labels last: they make it a person
         np.save(folder / f"{name}.npy", arrays[name])
     record |= {"preparation": preparation_hash()}
-    (folder / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8")
+    (folder / RECORD_FILE).write_text(json.dumps(record, indent=1), encoding="utf-8", newline="\n")
     done = f"{folder.name}: prepared {', '.join(record.get('prepared', []))}".rstrip()
     return "; ".join([done, *record.get("notes", [])])
 

@@ -113,7 +113,9 @@ def _keep_split(config: CohortConfig, cache: Path) -> None:
     path = cache / "split.json"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"held_out_share": config.held_out_share}), encoding="utf-8")
+        path.write_text(
+            json.dumps({"held_out_share": config.held_out_share}), encoding="utf-8", newline="\n"
+        )
     before = json.loads(path.read_text(encoding="utf-8"))["held_out_share"]
     if before != config.held_out_share:
         raise TrainingError(

@@ -23,4 +23,4 @@ def drop_losses_after(path: Path, done: int) -> None:
         return
     head, *rows = path.read_text("utf-8").splitlines()
     rows = [row for row in rows if int(row.split(",")[0]) <= done]
-    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    path.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8", newline="\n")

@@ -19,6 +19,7 @@ from anatomaly.evaluation.benchmark.method import Method, Trainer, find_method
 from anatomaly.evaluation.benchmark.scans import Split
 from anatomaly.evaluation.benchmark.sources import split_scans
 from anatomaly.networks import keep_freed_memory
+from anatomaly.systems import peak_memory_gb
 from anatomaly.types import MrSequence
 
 FINISHED, FAILED = "finished", "failed"
@@ -130,16 +131,3 @@ def measure_cell(cell: Cell, split: Split, fitted: dict[Path, Method]) -> None:
         "measured": datetime.date.today().isoformat(),
     }
     ledger.write(FINISHED, record)
-
-
-def peak_memory_gb() -> float:
-    """Return the most memory that this process has held, in GB; nan where that is not told."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        return float("nan")
-    lines = dict(
-        line.split(":", 1)
-        for line in status.read_text("utf-8", "replace").splitlines()
-        if ":" in line
-    )
-    return int(lines["VmHWM"].split()[0]) / 1e6

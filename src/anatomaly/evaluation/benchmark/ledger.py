@@ -36,7 +36,7 @@ class Ledger:
         path = self._path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as temporary:
-            temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+            temporary.write_text(json.dumps(record, indent=1), encoding="utf-8", newline="\n")
 
     def remember(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a record, made and written now if it is not there yet."""

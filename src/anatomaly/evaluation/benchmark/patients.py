@@ -54,7 +54,9 @@ def prepare_set(
             try:
                 prepared = prepare(read_scan(case.scan), PreprocessConfig(), sequence)
             except AnatomalyError as error:
-                refused.write_text(f"{type(error).__name__}: {error}\n", encoding="utf-8")
+                refused.write_text(
+                    f"{type(error).__name__}: {error}\n", encoding="utf-8", newline="\n"
+                )
                 say(f"{plan.name} {sequence} {case.patient}: left out: {error}")
                 continue
             _write_prepared(path, prepared)

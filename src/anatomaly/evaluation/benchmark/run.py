@@ -11,20 +11,24 @@ import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
-from anatomaly.errors import ConfigError
+from anatomaly.errors import ConfigError, TrainingError
 from anatomaly.evaluation.benchmark.cell import FAILED, FINISHED, Cell, run_cells
 from anatomaly.evaluation.benchmark.config import BenchmarkConfig
 from anatomaly.evaluation.benchmark.earlier import keep_earlier, key_of
 from anatomaly.evaluation.benchmark.figure import draw_figure
 from anatomaly.evaluation.benchmark.ledger import Ledger
+from anatomaly.evaluation.benchmark.method import find_method
 from anatomaly.evaluation.benchmark.sources import prepare_scans
 from anatomaly.evaluation.benchmark.table import Row, summarise
 from anatomaly.evaluation.benchmark.write import write_scans, write_table
 
 CONFIG = "config"
+LIBRARIES = ("monai", "lightning", "einops")
+"""What methods that are trained here need, and a plain installation lacks."""
 
 
 def run_benchmark(
@@ -51,8 +55,10 @@ def run_benchmark(
 
     Raises:
         ConfigError: the folder holds the run of another configuration.
+        TrainingError: a method is to be trained, and what that needs is not installed.
         AnatomalyError: a data set cannot be used.
     """
+    refuse_without_libraries(config)
     claim_folder(config, folder)
     prepare_scans(config, folder / "data", workers, say)
     finished_keys = {key_of(row) for row in earlier if row.get("status") == "ok"}
@@ -69,6 +75,28 @@ def run_benchmark(
                 failed = cell.ledger.read(FAILED)
                 say(f"{cell.name}: {failed['error'] if failed else FINISHED}")
     return write_tables(config, folder, command, earlier)
+
+
+def refuse_without_libraries(config: BenchmarkConfig) -> None:
+    """Refuse to draw scans for minutes where the methods cannot be trained afterwards.
+
+    Raises:
+        TrainingError: a method is to be trained, and what that needs is not installed.
+    """
+    missing = [name for name in LIBRARIES if not _is_installed(name)]
+    trained = [name for name in config.methods if missing and find_method(name).trained]
+    if trained:
+        raise TrainingError(
+            f"{', '.join(trained)} would be trained with {', '.join(missing)}, which is not "
+            "installed: pip install 'anatomaly[bench]'"
+        )
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ImportError:
+        return False
 
 
 def write_tables(

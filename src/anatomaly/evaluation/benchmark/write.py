@@ -49,7 +49,7 @@ def write_table(config: BenchmarkConfig, rows: list[Row], folder: Path, command:
     """
     _write_csv(folder / "table.csv", rows)
     with whole_file(folder / "table.md") as temporary:
-        temporary.write_text(as_markdown(config, rows, command), encoding="utf-8")
+        temporary.write_text(as_markdown(config, rows, command), encoding="utf-8", newline="\n")
 
 
 def as_markdown(config: BenchmarkConfig, rows: list[Row], command: str) -> str:

@@ -229,4 +229,4 @@ def _control_rows(
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a table, tab-separated."""
     lines = ["\t".join(columns), *("\t".join(map(str, row)) for row in rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")

@@ -126,7 +126,9 @@ def write_experiment(
     picture, figures = folder / f"{name}.png", folder / f"{name}.json"
     EXPERIMENTS[name].draw(result, picture)
     content = {"experiment": name, **about, **tables_of(result)}
-    figures.write_text(json.dumps(_without_nan(content), indent=2) + "\n", encoding="utf-8")
+    figures.write_text(
+        json.dumps(_without_nan(content), indent=2) + "\n", encoding="utf-8", newline="\n"
+    )
     return picture, figures
 
 
