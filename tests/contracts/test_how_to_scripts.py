@@ -1,18 +1,16 @@
 """Scripts and examples of the how-tos, run with a stand-in for the program or for its results."""
 
-import json
 import os
 import re
 import subprocess
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
-import nibabel as nib
-import numpy as np
 import pytest
 
 from anatomaly.cli.bids_app import make_parser
-from anatomaly.weights import find_weights
-from anatomaly.weights_card import read_card
+from anatomaly.evaluation.controls import calibrate
 
 STAND_IN = '#!/bin/bash\nprintf \'%s\\n\' "$(basename "$0")" "$@" > "$CALLED"\n'
 
@@ -120,28 +118,19 @@ def test_scripts_are_clean(blocks):
         subprocess.run(["bash", "-n", "-c", "if"], check=True, stderr=subprocess.DEVNULL)
 
 
-def test_controls_choose_a_threshold_and_weights_carry_it(blocks, tmp_path, monkeypatch, capsys):
-    """Scores are 0 … 9,999 ten-thousandths, 10 µL a voxel: 1 mL lies above .9899."""
+def test_controls_are_calibrated_from_python(blocks, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    scores = (np.arange(10_000, dtype=np.float32) / 10_000).reshape(10, 20, 50)
-    affine = np.diag([2.0, 2.0, 2.5, 1.0])
-    for number in range(6):
-        folder = tmp_path / "control_results" / f"sub-{number}_T1w"
-        folder.mkdir(parents=True)
-        score = scores if number % 2 == 0 else scores / 2
-        nib.save(nib.Nifti1Image(score, affine), folder / "anomaly_map.nii.gz")
-        brain = np.ones(score.shape, np.uint8)
-        nib.save(nib.Nifti1Image(brain, affine), folder / "brain_mask.nii.gz")
-    measure, carry = blocks("calibrate.md", "python")
-    exec(compile(measure, "calibrate.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert float(printed.split()[0]) == pytest.approx(0.9899, abs=2e-4)
-    assert "scans=3" in printed
-    assert "median_ml=0.0" in printed
+    for name in ("a", "b"):
+        (tmp_path / "controls" / name).mkdir(parents=True)
+        (tmp_path / "controls" / name / "T1w.nii.gz").touch()
+    passed = []
 
-    exec(compile(carry, "calibrate.md", "exec"), {})
-    card, before = read_card(tmp_path / "our-scanner"), read_card(find_weights("default"))
-    assert card.thresholds == {**before.thresholds, "T1w": 0.6}
-    assert card.sha256 == before.sha256
-    assert json.loads((tmp_path / "our-scanner" / "card.json").read_text())["name"] == card.name
-    assert card.name == "our-scanner"
+    def fake(config, say):
+        passed.append(config)
+        return {"T1w": SimpleNamespace(threshold=0.12, left_out_ml=(0.5, 0.7))}
+
+    monkeypatch.setattr(calibrate, "calibrate_controls", fake)
+    (example,) = blocks("calibrate.md", "python")
+    exec(compile(example, "calibrate.md", "exec"), {})
+    assert set(passed[0].scans) == {"a", "b"} and passed[0].output == Path("our-scanner")
+    assert capsys.readouterr().out == "0.12 (0.5, 0.7)\n"
