@@ -35,6 +35,16 @@ def number_lesions(anomaly_mask: NDArray[Any]) -> NDArray[np.int32]:
     return numbered
 
 
+def as_label_volume(numbered: NDArray[np.int32]) -> NDArray[Any]:
+    """Return numbered lesions in the type that files hold: uint16, uint32 for more than 65,535.
+
+    >>> [str(as_label_volume(np.array([[[most]]])).dtype) for most in (0, 65_535, 65_536)]
+    ['uint16', 'uint16', 'uint32']
+    """
+    most = int(numbered.max(initial=0))
+    return numbered.astype(np.uint16 if most <= np.iinfo(np.uint16).max else np.uint32)
+
+
 def keep_seeded(
     passes: BoolArray, seeds: BoolArray, voxel_volume_mm3: float, least_mm3: float
 ) -> BoolArray:

@@ -152,6 +152,7 @@ OUTPUTS: tuple[str, ...] = (
     "tissue_map",
     "brain_mask",
     "lesions",
+    "labels",
     "overview",
     "report",
 )

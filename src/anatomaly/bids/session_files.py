@@ -16,6 +16,7 @@ from anatomaly.bids.derivatives import (
     brain_says,
     lesions_output,
     mask_says,
+    write_labels,
     write_lesion_table,
     write_outputs,
 )
@@ -30,7 +31,7 @@ from anatomaly.report.overview import write_overview
 from anatomaly.report.page import PageContent, write_page
 from anatomaly.report.spots import find_spots
 from anatomaly.scan.bids import BidsScan, BidsSession
-from anatomaly.scan.write import RESULT_FILES, output_folder
+from anatomaly.scan.write import RESULT_FOLDERS, output_folder, result_files
 
 _MAP_END = "_label-L_probseg.json"
 
@@ -115,10 +116,11 @@ def _remove_others(stem: str, session: BidsSession, out: Derivatives) -> None:
         page = out.figures(session, f"{other}_session")
         volumes = [out.session_volume(session, other, kind) for kind in VOLUME_NAMES]
         besides = [sidecar(volume, ending) for volume in volumes for ending in (".json", ".tsv")]
-        for file in (*besides, *volumes, *(page / name for name in RESULT_FILES)):
+        for file in (*besides, *volumes, *result_files(page)):
             file.unlink(missing_ok=True)
-        if page.is_dir() and not any(page.iterdir()):
-            page.rmdir()
+        for place in (*(page / name for name in RESULT_FOLDERS), page):
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
 
 
 def _says(fused: Fused) -> dict[str, Any]:
@@ -171,6 +173,7 @@ def _write_page(fused: Fused, folder: Path) -> None:
             overview=(temporary / "overview.png").read_bytes(),
         )
         write_page(temporary / "report.html", content)
+        write_labels(temporary, len(fused.lesions), tissues=False)
         write_manifest(temporary / "run.json", run)
 
 
