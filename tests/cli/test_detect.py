@@ -30,6 +30,8 @@ def test_bad_scans_among_good_ones(run, fake, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "failures.log",
         "failures.tsv",
+        "group_lesions.tsv",
+        "group_volumes.tsv",
         "index.html",
         "one",
         "two",
@@ -65,7 +67,8 @@ def test_files_of_an_earlier_failure_go_away(run, fake, tmp_path):
     (tmp_path / "index.html").write_text("ZeroDivisionError")
     result = run("detect", "good.nii.gz", "-o", tmp_path)
     assert result.exit_code == 0
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["good", "index.html"]
+    tables = ["group_lesions.tsv", "group_volumes.tsv"]
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["good", *tables, "index.html"]
     assert "ZeroDivisionError" not in (tmp_path / "index.html").read_text()
 
 
@@ -211,6 +214,9 @@ def test_several_scans_get_a_cohort_page(run, fake, tmp_path):
     run("detect", "one.nii.gz", "-o", tmp_path / "single")
     run("detect", "a.nii.gz", "b.nii.gz", "-o", tmp_path / "off", "--outputs", "lesions")
     assert not list(tmp_path.glob("*/index.html"))
+    assert (
+        not list(tmp_path.glob("single/group_*")) and len(list(tmp_path.glob("off/group_*"))) == 2
+    )
 
 
 def test_dicom_results_are_asked_for_by_name(run, fake, tmp_path):

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from anatomaly.anomaly.lesions import LESION_COLUMNS, Lesion, lesion_rows
-from anatomaly.bids.dataset import Derivatives, sidecar, write_json, write_table
+from anatomaly.bids.dataset import Derivatives, sidecar, write_json
 from anatomaly.components import number_lesions
 from anatomaly.geometry import TEMPLATE_AFFINE
+from anatomaly.report.cohort_tables import write_table
 from anatomaly.report.label_tables import (
     ANOMALY,
     BACKGROUND,

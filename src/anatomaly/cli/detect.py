@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from anatomaly.cli import options
+from anatomaly.cli.cohort import say_over_all, write_over_all
 from anatomaly.cli.naming import result_names
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
@@ -150,8 +151,9 @@ def _detect_all(
     if len(scans) > 1:
         display.note(summary(len(scans), len(failures), len(doubtful)))
     is_cohort = len(scans) > 1 or (output / "index.html").is_file()
-    if is_cohort and (outputs is None or "report" in outputs):
-        write_cohort_page(output, display)
+    if is_cohort:
+        wanted = OUTPUTS if outputs is None else outputs
+        write_cohort(output, display, page="report" in wanted, tables="lesions" in wanted)
     return not failures
 
 
@@ -165,12 +167,11 @@ def scan_of_result(folder: Path, scan: Path) -> str:
     return "" if same else str(source)
 
 
-def write_cohort_page(output: Path, display: Display) -> None:
-    """Write `index.html` over all results; what goes wrong there costs no result."""
-    from anatomaly.report.index import write_index
-
+def write_cohort(output: Path, display: Display, page: bool, tables: bool) -> None:
+    """Write what lies over all results; what goes wrong there costs no result."""
     try:
-        display.note(f"all results: {shown(write_index(output))}")
+        if written := write_over_all(output, page, tables):
+            display.note(say_over_all(written))
     except Exception as error:
         display.line(f"no cohort page: {type(error).__name__}: {error}", style="yellow")
 

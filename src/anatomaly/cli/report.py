@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anatomaly.cli.cohort import say_over_all, write_over_all
 from anatomaly.cli.progress import Display
 from anatomaly.errors import AnatomalyError
 
@@ -23,18 +24,23 @@ def report(
     ],
     pages: Annotated[
         bool,
-        typer.Option("--pages/--index-only", help="Build every page, or the cohort page alone."),
+        typer.Option(
+            "--pages/--index-only", help="Build every page, or what lies over all results alone."
+        ),
     ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
 ) -> None:
-    """Build report.html of every result below OUT again, and OUT/index.html over all of them.
+    """Build report.html of every result below OUT again, and what lies over all of them.
+
+    That is OUT/index.html, group_volumes.tsv (a line a scan) and group_lesions.tsv (a line a
+    lesion).
 
     Exit status: 0 if every page was written, 1 if any failed or there is no result.
 
     - `anatomaly report results`
     - `anatomaly report results --index-only`
     """
-    from anatomaly.report.index import result_folders, write_index
+    from anatomaly.report.index import result_folders
 
     folders = result_folders(output)
     failed = 0
@@ -50,7 +56,7 @@ def report(
             display.start_scan(folder.name)
             failed += not _rebuild(folder, display)
         try:
-            display.note(f"index -> {write_index(output)}", style="green")
+            display.note(say_over_all(write_over_all(output)), style="green")
         except AnatomalyError as error:
             display.fail(error)
             failed += 1
