@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from anatomaly.cli import options
+from anatomaly.cli.as_json import Json, json_document
 from anatomaly.cli.cohort import say_over_all, write_over_all
 from anatomaly.cli.naming import result_names
 from anatomaly.cli.progress import Display
@@ -31,6 +32,7 @@ def detect(
     skip_finished: options.SkipFinished = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Find what is abnormal in brain MRI scans; every result lies on its scan's own grid.
 
@@ -41,6 +43,7 @@ def detect(
     - `anatomaly detect dicom_folder -o results --sequence FLAIR`
     - `anatomaly detect dicom_folder -o results --outputs all,dicom`
     - `anatomaly detect cohort/*/anat/*_T1w.nii.gz -o results --skip-finished`
+    - `anatomaly detect sub-01_T1w.nii.gz -o results --json`
     """
     try:
         wanted = parse_outputs(outputs)
@@ -52,14 +55,20 @@ def detect(
             raise ConfigError("--brain-mask fits one scan; run detect once for each scan")
     except (ConfigError, DicomError) as error:
         raise typer.BadParameter(writable(str(error))) from error
-    with Display(len(named), quiet=quiet, verbose=verbose) as display:
+    with (
+        json_document(as_json) as said,
+        Display(len(named), quiet=quiet, verbose=verbose) as display,
+    ):
+        said.update(output=output, scans=[], skipped=[], failures=[], files=[])
         if repeated := len(scans) - len(series):
             display.note(
                 f"{repeated} more DICOM files are of series given already; each series is read once"
             )
         if skip_finished:
-            named = _unfinished(named, output, display)
-        succeeded = not named or _detect_all(named, output, config, wanted, display)
+            unfinished = _unfinished(named, output, display)
+            said["skipped"] = [shown(name) for name in named if name not in unfinished]
+            named = unfinished
+        succeeded = not named or _detect_all(named, output, config, wanted, display, said)
     raise typer.Exit(0 if succeeded else 1)
 
 
@@ -127,10 +136,12 @@ def _detect_all(
     config: DetectConfig,
     outputs: set[str] | None,
     display: Display,
+    said: dict[str, Any],
 ) -> bool:
-    """Detect in every scan and report; return whether all succeeded."""
+    """Detect in every scan and report; return whether all succeeded. `said` is for `--json`."""
     detector = load_detector(config, output, display)
     if detector is None:
+        said.clear()
         return False
 
     doubtful: list[str] = []
@@ -143,17 +154,20 @@ def _detect_all(
         folder = detection.save(output / name, outputs)
         if detection.warnings:
             doubtful.append(name)
+        said["scans"].append(_row(name, scan, folder, detection))
         page = folder / "report.html"
         return f"{describe(detection)} -> {shown(page if page.is_file() else folder)}"
 
     failures = run_scans(scans, process, display)
     report_failures(failures, scans.values(), output)
+    said["failures"] = [failure.row for failure in failures]
     if len(scans) > 1:
         display.note(summary(len(scans), len(failures), len(doubtful)))
     is_cohort = len(scans) > 1 or (output / "index.html").is_file()
     if is_cohort:
         wanted = OUTPUTS if outputs is None else outputs
-        write_cohort(output, display, page="report" in wanted, tables="lesions" in wanted)
+        page, tables = "report" in wanted, "lesions" in wanted
+        said["files"] = write_cohort(output, display, page, tables)
     return not failures
 
 
@@ -167,13 +181,29 @@ def scan_of_result(folder: Path, scan: Path) -> str:
     return "" if same else str(source)
 
 
-def write_cohort(output: Path, display: Display, page: bool, tables: bool) -> None:
+def _row(name: str, scan: Path, folder: Path, detection: Detection) -> dict[str, Any]:
+    """Return what `--json` says of one scan."""
+    return {
+        "name": name,
+        "scan": scan,
+        "folder": folder,
+        "sequence": detection.sequence,
+        "threshold": detection.threshold,
+        "lesions": len(detection.lesions),
+        "volume_ml": sum(lesion.volume_mm3 for lesion in detection.lesions) / 1000,
+        "warnings": detection.warnings,
+    }
+
+
+def write_cohort(output: Path, display: Display, page: bool, tables: bool) -> list[Path]:
     """Write what lies over all results; what goes wrong there costs no result."""
     try:
         if written := write_over_all(output, page, tables):
             display.note(say_over_all(written))
     except Exception as error:
         display.line(f"no cohort page: {type(error).__name__}: {error}", style="yellow")
+        return []
+    return written
 
 
 def summary(total: int, failed: int, doubtful: int) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anatomaly.cli.as_json import Json, json_document
 from anatomaly.cli.cohort import say_over_all, write_over_all
 from anatomaly.cli.progress import Display
 from anatomaly.errors import AnatomalyError
@@ -29,6 +30,7 @@ def report(
         ),
     ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Build report.html of every result below OUT again, and what lies over all of them.
 
@@ -39,12 +41,13 @@ def report(
 
     - `anatomaly report results`
     - `anatomaly report results --index-only`
+    - `anatomaly report results --json`
     """
     from anatomaly.report.index import result_folders
 
     folders = result_folders(output)
-    failed = 0
-    with Display(len(folders), quiet=quiet) as display:
+    failed: list[str] = []
+    with json_document(as_json) as said, Display(len(folders), quiet=quiet) as display:
         if not folders:
             display.line(
                 f"{output}: holds no result (no run.json below it); give the folder that "
@@ -54,12 +57,15 @@ def report(
             raise typer.Exit(1)
         for folder in folders if pages else ():
             display.start_scan(folder.name)
-            failed += not _rebuild(folder, display)
+            if not _rebuild(folder, display):
+                failed.append(str(folder))
+        said.update(results=folders, failed=failed, files=[])
         try:
-            display.note(say_over_all(write_over_all(output)), style="green")
+            said["files"] = write_over_all(output)
+            display.note(say_over_all(said["files"]), style="green")
         except AnatomalyError as error:
             display.fail(error)
-            failed += 1
+            failed.append(str(output))
     raise typer.Exit(1 if failed else 0)
 
 
