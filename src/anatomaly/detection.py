@@ -12,7 +12,7 @@ from torch import Tensor
 from anatomaly.anomaly.hybrid_score import structural_difference
 from anatomaly.anomaly.lesions import Lesion, lesion_rows, write_lesions_tsv
 from anatomaly.components import as_label_volume, number_lesions
-from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, grow_share_of
+from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, edits_of, grow_share_of
 from anatomaly.dicom_results.write import write_dicom_results
 from anatomaly.errors import ConfigError
 from anatomaly.native import template_tissue_native, to_native
@@ -176,6 +176,7 @@ class Detection:
             f"{title} · {self.sequence}",
             self.threshold,
             self.warnings,
+            by_hand=bool(edits_of(self.run)),
         )
 
     def _write_page(self, folder: Path, title: str) -> None:

@@ -55,7 +55,7 @@ def test_pieces_are_numbered_as_in_the_table(anat, detection):
 
 def test_tissues_carry_the_labels_of_the_standard(detection):
     """Grey matter is 1 there and 2 here; the lesion is 7."""
-    tissues = standard_tissues(detection).data
+    tissues = standard_tissues(detection.tissue_map, detection.anomaly_mask).data
     ball = detection.anomaly_mask.data > 0
     assert set(np.unique(tissues[ball])) == {7}
     assert set(np.unique(tissues[~ball])) == {0, 1}

@@ -5,7 +5,7 @@ The lesion is label L, integer 7, in the standard's table of image-derived label
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,11 +104,12 @@ def write_scan(
     marker = path("anomaly_map")
     withdraw(marker)
     raw = [out.uri(scan.path)]
+    tissues = standard_tissues(detection.tissue_map, detection.anomaly_mask)
     whole = [
         Output(path("pseudo_healthy"), detection.pseudo_healthy, _pseudo_healthy(detection, raw)),
         Output(path("brain_mask"), detection.brain_mask, brain_says(raw)),
         Output(path("anomaly_mask"), detection.anomaly_mask, mask_says([out.uri(marker)])),
-        Output(path("tissues"), standard_tissues(detection), {**_TISSUES_SAY, "Sources": raw}),
+        Output(path("tissues"), tissues, {**_TISSUES_SAY, "Sources": raw}),
         lesions_output(path("lesions"), detection.anomaly_mask, [out.uri(path("anomaly_mask"))]),
     ]
     write_outputs(whole, detection.scan, raw[0])
@@ -202,18 +203,34 @@ def brain_says(sources: list[str]) -> dict[str, Any]:
     return {"Description": "The brain.", "Sources": sources, "Type": "Brain"}
 
 
-def mask_says(sources: list[str]) -> dict[str, Any]:
-    """Return the sidecar of a lesion mask."""
-    words = "Pieces of the score that pass the threshold, small ones dropped."
-    return {"Description": words, "Sources": sources, "Type": "Lesion"}
+def mask_says(sources: list[str], edits: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Return the sidecar of a lesion mask.
+
+    Args:
+        sources: BIDS URIs.
+        edits: what persons changed in it.
+    """
+    words = "Pieces of the score that pass the threshold, small ones dropped"
+    words += ", then corrected by hand." if edits else "."
+    return {"Description": words, "Sources": sources, "Type": "Lesion", **edits_say(edits)}
 
 
-def standard_tissues(detection: Detection) -> Volume:
-    """Return tissues under the standard's labels, uint8: 1 grey, 2 white, 3 CSF, 7 lesion."""
+def edits_say(edits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the entry of a sidecar about corrections by hand, empty without one."""
+    return {"CorrectedByHand": list(edits)} if edits else {}
+
+
+def standard_tissues(tissue_map: Volume, anomaly_mask: Volume) -> Volume:
+    """Return tissues under the standard's labels, uint8: 1 grey, 2 white, 3 CSF, 7 lesion.
+
+    Args:
+        tissue_map: under the labels of the pipeline.
+        anomaly_mask: above zero in a lesion; same grid.
+    """
     lookup = np.array([STANDARD_TISSUES[x] for x in range(len(STANDARD_TISSUES))], dtype=np.uint8)
-    tissues = lookup[detection.tissue_map.data]
-    tissues[detection.anomaly_mask.data > 0] = LESION_LABEL
-    return detection.tissue_map.with_data(tissues)
+    tissues = lookup[tissue_map.data]
+    tissues[anomaly_mask.data > 0] = LESION_LABEL
+    return tissue_map.with_data(tissues)
 
 
 def _pseudo_healthy(detection: Detection, sources: list[str]) -> dict[str, Any]:

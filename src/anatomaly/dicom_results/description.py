@@ -11,6 +11,8 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
+from anatomaly.config import edits_of
+
 NAME = "anatomaly"
 RESEARCH_ONLY = "Research only: not for diagnosis or treatment"
 """At most 64 characters: it is the meaning of a code in the report."""
@@ -46,7 +48,14 @@ class Description:
         }
         if weights.get("scorer_sha256"):
             parameters["scorer_sha256"] = str(weights["scorer_sha256"])
+        if edits := edits_of(run):
+            parameters["corrected_by_hand"] = str(edits[-1]["at"])
         return cls(str(run["versions"].get(NAME, "unknown")), parameters)
+
+    @property
+    def is_by_hand(self) -> bool:
+        """True where a person corrected the mask."""
+        return "corrected_by_hand" in self.parameters
 
     def common(self, image: Dataset, kind: str, title: str) -> dict[str, Any]:
         """Return the arguments that highdicom takes for every object: new UIDs, series, maker.

@@ -86,6 +86,7 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
     title: str,
     threshold: float,
     warnings: Sequence[str] = (),
+    by_hand: bool = False,
 ) -> None:
     """Draw scan, pseudo-healthy image and anomaly map in slices that hold the largest lesions.
 
@@ -99,6 +100,7 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
         title: first line, for example name and sequence.
         threshold: score that the mask was cut at, marked on the colour bar; in [0, 1].
         warnings: printed below, the first three.
+        by_hand: whether a person corrected the mask.
 
     Raises:
         GeometryError: the volumes do not share one grid.
@@ -132,7 +134,7 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
     scale = _Scale(_score_colours(threshold, top), threshold, top)
     _draw_panels(figure, grid, panels, cuts, scale)
     _draw_colour_bar(figure, height, scale)
-    _write_words(figure, title, _summary(anomaly_mask, threshold), warnings)
+    _write_words(figure, title, _summary(anomaly_mask, threshold, by_hand), warnings)
     figure.savefig(path, format="png", facecolor=BACKGROUND, pil_kwargs={"compress_level": 9})
 
 
@@ -260,14 +262,16 @@ def _draw_colour_bar(figure: Figure, height_inches: float, scale: _Scale) -> Non
         spine.set_color(FAINT)
 
 
-def _summary(anomaly_mask: Volume, threshold: float) -> str:
+def _summary(anomaly_mask: Volume, threshold: float, by_hand: bool) -> str:
     """Say how many lesions there are and how large they are together."""
     count = int(number_lesions(anomaly_mask.data).max())
     if not count:
-        return f"no lesion above the threshold {threshold:.2f}"
+        said = "no lesion above the threshold"
+        return "no lesion, mask corrected by hand" if by_hand else f"{said} {threshold:.2f}"
     volume_ml = np.count_nonzero(anomaly_mask.data) * anomaly_mask.voxel_volume_mm3 / 1000
     lesions = "1 lesion" if count == 1 else f"{count} lesions"
-    return f"{lesions}, {volume_ml:.1f} mL, at the threshold {threshold:.2f} (outlined)"
+    said = "mask corrected by hand" if by_hand else f"at the threshold {threshold:.2f}"
+    return f"{lesions}, {volume_ml:.1f} mL, {said} (outlined)"
 
 
 def _write_words(figure: Figure, title: str, summary: str, warnings: Sequence[str]) -> None:
