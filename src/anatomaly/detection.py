@@ -149,12 +149,14 @@ class Detection:
             write_lesions_tsv(folder / "lesions.tsv", self.lesions)
         if "labels" in wanted:
             self._write_labels(folder)
-        if "overview" in wanted:
+        if wanted & {"overview", "dicom"}:
             self._write_overview(folder / "overview.png", title)
         if "dicom" in wanted:
             write_dicom_results(
                 folder, self.scan, self.anomaly_map, self.anomaly_mask, self.lesions, self.run
             )
+        if "overview" not in wanted:  # it was drawn for the sheet of PDF
+            (folder / "overview.png").unlink(missing_ok=True)
 
     def _write_labels(self, folder: Path) -> None:
         """Write the numbered lesions, and what the values of each label volume are called."""

@@ -37,7 +37,6 @@ def tabulate(
 
     Exit status: 0 if every mask could be read, 1 if any failed or there is no result.
 
-    - `anatomaly tabulate results/sub-01_T1w`
     - `anatomaly tabulate results`
     - `anatomaly tabulate derivatives`
     """

@@ -20,7 +20,7 @@ RESEARCH_ONLY = "Research only: not for diagnosis or treatment"
 SCHEME = "99ANATOMALY"
 """Our own codes, for what the standard has no word for; 99 marks a private scheme."""
 
-SERIES_NUMBERS = {"SEG": 1, "PM": 2, "SR": 3}
+SERIES_NUMBERS = {"SEG": 1, "PM": 2, "SR": 3, "SC": 4, "PDF": 5}
 """Added to a thousand times the number of the scan's series, so that they sort together."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
@@ -20,7 +20,12 @@ from numpy.typing import NDArray
 from anatomaly.components import number_lesions
 from anatomaly.errors import GeometryError
 from anatomaly.names import shown, writable
-from anatomaly.report.drawing import grey_window, new_figure, plain_drawing
+from anatomaly.report.drawing import (
+    grey_window,
+    import_matplotlib,
+    new_figure,
+    plain_drawing,
+)
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
@@ -129,9 +134,8 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
         top=1 - 0.72 / height,
         bottom=0.5 / height,
     )
-    peak = float(np.quantile(panels.score, 0.9995))
-    top = min(1.0, max(1.5 * threshold, peak, 1e-6))
-    scale = _Scale(_score_colours(threshold, top), threshold, top)
+    top = score_top(panels.score, threshold)
+    scale = _Scale(score_colours(threshold, top), threshold, top)
     _draw_panels(figure, grid, panels, cuts, scale)
     _draw_colour_bar(figure, height, scale)
     _write_words(figure, title, _summary(anomaly_mask, threshold, by_hand), warnings)
@@ -195,8 +199,19 @@ def _choose_cuts(panels: _Panels) -> list[_Cut]:
     return [*axial, _Cut(1, at[1]), _Cut(0, at[0])]
 
 
-def _score_colours(threshold: float, top: float) -> Colormap:
-    """Return a colour map that is clear below 0.4 thresholds and opaque from the threshold on."""
+def score_top(score: NDArray[np.floating[Any]], threshold: float) -> float:
+    """Return the score at the top of the colours: no lower than one and a half thresholds."""
+    return min(1.0, max(1.5 * threshold, float(np.quantile(score, 0.9995)), 1e-6))
+
+
+def score_colours(threshold: float, top: float) -> Colormap:
+    """Return a colour map that is clear below 0.4 thresholds and opaque from the threshold on.
+
+    Args:
+        threshold: score that the mask was cut at.
+        top: score at the top of the colours; the map takes shares of it, 0 to 1.
+    """
+    import_matplotlib()
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
