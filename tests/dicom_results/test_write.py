@@ -87,6 +87,14 @@ def test_headers_that_scanners_write(found, change):
         assert data.PatientName == source.get("PatientName", "")
 
 
+def test_a_name_that_is_not_as_the_standard_wants_is_nobodys_business(found, recwarn):
+    def change(data, _):
+        data.PatientName = data.ReferringPhysicianName = "BRAINIX"
+
+    assert found(change).dataset("report_pdf.dcm").PatientName == "BRAINIX"
+    assert [str(each.message) for each in recwarn if "person name" in str(each.message)] == []
+
+
 def test_instances_without_preamble_get_their_results(make_head, find, tmp_path):
     head = make_head()
     folder, out = head.write(tmp_path / "series"), tmp_path / "out"

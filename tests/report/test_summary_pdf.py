@@ -36,7 +36,8 @@ def test_the_overview_is_in_it(content):
     Image.fromarray(noise).save(png, "PNG")
     page, _ = read(content(), png.getvalue())
     (picture,) = page.images
-    np.testing.assert_array_equal(np.asarray(picture.image.convert("RGB")), noise)
+    stored = np.asarray(picture.image.convert("RGB"))  # from the bottom, as PDF counts
+    np.testing.assert_array_equal(stored[::-1], noise)
 
 
 def test_more_than_there_is_room_for(content):

@@ -56,12 +56,12 @@ def moved(mm):
     return affine
 
 
-def test_a_shift_of_less_than_a_tenth_of_a_voxel_is_rounding(tmp_path):
+def test_a_shift_of_less_than_half_a_voxel_is_rounding(tmp_path):
     np.testing.assert_array_equal(
-        read_edited_mask(save(tmp_path / "m.nii", DRAWN, moved(0.08)), GRID).data, DRAWN
+        read_edited_mask(save(tmp_path / "m.nii", DRAWN, moved(0.44)), GRID).data, DRAWN
     )
-    with pytest.raises(ScanError, match=r"a corner is 0\.10 mm from where .* draw on anomaly_mask"):
-        read_edited_mask(save(tmp_path / "m.nii", DRAWN, moved(0.1)), GRID)
+    with pytest.raises(ScanError, match=r"a corner is 0\.46 mm from where .* draw on anomaly_mask"):
+        read_edited_mask(save(tmp_path / "m.nii", DRAWN, moved(0.46)), GRID)
 
 
 def nan(data):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings, filterwarnings
 
 from pydicom import Dataset
 
@@ -38,6 +40,15 @@ def require_highdicom() -> None:
         ) from error
 
 
+@contextmanager
+def _names_as_they_are() -> Iterator[None]:
+    """Pass over that highdicom doubts the scanner's spelling of names, once for each object."""
+    with catch_warnings():
+        filterwarnings("ignore", message=".*unlikely to represent the intended person name")
+        yield
+
+
+@_names_as_they_are()
 def write_dicom_results(
     folder: Path,
     scan: Scan,

@@ -23,8 +23,9 @@ from anatomaly.volume import Volume
 LEAST = 0.5
 """From which value a voxel is inside: half-way between outside and the first label."""
 
-TOLERANCE = 0.1
-"""Voxels that a corner may lie away: editors round affines, resampling moves corners further."""
+TOLERANCE = 0.5
+"""Voxels that a corner may lie away: editors round affines, and within half a voxel everywhere the
+nearest voxel is still the same one."""
 
 
 def find_edit(stem: Path, before: Volume) -> Volume | None:
@@ -112,7 +113,7 @@ def _turn(data: np.ndarray[Any, Any], affine: Any, grid: Volume, path: Path) -> 
     corners = np.array(list(itertools.product(*((0, n - 1) for n in grid.shape))), np.float64)
     there, here = (apply_affine(a, corners) for a in (affine, grid.affine))
     away_mm = float(np.linalg.norm(there - here, axis=1).max())
-    if away_mm > TOLERANCE * float(grid.spacing_mm.min()):
+    if away_mm >= TOLERANCE * float(grid.spacing_mm.min()):
         raise ScanError(
             f"{path}: lies on another grid: a corner is {away_mm:.2f} mm from where the scan has it"
             f"{remedy}"
