@@ -131,6 +131,16 @@ def test_the_result_of_another_scan_is_not_taken_for_this_ones(run, fake, tmp_pa
     assert len(fake.seen) == 1
 
 
+def test_a_correction_that_is_replaced_is_told(run, fake, tmp_path):
+    scan, folder = tmp_path / "one.nii.gz", tmp_path / "out" / "one"
+    folder.mkdir(parents=True)
+    edit = {"sha256_before": "a", "sha256_after": "b"}
+    said = {"scan": {"source": str(scan)}, "corrected_by_hand": [edit]}
+    (folder / "run.json").write_text(json.dumps(said))
+    result = run("detect", scan, "-o", tmp_path / "out")
+    assert "replaces a result whose mask was corrected by hand" in result.stderr
+
+
 def test_half_a_result_counts_as_unfinished(run, fake, tmp_path):
     (tmp_path / "one").mkdir()
     run("detect", "one.nii.gz", "-o", tmp_path, "--skip-finished")

@@ -14,7 +14,7 @@ from anatomaly.cli.cohort import say_over_all, write_over_all
 from anatomaly.cli.naming import result_names
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
-from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, DetectConfig
+from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, DetectConfig, edits_of
 from anatomaly.errors import ConfigError, DicomError
 from anatomaly.names import shown, writable
 from anatomaly.scan.instances import is_dicom_file, one_file_a_series
@@ -149,6 +149,8 @@ def _detect_all(
     def process(name: str, scan: Path) -> str:
         if other := scan_of_result(output / name, scan):
             display.warn(name, [f"replaces the result of {other}"])
+        elif edits_of(_run_of(output / name)):
+            display.warn(name, ["replaces a result whose mask was corrected by hand"])
         detection = detector.detect(scan)
         display.warn(name, detection.warnings)
         folder = detection.save(output / name, outputs)
@@ -174,11 +176,20 @@ def _detect_all(
 def scan_of_result(folder: Path, scan: Path) -> str:
     """Return which other scan a result folder is of; empty if it is this one's, or none."""
     try:
-        source = json.loads((folder / "run.json").read_text("utf-8"))["scan"]["source"]
-    except (OSError, ValueError, KeyError, TypeError):
+        source = _run_of(folder)["scan"]["source"]
+    except (KeyError, TypeError):
         return ""
     same = not source or str(Path(source).absolute()) == shown(scan.absolute())
     return "" if same else str(source)
+
+
+def _run_of(folder: Path) -> dict[str, Any]:
+    """Return what an older `run.json` holds, nothing where it cannot be read."""
+    try:
+        run = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return run if isinstance(run, dict) else {}
 
 
 def _row(name: str, scan: Path, folder: Path, detection: Detection) -> dict[str, Any]:
