@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import nibabel as nib
@@ -33,13 +34,25 @@ BRIGHT, DARK, NEW = ball((27, 24, 20), 3.2), ball((16, 26, 20), 2.2), ball((22, 
 
 
 @pytest.fixture(name="folder")
-def fixture_folder(tmp_path, monkeypatch):
+def fixture_folder(made, tmp_path, monkeypatch):
     """A result of two lesions, one brighter and one darker than expected; the scan beside it."""
-    away = np.linalg.norm((np.stack(np.indices(SHAPE), -1) - (22, 24, 20)) / (15, 17, 13), axis=-1)
-    brain = away < 1
+    brain = np.asarray(nib.load(made / "results/sub_FLAIR/brain_mask.nii.gz").dataobj)
     monkeypatch.setattr(
         reopen, "template_tissue_native", lambda grid, affine: grid.with_data(3 * brain)
     )
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "results" / "sub_FLAIR"
+    run = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(run.replace(str(made), str(tmp_path)))
+    return folder
+
+
+@pytest.fixture(name="made", scope="module")
+def fixture_made(tmp_path_factory):
+    """What each test gets a copy of: drawn and written once."""
+    tmp_path = tmp_path_factory.mktemp("made")
+    away = np.linalg.norm((np.stack(np.indices(SHAPE), -1) - (22, 24, 20)) / (15, 17, 13), axis=-1)
+    brain = away < 1
     healthy = np.where(brain, 300 + 90 * np.cos(away * 9), 50.0).astype(np.float32)
     path = tmp_path / "sub_FLAIR.nii.gz"
     image = nib.Nifti1Image(healthy + 200 * BRIGHT - 150 * DARK - 120 * NEW, AFFINE)
@@ -74,7 +87,8 @@ def fixture_folder(tmp_path, monkeypatch):
         warnings=("doubt",),
         run=run,
     )
-    return found.save(tmp_path / "results" / "sub_FLAIR")
+    found.save(tmp_path / "results" / "sub_FLAIR")
+    return tmp_path
 
 
 def edit(folder, mask, name="anomaly_mask.nii.gz", dtype=np.float32):
