@@ -7,6 +7,7 @@ from functools import cache
 import nibabel as nib
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from anatomaly import detection, pipeline, score
@@ -255,6 +256,7 @@ FILES = {
     "tissue_map": "tissue_map.nii.gz",
     "brain_mask": "brain_mask.nii.gz",
     "lesions": "lesions.tsv",
+    "labels": "lesions.nii.gz",
     "overview": "overview.png",
     "report": "report.html",
 }
@@ -266,7 +268,7 @@ def names(folder):
 
 def test_save_writes_the_named_files_and_they_read_back(found, tmp_path):
     folder = found.save(tmp_path / "deep" / "site-a_sub-01_FLAIR")
-    assert names(folder) == {*FILES.values(), "run.json"}
+    assert names(folder) == {*FILES.values(), "labels", "run.json"}
     assert "<h1>site-a_sub-01_FLAIR</h1>" in (folder / "report.html").read_text()
     assert set(FILES) == set(OUTPUTS)
     for name in VOLUMES:
@@ -279,6 +281,22 @@ def test_save_writes_the_named_files_and_they_read_back(found, tmp_path):
     assert run["scan"]["name"] == "sub-01_FLAIR"
     assert run["seconds"] == found.seconds
     assert len((folder / "lesions.tsv").read_text().splitlines()) == 2
+
+
+def test_the_numbered_lesions_are_those_of_the_table(found, tmp_path):
+    folder = found.save(tmp_path / "result", {"labels", "lesions"})
+    image = sitk.ReadImage(folder / "lesions.nii.gz")
+    assert image.GetPixelIDValue() == sitk.sitkUInt16
+    numbered = sitk.GetArrayFromImage(image).transpose(2, 1, 0)
+    np.testing.assert_array_equal(numbered > 0, found.anomaly_mask.data > 0)
+    for lesion in found.lesions:
+        voxels = (numbered == lesion.number).sum() * np.prod(image.GetSpacing())
+        assert voxels == pytest.approx(lesion.volume_mm3, rel=1e-5)
+    named = (folder / "labels" / "lesions_freesurfer.txt").read_text().splitlines()[2:]
+    assert [line.split()[0] for line in named] == [str(x.number) for x in found.lesions]
+    assert {path.name.split("_")[0] for path in (folder / "labels").iterdir()} == {
+        "lesions", "tissue", "anomaly",
+    }  # fmt: skip
 
 
 def test_save_writes_what_is_asked_for(found, tmp_path):

@@ -28,11 +28,24 @@ def number_lesions(anomaly_mask: NDArray[Any]) -> NDArray[np.int32]:
     >>> number_lesions(np.array([[[1, 0, 1, 1, 0, 1]]])).tolist()
     [[[2, 0, 1, 1, 0, 3]]]
     """
-    labels, voxels = _label(anomaly_mask > 0)
-    numbers = np.zeros(len(voxels), np.int32)
-    numbers[1 + np.argsort(-voxels[1:], kind="stable")] = np.arange(1, len(voxels))
-    numbered: NDArray[np.int32] = numbers[labels]
+    inside = anomaly_mask > 0
+    numbered = np.zeros(inside.shape, np.int32)
+    for box in ndimage.find_objects(inside.astype(np.uint8)):  # one, around all of them
+        labels, voxels = _label(inside[box])
+        numbers = np.zeros(len(voxels), np.int32)
+        numbers[1 + np.argsort(-voxels[1:], kind="stable")] = np.arange(1, len(voxels))
+        numbered[box] = numbers[labels]
     return numbered
+
+
+def as_label_volume(numbered: NDArray[np.int32]) -> NDArray[Any]:
+    """Return numbered lesions in the type that files hold: uint16, uint32 for more than 65,535.
+
+    >>> [str(as_label_volume(np.array([[[most]]])).dtype) for most in (0, 65_535, 65_536)]
+    ['uint16', 'uint16', 'uint32']
+    """
+    most = int(numbered.max(initial=0))
+    return numbered.astype(np.uint16 if most <= np.iinfo(np.uint16).max else np.uint32)
 
 
 def keep_seeded(

@@ -171,6 +171,19 @@ def grow_share_of(run: Mapping[str, Any]) -> float:
     return float(run.get("config", {}).get("anomaly", {}).get("grow_share") or 1.0)
 
 
+def edits_of(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what persons changed in the mask, of a `run.json`; none where it is the program's.
+
+    >>> first = {"sha256_before": "a", "sha256_after": "b"}
+    >>> back = {"sha256_before": "b", "sha256_after": "a"}
+    >>> [len(edits_of({"corrected_by_hand": edits})) for edits in ([], [first], [first, back])]
+    [0, 1, 0]
+    """
+    edits = list(run.get("corrected_by_hand") or ())
+    is_back = bool(edits) and edits[-1]["sha256_after"] == edits[0]["sha256_before"]
+    return [] if is_back else edits
+
+
 USUAL_HEALTHY_ML, MOST_HEALTHY_ML = 1.0, 5.0
 """False positives that thresholds are set for: half of healthy scans have at most the first, 95 %
 at most the second."""
@@ -182,6 +195,7 @@ OUTPUTS: tuple[str, ...] = (
     "tissue_map",
     "brain_mask",
     "lesions",
+    "labels",
     "overview",
     "report",
 )

@@ -11,11 +11,19 @@ from torch import Tensor
 
 from anatomaly.anomaly.hybrid_score import structural_difference
 from anatomaly.anomaly.lesions import Lesion, lesion_rows, write_lesions_tsv
-from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, grow_share_of
+from anatomaly.components import as_label_volume, number_lesions
+from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, edits_of, grow_share_of
 from anatomaly.dicom_results.write import write_dicom_results
 from anatomaly.errors import ConfigError
 from anatomaly.native import template_tissue_native, to_native
 from anatomaly.preprocess.trace import Trace
+from anatomaly.report.label_tables import (
+    ANOMALY,
+    LABELS_FOLDER,
+    TISSUES,
+    lesion_labels,
+    write_label_tables,
+)
 from anatomaly.report.layers import PageVolumes, make_layers
 from anatomaly.report.manifest import plain, write_manifest
 from anatomaly.report.overview import write_overview
@@ -24,6 +32,9 @@ from anatomaly.report.spots import find_spots
 from anatomaly.scan.write import output_folder, write_volume
 from anatomaly.types import BoolArray, FloatArray, MrSequence
 from anatomaly.volume import Scan, Volume
+
+VOLUMES = frozenset({"anomaly_map", "anomaly_mask", "pseudo_healthy", "tissue_map", "brain_mask"})
+"""Outputs that are an attribute of `Detection`, and a file of the same name."""
 
 
 @dataclass(frozen=True)
@@ -113,26 +124,48 @@ class Detection:
         folder = Path(folder)
         title = page_name(folder.name, self.scan.name)
         with output_folder(folder) as temporary:
-            for name in wanted - {"lesions", "overview", "report", "dicom"}:
-                volume: Volume = getattr(self, name)
-                write_volume(temporary / f"{name}.nii.gz", volume, self.scan, volume.data.dtype)
-            if "lesions" in wanted:
-                write_lesions_tsv(temporary / "lesions.tsv", self.lesions)
-            if "overview" in wanted:
-                self._write_overview(temporary / "overview.png", title)
+            self.write_files(temporary, wanted, title)
             if "report" in wanted:
                 self._write_page(temporary, title)
-            if "dicom" in wanted:
-                write_dicom_results(
-                    temporary,
-                    self.scan,
-                    self.anomaly_map,
-                    self.anomaly_mask,
-                    self.lesions,
-                    self.run,
-                )
             write_manifest(temporary / "run.json", self.run)
         return folder
+
+    def write_files(self, folder: Path, wanted: set[str], title: str) -> None:
+        """Write outputs into a folder that is there; all but the page, which shows some of them.
+
+        Args:
+            folder: receives them.
+            wanted: names of `config.OUTPUTS` and `config.ASKED_OUTPUTS`.
+            title: of the overview.
+
+        Raises:
+            DicomError: as `save`.
+            OutputError: as `save`.
+        """
+        for name in wanted.intersection(VOLUMES):
+            volume: Volume = getattr(self, name)
+            write_volume(folder / f"{name}.nii.gz", volume, self.scan, volume.data.dtype)
+        if "lesions" in wanted:
+            write_lesions_tsv(folder / "lesions.tsv", self.lesions)
+        if "labels" in wanted:
+            self._write_labels(folder)
+        if wanted & {"overview", "dicom"}:
+            self._write_overview(folder / "overview.png", title)
+        if "dicom" in wanted:
+            write_dicom_results(
+                folder, self.scan, self.anomaly_map, self.anomaly_mask, self.lesions, self.run
+            )
+        if "overview" not in wanted:  # it was drawn for the sheet of PDF
+            (folder / "overview.png").unlink(missing_ok=True)
+
+    def _write_labels(self, folder: Path) -> None:
+        """Write the numbered lesions, and what the values of each label volume are called."""
+        numbered = as_label_volume(number_lesions(self.anomaly_mask.data))
+        volume = self.anomaly_mask.with_data(numbered)
+        write_volume(folder / "lesions.nii.gz", volume, self.scan, numbered.dtype)
+        named = {"lesions": lesion_labels(len(self.lesions)), "tissue_map": TISSUES}
+        for stem, labels in {**named, "anomaly_mask": ANOMALY}.items():
+            write_label_tables(folder / LABELS_FOLDER, stem, labels)
 
     def _write_overview(self, path: Path, title: str) -> None:
         write_overview(
@@ -145,6 +178,7 @@ class Detection:
             f"{title} · {self.sequence}",
             self.threshold,
             self.warnings,
+            by_hand=bool(edits_of(self.run)),
         )
 
     def _write_page(self, folder: Path, title: str) -> None:

@@ -14,18 +14,26 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
-from anatomaly.config import grow_share_of
+from anatomaly.config import edits_of, grow_share_of
 from anatomaly.errors import AnatomalyError, ScanError
 from anatomaly.geometry import affine_in_mm
 from anatomaly.names import path_of
 from anatomaly.native import template_tissue_native
 from anatomaly.report.index import read_rows
-from anatomaly.report.layers import Layers, PageVolumes, UInt8, make_layers, read_layers
+from anatomaly.report.layers import (
+    Layers,
+    PageVolumes,
+    UInt8,
+    layer_on,
+    make_layers,
+    read_layers,
+)
 from anatomaly.report.page import PageContent, page_name, write_page
 from anatomaly.report.spots import Spot, find_spots
+from anatomaly.scan.edited_mask import read_edited_mask
 from anatomaly.scan.read import read_scan
 from anatomaly.types import Affine
-from anatomaly.volume import Volume
+from anatomaly.volume import Scan, Volume
 
 PAGE_FILE = "report.html"
 VOLUME_NAMES = ("pseudo_healthy", "tissue_map", "anomaly_map")
@@ -33,31 +41,45 @@ HARD_TO_MAKE_AGAIN = ("scan", "pseudo_healthy", "structure", "edges", "template"
 """Taken from the older page where there is one: not all of them are in the result folder."""
 
 
-def rebuild_page(folder: Path) -> Path:
+def rebuild_page(
+    folder: Path,
+    name: str | None = None,
+    mask: Volume | None = None,
+    brain_mask: Volume | None = None,
+) -> Path:
     """Write `report.html` of a result folder again.
 
     The score, the masks and the table come from the files; scan, structural term and edges, which
     no file holds, from the older page. Without one, the scan is read again where it still lies.
     What cannot be had is left out, and the page says so.
 
+    Args:
+        folder: the result.
+        name: of the scan; None takes it from the folder.
+        mask: that the table was made of, numbered or not; None reads the folder's.
+        brain_mask: of the same grid; None reads the folder's.
+
     Raises:
         ScanError: the folder holds no result, or a file in it cannot be read.
         OutputError: the page cannot be written.
     """
     run = read_run(folder)
-    page = _OlderPage.read(folder / PAGE_FILE)
-    layers = _build_layers(folder, run, page)
-    mask = read_volume(folder / "anomaly_mask.nii.gz")
+    page = OlderPage.read(folder / PAGE_FILE)
+    mask = mask or read_volume(folder / "lesions.nii.gz")
+    left_out = _say_what_was_edited(folder, mask)
+    mask = mask or read_volume(folder / "anomaly_mask.nii.gz")
+    brain_mask = brain_mask or read_volume(folder / "brain_mask.nii.gz")
+    layers = _with_hand_mask(_build_layers(folder, run, page), mask, bool(edits_of(run)))
     overview = folder / "overview.png"
     lesions = read_rows(folder / "lesions.tsv")
     content = PageContent(
-        name=page_name(folder.resolve().name, str(run["scan"]["name"])),
+        name=name or page_name(folder.resolve().name, str(run["scan"]["name"])),
         run=run,
         lesions=lesions,
-        spots=find_spots(mask, read_volume(folder / "brain_mask.nii.gz")) if mask else page.spots,
+        spots=find_spots(mask, brain_mask) if mask else page.spots,
         layers=layers,
         overview=overview.read_bytes() if overview.is_file() else None,
-        left_out=_say_what_is_missing(layers),
+        left_out=[*left_out, *_say_what_is_missing(layers)],
     )
     write_page(folder / PAGE_FILE, content)
     return folder / PAGE_FILE
@@ -98,14 +120,14 @@ def read_volume(path: Path) -> Volume | None:
 
 
 @dataclass(frozen=True)
-class _OlderPage:
+class OlderPage:
     """What an older page holds; nothing without one."""
 
     layers: Mapping[str, tuple[UInt8, Affine]] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> _OlderPage:
+    def read(cls, path: Path) -> OlderPage:
         """Read a page; one that cannot be understood holds nothing."""
         try:
             page = path.read_text("utf-8")
@@ -131,7 +153,7 @@ class _OlderPage:
         )
 
 
-def _build_layers(folder: Path, run: Mapping[str, Any], page: _OlderPage) -> Layers | None:
+def _build_layers(folder: Path, run: Mapping[str, Any], page: OlderPage) -> Layers | None:
     """Return the viewer's volumes: from the files, then from the older page, then from the scan."""
     brain = read_volume(folder / "brain_mask.nii.gz")
     if brain is None:
@@ -142,14 +164,17 @@ def _build_layers(folder: Path, run: Mapping[str, Any], page: _OlderPage) -> Lay
     older = {
         name: array
         for name, (array, affine) in page.layers.items()
-        if array.shape == shape and np.allclose(affine, bare.affine, atol=1e-3)
+        if name != "hand_mask"
+        and array.shape == shape
+        and np.allclose(affine, bare.affine, atol=1e-3)
     }
     reused = {name: older[name] for name in HARD_TO_MAKE_AGAIN if name in older and "scan" in older}
     volumes = {
         name: read_volume(folder / f"{name}.nii.gz") for name in VOLUME_NAMES if name not in reused
     }
     if "scan" not in reused:
-        volumes["scan"] = _find_scan(run, brain)
+        scan = find_scan(run, brain)
+        volumes["scan"] = scan.volume if scan else None
         if volumes["scan"] is None:  # the grey window is the scan's
             volumes["pseudo_healthy"] = None
     if "template" not in reused:
@@ -159,8 +184,40 @@ def _build_layers(folder: Path, run: Mapping[str, Any], page: _OlderPage) -> Lay
     return replace(made, arrays={**older, **made.arrays, **reused})
 
 
-def _find_scan(run: Mapping[str, Any], grid: Volume) -> Volume | None:
-    """Return the scan itself where it still lies and is the same; None otherwise."""
+def _with_hand_mask(layers: Layers | None, mask: Volume | None, is_edited: bool) -> Layers | None:
+    """Return the viewer's volumes with the mask that a person corrected, where one did.
+
+    A result whose files hold no mask keeps that of its older page.
+    """
+    if layers is None or (is_edited and mask is None):
+        return layers
+    arrays = {name: array for name, array in layers.arrays.items() if name != "hand_mask"}
+    if mask is not None and is_edited:
+        grid = Volume(arrays["brain_mask"], layers.affine)
+        arrays["hand_mask"] = layer_on((mask.data > 0).astype(np.uint8), mask.affine, grid).data
+    return replace(layers, arrays=arrays)
+
+
+def _say_what_was_edited(folder: Path, tabulated: Volume | None) -> list[str]:
+    """Say that the mask is not that of the table any more, where both can be read."""
+    path = folder / "anomaly_mask.nii.gz"
+    if tabulated is None or not path.is_file():
+        return []
+    try:
+        edited = read_edited_mask(path, tabulated)
+    except ScanError as error:
+        return [f"The mask is not that of this page: {error}."]
+    same = np.array_equal(edited.data > 0, tabulated.data > 0)
+    return [] if same else ["The mask was edited since: `anatomaly tabulate` on this folder."]
+
+
+def find_scan(run: Mapping[str, Any], grid: Volume) -> Scan | None:
+    """Return the scan of a result where it still lies and is the same; None otherwise.
+
+    Args:
+        run: what `run.json` holds.
+        grid: of the result.
+    """
     source = run["scan"].get("source")
     if not source:
         return None
@@ -169,7 +226,7 @@ def _find_scan(run: Mapping[str, Any], grid: Volume) -> Volume | None:
     except AnatomalyError:
         return None
     same = scan.metadata.get("sha256") == run["scan"].get("sha256")
-    return scan.volume if same and scan.volume.shape == grid.shape else None
+    return scan if same and scan.volume.shape == grid.shape else None
 
 
 def _say_what_is_missing(layers: Layers | None) -> list[str]:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from anatomaly.bids.dataset import IGNORED, Derivatives, write_table
+from anatomaly.bids.dataset import IGNORED, Derivatives
 from anatomaly.errors import BidsError, OutputError
 
 
@@ -45,11 +45,6 @@ def test_uris_of_both_data_sets(out):
     assert out.uri(out.root / "sub-01/b.nii.gz") == "bids::sub-01/b.nii.gz"
     with pytest.raises(ValueError, match="neither"):
         out.uri(out.source.parent / "c")
-
-
-def test_nothing_is_written_as_not_available(tmp_path):
-    write_table(tmp_path / "t.tsv", ("a", "b"), [{"a": "1", "b": "", "c": "x"}])
-    assert (tmp_path / "t.tsv").read_text() == "a\tb\n1\tn/a\n"
 
 
 def test_logs_come_and_go(out):

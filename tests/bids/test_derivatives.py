@@ -9,6 +9,7 @@ import pytest
 
 from anatomaly.bids.derivatives import LESION_LABEL, is_finished, standard_tissues, write_scan
 from anatomaly.errors import OutputError
+from anatomaly.report.index import read_rows
 from anatomaly.scan.read import read_scan
 
 STEM = "sub-01_ses-a_acq-3D"
@@ -56,11 +57,25 @@ def test_pieces_are_numbered_as_in_the_table(anat, detection):
 
 def test_tissues_carry_the_labels_of_the_standard(detection):
     """Grey matter is 1 there and 2 here; the lesion is 7."""
-    tissues = standard_tissues(detection).data
+    tissues = standard_tissues(detection.tissue_map, detection.anomaly_mask).data
     ball = detection.anomaly_mask.data > 0
     assert set(np.unique(tissues[ball])) == {7}
     assert set(np.unique(tissues[~ball])) == {0, 1}
     np.testing.assert_array_equal(tissues > 0, detection.brain_mask.data > 0)
+
+
+def test_tables_of_viewers_say_what_those_of_the_standard_say(anat, session, out):
+    """One in figures/, for 3D Slicer, the other beside the volume."""
+    labels = out.figures(session, session.scans[0].name) / "labels"
+    for kind in ("lesions", "tissues"):
+        standard = read_rows(next(anat.glob(f"*_seg-{kind}_desc-T1w_dseg.tsv")))
+        lines = (labels / f"seg-{kind}_dseg_slicer.ctbl").read_text().splitlines()
+        slicer = {int(words[0]): words[1:] for words in map(str.split, lines) if words[0] != "#"}
+        assert {int(row["index"]) for row in standard} | {0} == set(slicer)
+        for row in standard:
+            name, *rgba = slicer[int(row["index"])]
+            assert name == row["name"].replace(" ", "_")
+            assert "#" + "".join(f"{int(part):02x}" for part in rgba[:3]) == row["color"]
 
 
 def test_sidecars(anat, session, out):

@@ -1,5 +1,7 @@
 """`anatomaly benchmark` hands its options over, prints means, and its status tells of failures."""
 
+import json
+
 import pytest
 
 from anatomaly.errors import EvaluationError
@@ -34,6 +36,16 @@ def test_options_are_handed_over(run, asked, tmp_path):
     assert "0.321" in result.stdout
     assert "table.md" in result.stdout
     assert "one cell" in result.stderr
+
+
+def test_json(run, asked, tmp_path):
+    asked["rows"] = [GOOD, {**GOOD, "method": "vae", "status": "ValueError: x", "ap": float("nan")}]
+    result = run("benchmark", "phantoms", "-o", tmp_path, "--json")
+    assert result.exit_code == 1
+    said = json.loads(result.stdout)
+    assert said["rows"] == [GOOD, {**asked["rows"][1], "ap": None}]
+    assert said["table"] == str(tmp_path / "table.csv") and said["differences"] == []
+    assert "0.321" in result.stderr
 
 
 def test_status(run, asked, tmp_path):

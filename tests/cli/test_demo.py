@@ -1,5 +1,6 @@
 """`anatomaly demo` over the fake pipeline, which finds exactly what was planted."""
 
+import json
 import re
 from functools import partial
 
@@ -28,6 +29,14 @@ def test_demo_prints_found_against_planted(run, fake, tmp_path):
     # planted, found, centre off by, Dice
     assert numbers == [round(volume_ml, 1), round(volume_ml, 1), 0.0, 1.0]
     assert str(tmp_path / "demo" / "phantom_FLAIR" / "report.html") in result.stderr
+
+
+def test_demo_as_json(run, fake, tmp_path):
+    result = run("demo", "-o", tmp_path, "--sequence", "FLAIR", "--json")
+    (phantom,) = json.loads(result.stdout)["phantoms"]
+    assert phantom["name"] == "phantom_FLAIR" and phantom["found"]["dice"] == 1.0
+    assert phantom["found"]["ml"] == pytest.approx(phantom["planted_ml"], rel=0.05)
+    assert "Found against planted" in result.stderr
 
 
 def test_demo_fails_when_the_lesion_is_not_found(run, fake, tmp_path, monkeypatch):

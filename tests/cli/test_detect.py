@@ -30,6 +30,8 @@ def test_bad_scans_among_good_ones(run, fake, tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == [
         "failures.log",
         "failures.tsv",
+        "group_lesions.tsv",
+        "group_volumes.tsv",
         "index.html",
         "one",
         "two",
@@ -65,7 +67,8 @@ def test_files_of_an_earlier_failure_go_away(run, fake, tmp_path):
     (tmp_path / "index.html").write_text("ZeroDivisionError")
     result = run("detect", "good.nii.gz", "-o", tmp_path)
     assert result.exit_code == 0
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["good", "index.html"]
+    tables = ["group_lesions.tsv", "group_volumes.tsv"]
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["good", *tables, "index.html"]
     assert "ZeroDivisionError" not in (tmp_path / "index.html").read_text()
 
 
@@ -126,6 +129,16 @@ def test_the_result_of_another_scan_is_not_taken_for_this_ones(run, fake, tmp_pa
     assert fake.seen == []
     assert f"replaces the result of {scan}" in run("detect", other, "-o", folder.parent).stderr
     assert len(fake.seen) == 1
+
+
+def test_a_correction_that_is_replaced_is_told(run, fake, tmp_path):
+    scan, folder = tmp_path / "one.nii.gz", tmp_path / "out" / "one"
+    folder.mkdir(parents=True)
+    edit = {"sha256_before": "a", "sha256_after": "b"}
+    said = {"scan": {"source": str(scan)}, "corrected_by_hand": [edit]}
+    (folder / "run.json").write_text(json.dumps(said))
+    result = run("detect", scan, "-o", tmp_path / "out")
+    assert "replaces a result whose mask was corrected by hand" in result.stderr
 
 
 def test_half_a_result_counts_as_unfinished(run, fake, tmp_path):
@@ -211,6 +224,9 @@ def test_several_scans_get_a_cohort_page(run, fake, tmp_path):
     run("detect", "one.nii.gz", "-o", tmp_path / "single")
     run("detect", "a.nii.gz", "b.nii.gz", "-o", tmp_path / "off", "--outputs", "lesions")
     assert not list(tmp_path.glob("*/index.html"))
+    assert (
+        not list(tmp_path.glob("single/group_*")) and len(list(tmp_path.glob("off/group_*"))) == 2
+    )
 
 
 def test_dicom_results_are_asked_for_by_name(run, fake, tmp_path):

@@ -57,6 +57,11 @@ def test_options_are_handed_over_and_figures_come_back(run, asked, tmp_path):
     content = json.loads((tmp_path / "out" / "edges.json").read_text())
     assert (content["weights"], content["seed"], content["count"]) == ("mine", 3, 2)
     assert content["rows"][0]["mean_dice"] == 0.8765 and content["edges"] == "oriented"
+    result = run("experiments", "edges", *options.split(), "--json")
+    said = json.loads(result.stdout)
+    assert said["question"] == "Does it work?" and said["about"]["weights"] == "mine"
+    assert next(iter(said["tables"].values()))[1] == {"compared": "none", "mean_dice": None}
+    assert "mean dice" in result.stderr
 
 
 def test_count_is_the_experiment_s_own_and_data_come_from_the_environment(

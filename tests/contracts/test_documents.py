@@ -73,8 +73,8 @@ def parse(group, words: list[str]) -> None:
             path.mkdir(exist_ok=True)
     command = group
     while hasattr(command, "commands"):
-        if not words and command.invoke_without_command:
-            return
+        if command.invoke_without_command and (not words or words[0].startswith("-")):
+            break
         name, *words = words
         assert name in command.commands, f"no command {name}"
         command = command.commands[name]

@@ -3,6 +3,8 @@
 import numpy as np
 from highdicom.seg import segread
 
+from anatomaly.dicom_results.write import write_dicom_results
+
 SEGMENTATION, MAP = "lesions_seg.dcm", "anomaly_map_pm.dcm"
 EXACT_MM = 1e-5
 """Positions are written with nine digits, of at most some 100 mm."""
@@ -20,6 +22,32 @@ def test_each_voxel_lies_where_it_was_put(result):
         assert len(here) == len(put) == np.prod(size)
         away = np.linalg.norm(here[:, None] - put[None], axis=-1)
         assert away.min(axis=1).max() < EXACT_MM and away.min(axis=0).max() < EXACT_MM
+
+
+def test_a_mask_corrected_by_hand_is_no_work_of_the_program_alone(result, tmp_path):
+    edit = {"at": "2026-11-02T10:00:00+00:00", "sha256_before": "a", "sha256_after": "b"}
+    edit |= {"added_ml": 0.1, "removed_ml": 0.0}
+    run = {
+        "weights": {"name": "w", "sha256": "ab" * 32},
+        "versions": {},
+        "sequence": "FLAIR",
+        "threshold": 0.6,
+    }
+    given = (result.case.scan, result.anomaly_map, result.anomaly_mask, result.lesions)
+    for name, edits in (("by_hand", [edit]), ("own", [])):
+        (tmp_path / name).mkdir()
+        write_dicom_results(tmp_path / name, *given, {**run, "corrected_by_hand": edits})
+    kinds = {
+        name: {
+            segment.SegmentAlgorithmType
+            for segment in segread(tmp_path / name / SEGMENTATION).SegmentSequence
+        }
+        for name in ("by_hand", "own")
+    }
+    assert kinds == {"by_hand": {"SEMIAUTOMATIC"}, "own": {"AUTOMATIC"}}
+    said = segread(tmp_path / "by_hand" / SEGMENTATION).SegmentSequence[0]
+    parameters = said.SegmentationAlgorithmIdentificationSequence[0].AlgorithmParameters
+    assert f"corrected_by_hand={edit['at']}" in parameters.replace(" ", "")
 
 
 def test_each_frame_names_the_image_it_lies_on(result):

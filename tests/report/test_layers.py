@@ -10,11 +10,19 @@ from anatomaly.geometry import apply_affine
 from anatomaly.report.layers import (
     decode_layer,
     encode_layer,
+    layer_on,
     make_layers,
     quantise_map,
     read_layers,
     steps_up_to,
 )
+
+
+def test_a_layer_comes_back_to_the_grid_of_the_scan(made):
+    """Turned and cropped, and back: inside the page's box every voxel is what it was."""
+    layers, native = made.layers, made.tissue_map
+    back = layer_on(layers.arrays["tissue_map"], layers.affine, native)
+    np.testing.assert_array_equal(back.data, native.data * (made.brain_mask.data > 0))
 
 
 def test_a_voxel_lies_where_it_lay(made):

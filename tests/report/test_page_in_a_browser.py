@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from anatomaly.report.answer import say_false_findings
 from anatomaly.report.index import write_index
+from anatomaly.report.layers import make_layers
 from anatomaly.report.page import write_page
+from anatomaly.report.spots import find_spots
 
 pytestmark = pytest.mark.slow
 
@@ -114,6 +117,38 @@ def test_what_healthy_brains_show_follows_the_slider(opened_with_healthy, curve,
     settle(page)
     assert page.inner_text("#healthy") == own
     assert page.get_attribute("#threshold-marks option", "value") == page.input_value("#threshold")
+
+
+def test_a_mask_corrected_by_hand_is_shown_until_the_slider_moves(browser, content, made, tmp_path):
+    """One of the two lesions was taken out, and no map lies under what was drawn instead."""
+    drawn = np.zeros(made.mask.shape, np.uint8)
+    drawn[20:23, 20:23, 10:12] = 1
+    by_hand = made.mask.with_data(drawn)
+    layers = make_layers(replace(made.volumes, hand_mask=by_hand), 0.4)
+    volume_mm3 = drawn.sum() * by_hand.voxel_volume_mm3
+    row = {**made.rows[0], "volume_mm3": f"{volume_mm3:.1f}"}
+    spots = find_spots(by_hand, made.brain_mask)
+    page, shown = browser.new_page(), content(layers=layers, lesions=[row], spots=spots)
+    edit = {"at": "2026-11-02T10:00:00+00:00", "added_ml": 0.25, "removed_ml": 1.5,
+            "sha256_before": "a", "sha256_after": "b"}  # fmt: skip
+    shown.run["corrected_by_hand"] = [edit]
+    open_page(page, shown, tmp_path)
+
+    def live():
+        return float(page.get_attribute("#live-volume", "data-ml"))
+
+    assert "Mask corrected by hand on 2026-11-02" in page.inner_text(".facts")
+    for _ in range(2):
+        assert live() == pytest.approx(volume_mm3 / 1000, abs=1e-3)
+        assert page.inner_text("#threshold-value") == "by hand"
+        assert page.inner_text("#live-count") == "in 1 place" and page.is_hidden("#reset")
+        slide(page, "#threshold", page.input_value("#threshold"))  # the program's own threshold
+        total = sum(lesion.volume_mm3 for lesion in made.lesions) / 1000
+        assert live() == pytest.approx(total) and page.inner_text("#threshold-value") == "0.400"
+        assert page.inner_text("#reset") == "back to the corrected mask"
+        page.click("#reset")
+        settle(page)
+    page.close()
 
 
 def slide(page, selector, value):

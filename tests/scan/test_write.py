@@ -22,7 +22,7 @@ from anatomaly.errors import OutputError
 from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE
 from anatomaly.scan import write
 from anatomaly.scan.read import read_scan, scan_from_image
-from anatomaly.scan.write import output_folder, write_volume
+from anatomaly.scan.write import output_folder, result_files, write_volume
 from anatomaly.volume import Scan, Volume
 
 Save = Callable[..., Path]
@@ -353,6 +353,27 @@ def test_killed_between_the_two_renames(tmp_path: Path):
         assert (target / "run.json").read_text() == "old"
         raise RuntimeError
     assert [p.name for p in tmp_path.iterdir()] == ["sub-01"]
+
+
+def test_own_files_in_a_folder_of_the_result_are_kept(tmp_path: Path):
+    def labels(folder: Path, *names: str) -> None:
+        (folder / "labels").mkdir()
+        for name in names:
+            (folder / "labels" / name).write_text(str(folder))
+
+    folder = tmp_path / "out"
+    with output_folder(folder) as new:
+        write_result(new, "1")
+        labels(new, "lesions_itksnap.txt")
+    (folder / "labels" / "mine.txt").write_text("my colours")
+    for made in (True, False):
+        with output_folder(folder) as new:
+            write_result(new, "2")
+            if made:
+                labels(new, "tissue_map_slicer.ctbl")
+        there = {path.name for path in (folder / "labels").iterdir()}
+        assert there == {"mine.txt", *(["tissue_map_slicer.ctbl"] if made else [])}
+    assert result_files(folder) == [folder / "run.json"]
 
 
 def test_killed_before_the_users_files_were_carried_over(tmp_path: Path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,6 +130,19 @@ class Derivatives:
         return [read_json(path) for path in sorted((self.root / "logs").glob("*.json"))]
 
 
+def derivatives_at(root: Path) -> Derivatives | None:
+    """Return the derivatives of ours that a folder is the root of; None where it is no such root.
+
+    Raises:
+        BidsError: its description cannot be read.
+    """
+    if generators_of(root)[:1] != [GENERATOR]:
+        return None
+    links = read_json(root / "dataset_description.json").get("DatasetLinks", {})
+    source = os.path.normpath(root.resolve() / str(links.get("raw", "")))
+    return Derivatives(Path(source), root.resolve())
+
+
 def volume_name(stem: str, kind: str, sequence: str = "") -> str:
     """Return the name of a volume, without its ending.
 
@@ -162,19 +175,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         OutputError: the folder cannot be written.
     """
     write_whole(path, json.dumps(plain(content), indent=2, ensure_ascii=False) + "\n")
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> None:
-    """Write a TSV as BIDS has it (n/a where there is nothing), all of it or nothing.
-
-    Raises:
-        OutputError: the folder cannot be written.
-    """
-    lines = [columns]
-    lines += [
-        [" ".join((row.get(name) or "").split()) or "n/a" for name in columns] for row in rows
-    ]
-    write_whole(path, "\n".join(map("\t".join, lines)) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -5,17 +5,27 @@ The lesion is label L, integer 7, in the standard's table of image-derived label
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from anatomaly.anomaly.lesions import LESION_COLUMNS, Lesion, lesion_rows
-from anatomaly.bids.dataset import Derivatives, sidecar, write_json, write_table
+from anatomaly.bids.dataset import Derivatives, sidecar, write_json
 from anatomaly.components import number_lesions
 from anatomaly.geometry import TEMPLATE_AFFINE
+from anatomaly.report.cohort_tables import write_table
+from anatomaly.report.label_tables import (
+    ANOMALY,
+    BACKGROUND,
+    LABELS_FOLDER,
+    TISSUES,
+    Label,
+    lesion_labels,
+    write_label_tables,
+)
 from anatomaly.scan.bids import BidsScan, BidsSession
 from anatomaly.scan.write import write_volume
 from anatomaly.volume import Scan, Volume
@@ -24,8 +34,16 @@ if TYPE_CHECKING:
     from anatomaly.detection import Detection
 
 LESION_LABEL = 7
-TISSUES = {0: ("background", 0), 1: ("CSF", 3), 2: ("grey matter", 1), 3: ("white matter", 2)}
-"""Label of the pipeline's tissue map: its name and its label in the standard."""
+STANDARD_TISSUES = {0: 0, 1: 3, 2: 1, 3: 2}
+"""Label of the pipeline's tissue map to that of the standard."""
+TISSUE_LABELS = (
+    *sorted(
+        (replace(label, number=STANDARD_TISSUES[label.number]) for label in TISSUES),
+        key=lambda label: label.number,
+    ),
+    Label(LESION_LABEL, "lesion", ANOMALY[0].colour),
+)
+"""What the labels of the tissues are called, lesions among them."""
 
 _TISSUES_SAY = {
     "Description": "Tissues as the network reads them, lesions on top: a step of the method."
@@ -90,19 +108,20 @@ def write_scan(
     marker = path("anomaly_map")
     withdraw(marker)
     raw = [out.uri(scan.path)]
+    tissues = standard_tissues(detection.tissue_map, detection.anomaly_mask)
     whole = [
         Output(path("pseudo_healthy"), detection.pseudo_healthy, _pseudo_healthy(detection, raw)),
         Output(path("brain_mask"), detection.brain_mask, brain_says(raw)),
         Output(path("anomaly_mask"), detection.anomaly_mask, mask_says([out.uri(marker)])),
-        Output(path("tissues"), standard_tissues(detection), {**_TISSUES_SAY, "Sources": raw}),
+        Output(path("tissues"), tissues, {**_TISSUES_SAY, "Sources": raw}),
         lesions_output(path("lesions"), detection.anomaly_mask, [out.uri(path("anomaly_mask"))]),
     ]
     write_outputs(whole, detection.scan, raw[0])
     write_lesion_table(path("lesions"), detection.lesions)
-    labels = {standard: name for name, standard in TISSUES.values()} | {LESION_LABEL: "lesion"}
-    names = [{"index": str(label), "name": labels[label]} for label in sorted(labels)]
-    write_table(sidecar(path("tissues"), ".tsv"), ("index", "name"), names)
+    names = [_label_row(label) for label in (BACKGROUND, *TISSUE_LABELS)]
+    write_table(sidecar(path("tissues"), ".tsv"), ("index", "name", "color"), names)
     folder = detection.save(out.figures(session, scan.name), FIGURES)
+    write_labels(folder, len(detection.lesions), tissues=True)
     quality = detection.run.get("preparation", {}).get("quality", {})
     says = {
         "Description": f"Anomaly score of the {scan.sequence} scan alone; not a probability.",
@@ -158,16 +177,29 @@ def lesions_output(path: Path, mask: Volume, sources: list[str]) -> Output:
 
 def write_lesion_table(path: Path, lesions: tuple[Lesion, ...]) -> None:
     """Write the table beside numbered pieces: `mapping` is the standard's label of all of them."""
-    rows = [
-        {
-            **row,
-            "index": row["number"],
-            "name": f"lesion {row['number']}",
-            "mapping": f"{LESION_LABEL}",
-        }
-        for row in lesion_rows(lesions)
-    ]
-    write_table(sidecar(path, ".tsv"), ("index", "name", "mapping", *LESION_COLUMNS[1:]), rows)
+    named = zip(lesion_rows(lesions), lesion_labels(len(lesions)), strict=True)
+    rows = [{**row, **_label_row(label), "mapping": f"{LESION_LABEL}"} for row, label in named]
+    columns = ("index", "name", "mapping", "color", *LESION_COLUMNS[1:])
+    write_table(sidecar(path, ".tsv"), columns, rows)
+
+
+def write_labels(folder: Path, count: int, tissues: bool) -> None:
+    """Write what viewers call the labels into the folder with the page: BIDS has no names for it.
+
+    Args:
+        folder: with the page.
+        count: of lesions.
+        tissues: whether there are tissues beside them.
+    """
+    place = folder / LABELS_FOLDER
+    write_label_tables(place, "seg-lesions_dseg", lesion_labels(count))
+    write_label_tables(place, "label-L_mask", ANOMALY)
+    write_label_tables(place, "seg-tissues_dseg", TISSUE_LABELS if tissues else ())
+
+
+def _label_row(label: Label) -> dict[str, str]:
+    """Return how a table of labels names one."""
+    return {"index": str(label.number), "name": label.name, "color": label.hex_colour}
 
 
 def brain_says(sources: list[str]) -> dict[str, Any]:
@@ -175,18 +207,34 @@ def brain_says(sources: list[str]) -> dict[str, Any]:
     return {"Description": "The brain.", "Sources": sources, "Type": "Brain"}
 
 
-def mask_says(sources: list[str]) -> dict[str, Any]:
-    """Return the sidecar of a lesion mask."""
-    words = "Pieces of the score that pass the threshold, small ones dropped."
-    return {"Description": words, "Sources": sources, "Type": "Lesion"}
+def mask_says(sources: list[str], edits: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Return the sidecar of a lesion mask.
+
+    Args:
+        sources: BIDS URIs.
+        edits: what persons changed in it.
+    """
+    words = "Pieces of the score that pass the threshold, small ones dropped"
+    words += ", then corrected by hand." if edits else "."
+    return {"Description": words, "Sources": sources, "Type": "Lesion", **edits_say(edits)}
 
 
-def standard_tissues(detection: Detection) -> Volume:
-    """Return tissues under the standard's labels, uint8: 1 grey, 2 white, 3 CSF, 7 lesion."""
-    lookup = np.array([TISSUES[ours][1] for ours in range(len(TISSUES))], dtype=np.uint8)
-    tissues = lookup[detection.tissue_map.data]
-    tissues[detection.anomaly_mask.data > 0] = LESION_LABEL
-    return detection.tissue_map.with_data(tissues)
+def edits_say(edits: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the entry of a sidecar about corrections by hand, empty without one."""
+    return {"CorrectedByHand": list(edits)} if edits else {}
+
+
+def standard_tissues(tissue_map: Volume, anomaly_mask: Volume) -> Volume:
+    """Return tissues under the standard's labels, uint8: 1 grey, 2 white, 3 CSF, 7 lesion.
+
+    Args:
+        tissue_map: under the labels of the pipeline.
+        anomaly_mask: above zero in a lesion; same grid.
+    """
+    lookup = np.array([STANDARD_TISSUES[x] for x in range(len(STANDARD_TISSUES))], dtype=np.uint8)
+    tissues = lookup[tissue_map.data]
+    tissues[anomaly_mask.data > 0] = LESION_LABEL
+    return tissue_map.with_data(tissues)
 
 
 def own_tissues(standard: Volume) -> Volume:

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from anatomaly.anomaly.lesions import LESION_COLUMNS
-from anatomaly.bids.dataset import Derivatives, read_json, write_table
+from anatomaly.bids.dataset import Derivatives, read_json
 from anatomaly.errors import BidsError
+from anatomaly.report.cohort_tables import ScoredMap, write_cohort_tables, write_table
 from anatomaly.report.index import read_rows, write_index
 from anatomaly.scan.bids import select_sessions
 from anatomaly.scan.bids_left_out import LeftOut
 
 WHOSE = ("participant_id", "session_id", "map", "sequences")
-VOLUME_COLUMNS = (*WHOSE, "lesions", "volume_ml", "brain_ml", "threshold", "warnings", "file")
 LEFT_OUT_COLUMNS = ("participant_id", "session_id", "file", "reason")
-LESION_TABLE_COLUMNS = (*WHOSE, *LESION_COLUMNS)
-
-
-@dataclass(frozen=True)
-class _Map:
-    """One map: of a scan, or of a session."""
-
-    path: Path
-    says: Mapping[str, Any]
-    lesions: list[dict[str, str]]
-
-    @property
-    def whose(self) -> dict[str, str]:
-        """Whose map it is: the cells of `WHOSE`."""
-        entities = dict(part.split("-", 1) for part in self.path.name.split("_") if "-" in part)
-        return {
-            "participant_id": f"sub-{entities['sub']}",
-            "session_id": f"ses-{entities['ses']}" if "ses" in entities else "",
-            "map": entities.get("desc", "session"),
-            "sequences": "+".join(self.says.get("Sequences", ())),
-        }
 
 
 def write_group(out: Derivatives) -> list[Path]:
@@ -68,18 +46,13 @@ def write_group(out: Derivatives) -> list[Path]:
     ]
     if not maps and not failures:
         raise BidsError(f"{out.root}: no results in it; run the participant level first")
-    lesions = [
-        {**row, **each.whose, "number": row["index"]} for each in maps for row in each.lesions
-    ]
+    written = write_cohort_tables(out.root, maps, WHOSE, LESION_COLUMNS)
     tables = {
-        "group_volumes.tsv": (VOLUME_COLUMNS, [_volume_row(each, out.root) for each in maps]),
-        "group_lesions.tsv": (LESION_TABLE_COLUMNS, lesions),
         "failures.tsv": (("scan", "error", "reason"), failures),
         "group_left_out.tsv": (LEFT_OUT_COLUMNS, [_left_out_row(x, out.source) for x in left_out]),
     }
-    written = []
     for name, (columns, rows) in tables.items():
-        if rows or name in ("group_volumes.tsv", "group_lesions.tsv"):
+        if rows:
             write_table(out.root / name, columns, rows)
             written.append(out.root / name)
         else:
@@ -99,27 +72,32 @@ def _left_out_row(left: LeftOut, source: Path) -> dict[str, str]:
     }
 
 
-def _maps(root: Path) -> Iterator[_Map]:
+def _maps(root: Path) -> Iterator[ScoredMap]:
     """Yield every whole map on its own grid, by name."""
     ending = "anat/*_label-L_*probseg.json"
     for marker in sorted([*root.glob(f"sub-*/{ending}"), *root.glob(f"sub-*/ses-*/{ending}")]):
-        if "_space-" not in marker.name:
-            name = marker.name.replace("_label-L_", "_seg-lesions_")
-            table = marker.with_name(name.replace("_probseg.json", "_dseg.tsv"))
-            path = marker.with_name(marker.name.replace(".json", ".nii.gz"))
-            yield _Map(path, read_json(marker), list(map(dict, read_rows(table) or [])))
+        if "_space-" in marker.name:
+            continue
+        says = read_json(marker)
+        name = marker.name.replace("_label-L_", "_seg-lesions_")
+        table = marker.with_name(name.replace("_probseg.json", "_dseg.tsv"))
+        path = marker.with_name(marker.name.replace(".json", ".nii.gz"))
+        yield ScoredMap(
+            whose=_whose(marker.name, says),
+            lesions=[{**row, "number": row["index"]} for row in read_rows(table) or ()],
+            brain_ml=says.get("BrainVolumeMl"),
+            threshold=says.get("Threshold"),
+            warnings=says.get("Warnings", ()),
+            file=path.relative_to(root).as_posix(),
+        )
 
 
-def _volume_row(each: _Map, root: Path) -> dict[str, str]:
-    """Return a line of `group_volumes.tsv`."""
-    total = sum(float(row["volume_mm3"]) for row in each.lesions) / 1000
-    brain_ml, threshold = each.says.get("BrainVolumeMl"), each.says.get("Threshold")
+def _whose(name: str, says: Mapping[str, Any]) -> dict[str, str]:
+    """Return whose map it is: the cells of `WHOSE`."""
+    entities = dict(part.split("-", 1) for part in name.split("_") if "-" in part)
     return {
-        **each.whose,
-        "lesions": str(len(each.lesions)),
-        "volume_ml": f"{total:.3f}",
-        "brain_ml": "" if brain_ml is None else f"{brain_ml:.0f}",
-        "threshold": "" if threshold is None else f"{threshold:.4f}",
-        "warnings": " | ".join(each.says.get("Warnings", ())),
-        "file": each.path.relative_to(root).as_posix(),
+        "participant_id": f"sub-{entities['sub']}",
+        "session_id": f"ses-{entities['ses']}" if "ses" in entities else "",
+        "map": entities.get("desc", "session"),
+        "sequences": "+".join(says.get("Sequences", ())),
     }

@@ -84,6 +84,7 @@ class Fused:
         to_reference: rigid transform of each other sequence, mm to mm.
         overlap: of its brain mask with the reference's, 0 to 1.
         warnings: in plain sentences.
+        edits: what persons changed in the mask, as `run.json` keeps it.
     """
 
     reference: OwnResult
@@ -94,6 +95,7 @@ class Fused:
     to_reference: Mapping[str, Affine]
     overlap: Mapping[str, float]
     warnings: tuple[str, ...]
+    edits: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def sequences(self) -> list[str]:
@@ -169,12 +171,10 @@ def fuse(owns: list[OwnResult], min_lesion_mm3: float, atlas: Atlas | None = Non
         ConfigError: a map has no threshold between 0 and 1.
     """
     reference = choose_reference(owns)
-    used, scores, signs, warnings = [], [], [], []
+    used, warnings = [], []
     to_reference: dict[str, Affine] = {}
     overlap: dict[str, float] = {}
     for own in owns:
-        score: FloatArray = own.anomaly_map.data
-        sign = own.scan.volume.with_data(_residual_sign(own))
         sequence = own.bids.sequence
         if own is not reference:
             found = register_rigid(
@@ -192,25 +192,49 @@ def fuse(owns: list[OwnResult], min_lesion_mm3: float, atlas: Atlas | None = Non
                 )
                 continue
             to_reference[sequence] = found.moving_to_fixed
-            score = _lay_over(own, reference, found.moving_to_fixed)
-            sign = resample(sign, reference.brain_mask, found.moving_to_fixed)
         warnings += [f"{sequence}: {warning}" for warning in own.run.get("warnings", ())]
         used.append(own)
-        scores.append(relative_score(score, own.threshold))
-        signs.append(sign.data)
-    inside = reference.brain_mask.data
-    fused = reference.anomaly_map.with_data(np.where(inside, fuse_scores(scores), np.float32(0)))
+    fused, sign = join(reference, used, to_reference)
     mask = threshold_map(
         fused, reference.brain_mask, FUSED_THRESHOLD, min_lesion_mm3, grow_share_of(reference.run)
     )
-    leading = np.stack(scores).argmax(0)  # which sequence a voxel's score is of
-    sign = np.take_along_axis(np.stack(signs), leading[None], 0)[0]
     lesions = tabulate_lesions(
-        fused, mask, fused.with_data(sign), reference.to_template, atlas, reference.tissue_map
+        fused, mask, sign, reference.to_template, atlas, reference.tissue_map
     )
     return Fused(
         reference, tuple(used), fused, mask, lesions, to_reference, overlap, tuple(warnings)
     )
+
+
+def join(
+    reference: OwnResult, used: list[OwnResult], to_reference: Mapping[str, Affine]
+) -> tuple[Volume, Volume]:
+    """Join the maps of registered scans.
+
+    Args:
+        reference: whose grid it is.
+        used: all that take part, the reference among them.
+        to_reference: rigid transform of each other sequence, mm to mm.
+
+    Returns:
+        The session's map, float32 in [0, 1], 0 outside the reference's brain; and whether the scan
+        that a voxel's score is of is brighter (above 0) or darker (below) there than expected.
+    """
+    scores, signs = [], []
+    for own in used:
+        score: FloatArray = own.anomaly_map.data
+        sign = own.scan.volume.with_data(_residual_sign(own))
+        if own is not reference:
+            moving_to_fixed = to_reference[own.bids.sequence]
+            score = _lay_over(own, reference, moving_to_fixed)
+            sign = resample(sign, reference.brain_mask, moving_to_fixed)
+        scores.append(relative_score(score, own.threshold))
+        signs.append(sign.data)
+    inside = reference.brain_mask.data
+    fused = reference.anomaly_map.with_data(np.where(inside, fuse_scores(scores), np.float32(0)))
+    leading = np.stack(scores).argmax(0)  # which sequence a voxel's score is of
+    sign_of_leading = np.take_along_axis(np.stack(signs), leading[None], 0)[0]
+    return fused, fused.with_data(sign_of_leading)
 
 
 def _residual_sign(own: OwnResult) -> FloatArray:

@@ -14,13 +14,15 @@ from anatomaly.bids.dataset import VOLUME_NAMES, Derivatives, read_json, sidecar
 from anatomaly.bids.derivatives import (
     Output,
     brain_says,
+    edits_say,
     lesions_output,
     mask_says,
+    write_labels,
     write_lesion_table,
     write_outputs,
 )
 from anatomaly.bids.session import Fused
-from anatomaly.config import grow_share_of
+from anatomaly.config import edits_of, grow_share_of
 from anatomaly.errors import BidsError
 from anatomaly.native import template_tissue_native
 from anatomaly.preprocess.resample import resample_to_template
@@ -30,7 +32,7 @@ from anatomaly.report.overview import write_overview
 from anatomaly.report.page import PageContent, write_page
 from anatomaly.report.spots import find_spots
 from anatomaly.scan.bids import BidsScan, BidsSession
-from anatomaly.scan.write import RESULT_FILES, output_folder
+from anatomaly.scan.write import RESULT_FOLDERS, output_folder, result_files
 
 _MAP_END = "_label-L_probseg.json"
 
@@ -58,6 +60,10 @@ def write_session(
 ) -> None:
     """Write what was fused; files of another reference are removed.
 
+    A session that was corrected by hand counts as whole all the while, else the next run would fuse
+    it again and lose the correction. Then the numbered pieces are written last: they say which mask
+    was tabulated, so that a correction that was cut short is found, and done again.
+
     Args:
         fused: of `session.fuse`.
         scans: that it was made of, those left out included.
@@ -68,8 +74,9 @@ def write_session(
         OutputError: the place cannot be written.
     """
     stem = fused.reference.bids.stem
-    _remove_others(stem, session, out)
-    withdraw_session(session, out)
+    if not fused.edits:
+        _remove_others(stem, session, out)
+        withdraw_session(session, out)
     paths = {kind: out.session_volume(session, stem, kind) for kind in VOLUME_NAMES}
     reference = out.uri(fused.reference.bids.path)
     own = [out.uri(out.own_volume(session, o.bids, "anomaly_map")) for o in fused.used]
@@ -78,8 +85,7 @@ def write_session(
     scan = fused.reference.scan
     native = [
         Output(paths["brain_mask"], fused.reference.brain_bytes, brain_says([brain])),
-        Output(paths["anomaly_mask"], fused.anomaly_mask, mask_says([here])),
-        lesions_output(paths["lesions"], fused.anomaly_mask, [mask]),
+        Output(paths["anomaly_mask"], fused.anomaly_mask, mask_says([here], fused.edits)),
     ]
     write_outputs(native, scan, reference)
     write_lesion_table(paths["lesions"], fused.lesions)
@@ -91,13 +97,21 @@ def write_session(
     says = _says(fused)
     template = [
         Output(paths["anomaly_map_template"], map_template, says | {"Sources": [here]}),
-        Output(paths["anomaly_mask_template"], mask_template, mask_says([mask])),
+        Output(paths["anomaly_mask_template"], mask_template, mask_says([mask], fused.edits)),
     ]
     write_outputs(template, scan, None)
     if len(fused.used) > 1:
         _write_page(fused, out.figures(session, f"{stem}_session"))
     says |= {"Sources": own, "Considered": [out.uri(scan.path) for scan in scans]}
-    write_outputs([Output(paths["anomaly_map"], fused.anomaly_map, says)], scan, reference)
+    pieces = lesions_output(paths["lesions"], fused.anomaly_mask, [mask])
+    last = [Output(paths["anomaly_map"], fused.anomaly_map, says), pieces]
+    write_outputs(last if fused.edits else last[::-1], scan, reference)
+
+
+def session_stem(session: BidsSession, out: Derivatives) -> str | None:
+    """Return the stem of the reference scan of a session's map, None without a whole map."""
+    markers = _markers(session, out)
+    return markers[0].name.removesuffix(_MAP_END) if markers else None
 
 
 def _markers(session: BidsSession, out: Derivatives) -> list[Path]:
@@ -115,10 +129,11 @@ def _remove_others(stem: str, session: BidsSession, out: Derivatives) -> None:
         page = out.figures(session, f"{other}_session")
         volumes = [out.session_volume(session, other, kind) for kind in VOLUME_NAMES]
         besides = [sidecar(volume, ending) for volume in volumes for ending in (".json", ".tsv")]
-        for file in (*besides, *volumes, *(page / name for name in RESULT_FILES)):
+        for file in (*besides, *volumes, *result_files(page)):
             file.unlink(missing_ok=True)
-        if page.is_dir() and not any(page.iterdir()):
-            page.rmdir()
+        for place in (*(page / name for name in RESULT_FOLDERS), page):
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
 
 
 def _says(fused: Fused) -> dict[str, Any]:
@@ -134,6 +149,7 @@ def _says(fused: Fused) -> dict[str, Any]:
         "BrainOverlap": fused.overlap,
         "BrainVolumeMl": quality.get("brain_ml"),
         "Warnings": fused.warnings,
+        **edits_say(fused.edits),
     }
 
 
@@ -147,6 +163,7 @@ def _write_page(fused: Fused, folder: Path) -> None:
         pseudo_healthy=own.pseudo_healthy,
         anomaly_map=fused.anomaly_map,
         template=template_tissue_native(own.brain_bytes, own.to_template),
+        hand_mask=fused.anomaly_mask if edits_of(run) else None,
     )
     title = f"{folder.name} · {run['sequence']}"
     with output_folder(folder) as temporary:
@@ -161,6 +178,7 @@ def _write_page(fused: Fused, folder: Path) -> None:
             title,
             FUSED_THRESHOLD,
             fused.warnings,
+            by_hand=bool(edits_of(run)),
         )
         content = PageContent(
             name=folder.name,
@@ -171,6 +189,7 @@ def _write_page(fused: Fused, folder: Path) -> None:
             overview=(temporary / "overview.png").read_bytes(),
         )
         write_page(temporary / "report.html", content)
+        write_labels(temporary, len(fused.lesions), tissues=False)
         write_manifest(temporary / "run.json", run)
 
 
@@ -183,6 +202,7 @@ def _run(fused: Fused) -> Mapping[str, Any]:
         "lesions": len(fused.lesions),
         "warnings": fused.warnings,
         "healthy_ml": {},  # of one sequence alone
+        "corrected_by_hand": list(fused.edits),
         "fused": {
             "thresholds": {own.bids.sequence: own.threshold for own in fused.used},
             "reference": fused.reference.bids.sequence,

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from anatomaly.cli.as_json import Json, json_document
 from anatomaly.cli.exit import exit_on_error
 from anatomaly.cli.progress import make_console
 
@@ -48,6 +49,7 @@ def benchmark(
             "Table of an earlier run of this configuration: its rows are not measured again."
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Train and measure methods the same way, labels closed until thresholds are fixed.
 
@@ -63,17 +65,19 @@ def benchmark(
 
     console = Console(stderr=True, highlight=False)
     command = " ".join(["anatomaly", *sys.argv[1:]])
-    with exit_on_error():
-        plan = read_config(config)
-        earlier = read_table(keep) if keep else []
-        rows = run_benchmark(
-            plan, output, workers, lambda line: console.print(escape(line)), command, earlier
-        )
-        differences = []
-        if compare_with is not None:
-            differences = compare_tables(compare_with, rows, plan.tolerance_ap)
-    _print(rows)
-    typer.echo(f"Tables: {output / 'table.md'}")
+    with json_document(as_json) as said:
+        with exit_on_error():
+            plan = read_config(config)
+            earlier = read_table(keep) if keep else []
+            rows = run_benchmark(
+                plan, output, workers, lambda line: console.print(escape(line)), command, earlier
+            )
+            differences = []
+            if compare_with is not None:
+                differences = compare_tables(compare_with, rows, plan.tolerance_ap)
+        said.update(rows=rows, table=output / "table.csv", differences=differences)
+        _print(rows)
+        typer.echo(f"Tables: {output / 'table.md'}")
     for line in differences:
         typer.echo(f"differs: {line}", err=True)
     if differences or any(row["status"] != "ok" for row in rows):

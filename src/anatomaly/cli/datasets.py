@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from anatomaly.cli.as_json import Json, json_document
 from anatomaly.cli.exit import exit_on_error
 from anatomaly.cli.progress import make_console
 
@@ -25,12 +27,13 @@ SHOWN = 3
 
 
 @datasets_app.callback(invoke_without_command=True)
-def list_datasets(context: typer.Context) -> None:
+def list_datasets(context: typer.Context, as_json: Json = False) -> None:
     """List test sets: what each holds, its licence, where to apply; check a folder of yours.
 
     Nothing is downloaded.
 
     - `anatomaly datasets`
+    - `anatomaly datasets --json`
     - `anatomaly datasets check brats-gli data`
     """
     if context.invoked_subcommand is not None:
@@ -41,10 +44,14 @@ def list_datasets(context: typer.Context) -> None:
     table.add_column("name", no_wrap=True)
     for column in ("what it holds", "licence", "where to get it"):
         table.add_column(column, overflow="fold")
-    for dataset in all_datasets().values():
+    datasets = all_datasets().values()
+    for dataset in datasets:
         about = f"{dataset.title}: {dataset.holds}"
         table.add_row(*map(escape, (dataset.name, about, dataset.licence, dataset.apply)))
-    make_console(140).print(table)
+    with json_document(as_json) as said:
+        names = ("name", "title", "holds", "licence", "apply")
+        said["datasets"] = [{name: getattr(each, name) for name in names} for each in datasets]
+        make_console(140).print(table)
 
 
 def check(
@@ -66,6 +73,7 @@ def check(
     show_all: Annotated[
         bool, typer.Option("--all", help="Name every patient of a problem, not the first three.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Say what a folder holds of a test set, what is missing, and what looks wrong.
 
@@ -76,22 +84,25 @@ def check(
     from anatomaly.evaluation.datasets.catalogue import find_dataset
     from anatomaly.evaluation.datasets.check import check_dataset
 
-    console = Console(stderr=True, highlight=False)
-    with exit_on_error():
-        dataset = find_dataset(name)
-        with console.status("reading") as status:
-            report = check_dataset(
-                name,
-                folder,
-                voxels=not quick,
-                progress=lambda patient: status.update(escape(patient)),
-            )
-    printed = make_console(140)
-    printed.print(_summary(dataset.title, report))
-    for kind, title in (("missing", "Missing"), ("wrong", "Looks wrong")):
-        problems = [problem for problem in report.problems if problem.kind == kind]
-        if problems:
-            printed.print(_problems(title, problems, len(problems) if show_all else SHOWN))
+    with json_document(as_json) as said:
+        console = Console(stderr=True, highlight=False)
+        with exit_on_error():
+            dataset = find_dataset(name)
+            with console.status("reading") as status:
+                report = check_dataset(
+                    name,
+                    folder,
+                    voxels=not quick,
+                    progress=lambda patient: status.update(escape(patient)),
+                )
+        problems = [problem._asdict() for problem in report.problems]
+        said.update(asdict(report), dataset=name, problems=problems, is_sound=report.is_sound)
+        printed = make_console(140)
+        printed.print(_summary(dataset.title, report))
+        for kind, title in (("missing", "Missing"), ("wrong", "Looks wrong")):
+            found = [problem for problem in report.problems if problem.kind == kind]
+            if found:
+                printed.print(_problems(title, found, len(found) if show_all else SHOWN))
     if not report.is_sound:
         raise typer.Exit(1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from anatomaly.cli.as_json import Json, json_document
 from anatomaly.cli.progress import STAGE_LOGGER, Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
 from anatomaly.config import DetectConfig
@@ -29,6 +31,7 @@ def demo(
         Literal["all", "T1w", "T2w", "FLAIR"], typer.Option(help="Which phantom to build.")
     ] = "all",
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another patient.")] = 0,
+    as_json: Json = False,
 ) -> None:
     """Build a phantom patient with a known lesion, look for it, and compare; needs no network.
 
@@ -40,18 +43,21 @@ def demo(
     chosen = [name for name in SEQUENCES if sequence in ("all", name)]
     scans = {f"phantom_{name}": output / f"phantom_{name}.nii.gz" for name in chosen}
     recoveries: dict[str, tuple[Phantom, Recovery | None]] = {}
-    with Display(len(chosen)) as display:
-        detector = load_detector(DetectConfig(), output, display)
-        if detector is None:
-            raise typer.Exit(1)
+    with json_document(as_json) as said:
+        with Display(len(chosen)) as display:
+            detector = load_detector(DetectConfig(), output, display)
+            if detector is None:
+                raise typer.Exit(1)
 
-        def process(name: str, scan: Path) -> str:
-            recoveries[name] = _try_phantom(detector, scan, seed)
-            return f"see {output / name / 'report.html'}"
+            def process(name: str, scan: Path) -> str:
+                recoveries[name] = _try_phantom(detector, scan, seed)
+                return f"see {output / name / 'report.html'}"
 
-        failures = run_scans(scans, process, display)
-    report_failures(failures, scans.values(), output)
-    _print_recoveries(recoveries)
+            failures = run_scans(scans, process, display)
+        report_failures(failures, scans.values(), output)
+        said["phantoms"] = [_row(name, output, *found) for name, found in recoveries.items()]
+        said["failures"] = [failure.row for failure in failures]
+        _print_recoveries(recoveries)
     missed = [name for name, (_, recovery) in recoveries.items() if recovery is None]
     raise typer.Exit(1 if failures or missed else 0)
 
@@ -75,6 +81,17 @@ def _try_phantom(detector: Detector, scan: Path, seed: int) -> tuple[Phantom, Re
     detection = detector.detect(scan)
     detection.save(scan.parent / detection.scan.name, None)
     return phantom, measure_recovery(phantom.lesion_mask, detection.anomaly_mask)
+
+
+def _row(name: str, output: Path, phantom: Phantom, recovery: Recovery | None) -> dict[str, object]:
+    """Return what `--json` says of one phantom; `found` is null where the lesion was missed."""
+    planted_ml = phantom.lesion_volume_mm3 / 1000
+    return {
+        "name": name,
+        "folder": output / name,
+        "planted_ml": planted_ml,
+        "found": recovery and {"ml": planted_ml * recovery.volume_ratio, **asdict(recovery)},
+    }
 
 
 def _print_recoveries(recoveries: dict[str, tuple[Phantom, Recovery | None]]) -> None:

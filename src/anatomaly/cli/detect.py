@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from anatomaly.cli import options
+from anatomaly.cli.as_json import Json, json_document
+from anatomaly.cli.cohort import say_over_all, write_over_all
 from anatomaly.cli.naming import result_names
 from anatomaly.cli.progress import Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
-from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, DetectConfig
+from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, DetectConfig, edits_of
 from anatomaly.errors import ConfigError, DicomError
 from anatomaly.names import shown, writable
 
@@ -29,6 +31,7 @@ def detect(
     skip_finished: options.SkipFinished = False,
     verbose: options.Verbose = False,
     quiet: options.Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Find what is abnormal in brain MRI scans; every result lies on its scan's own grid.
 
@@ -39,6 +42,7 @@ def detect(
     - `anatomaly detect dicom_folder -o results --sequence FLAIR`
     - `anatomaly detect dicom_folder -o results --outputs all,dicom`
     - `anatomaly detect cohort/*/anat/*_T1w.nii.gz -o results --skip-finished`
+    - `anatomaly detect sub-01_T1w.nii.gz -o results --json`
     """
     from anatomaly.scan.instances import one_file_a_series
 
@@ -52,14 +56,20 @@ def detect(
             raise ConfigError("--brain-mask fits one scan; run detect once for each scan")
     except (ConfigError, DicomError) as error:
         raise typer.BadParameter(writable(str(error))) from error
-    with Display(len(named), quiet=quiet, verbose=verbose) as display:
+    with (
+        json_document(as_json) as said,
+        Display(len(named), quiet=quiet, verbose=verbose) as display,
+    ):
+        said.update(output=output, scans=[], skipped=[], failures=[], files=[])
         if repeated := len(scans) - len(series):
             display.note(
                 f"{repeated} more DICOM files are of series given already; each series is read once"
             )
         if skip_finished:
-            named = _unfinished(named, output, display)
-        succeeded = not named or _detect_all(named, output, config, wanted, display)
+            unfinished = _unfinished(named, output, display)
+            said["skipped"] = [shown(name) for name in named if name not in unfinished]
+            named = unfinished
+        succeeded = not named or _detect_all(named, output, config, wanted, display, said)
     raise typer.Exit(0 if succeeded else 1)
 
 
@@ -128,10 +138,12 @@ def _detect_all(
     config: DetectConfig,
     outputs: set[str] | None,
     display: Display,
+    said: dict[str, Any],
 ) -> bool:
-    """Detect in every scan and report; return whether all succeeded."""
+    """Detect in every scan and report; return whether all succeeded. `said` is for `--json`."""
     detector = load_detector(config, output, display)
     if detector is None:
+        said.clear()
         return False
 
     doubtful: list[str] = []
@@ -139,42 +151,72 @@ def _detect_all(
     def process(name: str, scan: Path) -> str:
         if other := scan_of_result(output / name, scan):
             display.warn(name, [f"replaces the result of {other}"])
+        elif edits_of(_run_of(output / name)):
+            display.warn(name, ["replaces a result whose mask was corrected by hand"])
         detection = detector.detect(scan)
         display.warn(name, detection.warnings)
         folder = detection.save(output / name, outputs)
         if detection.warnings:
             doubtful.append(name)
+        said["scans"].append(_row(name, scan, folder, detection))
         page = folder / "report.html"
         return f"{describe(detection)} -> {shown(page if page.is_file() else folder)}"
 
     failures = run_scans(scans, process, display)
     report_failures(failures, scans.values(), output)
+    said["failures"] = [failure.row for failure in failures]
     if len(scans) > 1:
         display.note(summary(len(scans), len(failures), len(doubtful)))
     is_cohort = len(scans) > 1 or (output / "index.html").is_file()
-    if is_cohort and (outputs is None or "report" in outputs):
-        write_cohort_page(output, display)
+    if is_cohort:
+        wanted = OUTPUTS if outputs is None else outputs
+        page, tables = "report" in wanted, "lesions" in wanted
+        said["files"] = write_cohort(output, display, page, tables)
     return not failures
 
 
 def scan_of_result(folder: Path, scan: Path) -> str:
     """Return which other scan a result folder is of; empty if it is this one's, or none."""
     try:
-        source = json.loads((folder / "run.json").read_text("utf-8"))["scan"]["source"]
-    except (OSError, ValueError, KeyError, TypeError):
+        source = _run_of(folder)["scan"]["source"]
+    except (KeyError, TypeError):
         return ""
     same = not source or str(Path(source).absolute()) == shown(scan.absolute())
     return "" if same else str(source)
 
 
-def write_cohort_page(output: Path, display: Display) -> None:
-    """Write `index.html` over all results; what goes wrong there costs no result."""
-    from anatomaly.report.index import write_index
-
+def _run_of(folder: Path) -> dict[str, Any]:
+    """Return what an older `run.json` holds, nothing where it cannot be read."""
     try:
-        display.note(f"all results: {shown(write_index(output))}")
+        run = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return run if isinstance(run, dict) else {}
+
+
+def _row(name: str, scan: Path, folder: Path, detection: Detection) -> dict[str, Any]:
+    """Return what `--json` says of one scan."""
+    return {
+        "name": name,
+        "scan": scan,
+        "folder": folder,
+        "sequence": detection.sequence,
+        "threshold": detection.threshold,
+        "lesions": len(detection.lesions),
+        "volume_ml": sum(lesion.volume_mm3 for lesion in detection.lesions) / 1000,
+        "warnings": detection.warnings,
+    }
+
+
+def write_cohort(output: Path, display: Display, page: bool, tables: bool) -> list[Path]:
+    """Write what lies over all results; what goes wrong there costs no result."""
+    try:
+        if written := write_over_all(output, page, tables):
+            display.note(say_over_all(written))
     except Exception as error:
         display.line(f"no cohort page: {type(error).__name__}: {error}", style="yellow")
+        return []
+    return written
 
 
 def summary(total: int, failed: int, doubtful: int) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from anatomaly.cli.as_json import Json, json_document
 from anatomaly.cli.exit import exit_on_error
 from anatomaly.cli.options import CONFIG_OPTIONS
 from anatomaly.cli.progress import make_console
@@ -55,6 +56,7 @@ def _make_command(name: str) -> Callable[..., None]:
                 "adds them.",
             ),
         ] = None,
+        as_json: Json = False,
     ) -> None:
         from anatomaly.evaluation.experiments import catalogue
         from anatomaly.networks import keep_freed_memory, limit_threads
@@ -62,25 +64,29 @@ def _make_command(name: str) -> Callable[..., None]:
         keep_freed_memory()
         experiment = catalogue.EXPERIMENTS[name]
         count = count or experiment.count
-        with exit_on_error():
-            detector = catalogue.load_detector(weights, edges)
-            with limit_threads(1):
-                result = experiment.run(detector, seed, count, data)
-        about = {
-            "weights": detector.card.name,
-            "sha256": detector.card.sha256,
-            "scorer_sha256": detector.card.scorer_sha256,
-            "preparation": detector.card.preparation,
-            "edges": detector.networks.model.edges,
-            "seed": seed,
-            "count": count,
-        }
-        picture, figures = catalogue.write_experiment(name, result, output, about)
-        console = make_console(160)
-        console.print(experiment.question)
-        for title, rows in catalogue.tables_of(result).items():
-            console.print(_table(title, rows))
-        console.print(f"Picture: {picture}\nFigures: {figures}", soft_wrap=True)
+        with json_document(as_json) as said:
+            with exit_on_error():
+                detector = catalogue.load_detector(weights, edges)
+                with limit_threads(1):
+                    result = experiment.run(detector, seed, count, data)
+            about = {
+                "weights": detector.card.name,
+                "sha256": detector.card.sha256,
+                "scorer_sha256": detector.card.scorer_sha256,
+                "preparation": detector.card.preparation,
+                "edges": detector.networks.model.edges,
+                "seed": seed,
+                "count": count,
+            }
+            picture, figures = catalogue.write_experiment(name, result, output, about)
+            tables = catalogue.tables_of(result)
+            said.update(question=experiment.question, about=about, tables=tables)
+            said.update(picture=picture, figures=figures)
+            console = make_console(160)
+            console.print(experiment.question)
+            for title, rows in tables.items():
+                console.print(_table(title, rows))
+            console.print(f"Picture: {picture}\nFigures: {figures}", soft_wrap=True)
 
     return command
 

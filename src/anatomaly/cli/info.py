@@ -11,29 +11,36 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from anatomaly.cli.as_json import Json, json_document
+
 
 def info(
     devices: Annotated[
         bool, typer.Option("--devices", help="Ask torch what it can use (takes seconds).")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the bundled weights, the versions of what computes, and the devices.
 
     - `anatomaly info`
     - `anatomaly info --devices`
+    - `anatomaly info --json`
     """
     from anatomaly.report.manifest import software_versions
     from anatomaly.weights import list_weights
 
-    console = Console(highlight=False)
-    width = None if console.is_terminal else 120
-    cards = list_weights()
-    for card in cards:
-        console.print(_table(f"Weights: {card.name}", _card_rows(asdict(card))), width=width)
-    if not cards:
-        console.print("Weights: none came with this installation")
-    console.print(_table("Versions", software_versions()), width=width)
-    console.print(_table("Devices", _devices(ask_torch=devices)), width=width)
+    with json_document(as_json) as said:
+        console = Console(highlight=False)
+        width = None if console.is_terminal else 120
+        cards = [asdict(card) for card in list_weights()]
+        versions, found = software_versions(), _devices(ask_torch=devices)
+        said.update(weights=cards, versions=versions, devices=found)
+        for card in cards:
+            console.print(_table(f"Weights: {card['name']}", _card_rows(card)), width=width)
+        if not cards:
+            console.print("Weights: none came with this installation")
+        console.print(_table("Versions", versions), width=width)
+        console.print(_table("Devices", found), width=width)
 
 
 def _card_rows(card: dict[str, Any]) -> dict[str, Any]:

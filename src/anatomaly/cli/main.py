@@ -17,6 +17,7 @@ from anatomaly.cli.fill import fill
 from anatomaly.cli.info import info
 from anatomaly.cli.report import report
 from anatomaly.cli.surroundings import surroundings
+from anatomaly.cli.tabulate import tabulate
 from anatomaly.cli.train import train_app
 
 app = typer.Typer(
@@ -29,7 +30,7 @@ app = typer.Typer(
     "\n\nResearch software, not a medical device.",
     epilog="Start with `anatomaly demo`, then `anatomaly detect scan.nii.gz -o results`.",
 )
-for _command in (detect, report, fill, calibrate, demo, info, benchmark):
+for _command in (detect, tabulate, report, fill, calibrate, demo, info, benchmark):
     app.command()(_command)
 app.add_typer(train_app, name="train")
 app.add_typer(experiments_app, name="experiments")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from anatomaly.cli.as_json import Json, json_document
+from anatomaly.cli.cohort import say_over_all, write_over_all
 from anatomaly.cli.progress import Display
 from anatomaly.errors import AnatomalyError
 
@@ -23,22 +25,29 @@ def report(
     ],
     pages: Annotated[
         bool,
-        typer.Option("--pages/--index-only", help="Build every page, or the cohort page alone."),
+        typer.Option(
+            "--pages/--index-only", help="Build every page, or what lies over all results alone."
+        ),
     ] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
+    as_json: Json = False,
 ) -> None:
-    """Build report.html of every result below OUT again, and OUT/index.html over all of them.
+    """Build report.html of every result below OUT again, and what lies over all of them.
+
+    That is OUT/index.html, group_volumes.tsv (a line a scan) and group_lesions.tsv (a line a
+    lesion).
 
     Exit status: 0 if every page was written, 1 if any failed or there is no result.
 
     - `anatomaly report results`
     - `anatomaly report results --index-only`
+    - `anatomaly report results --json`
     """
-    from anatomaly.report.index import result_folders, write_index
+    from anatomaly.report.index import result_folders
 
     folders = result_folders(output)
-    failed = 0
-    with Display(len(folders), quiet=quiet) as display:
+    failed: list[str] = []
+    with json_document(as_json) as said, Display(len(folders), quiet=quiet) as display:
         if not folders:
             display.line(
                 f"{output}: holds no result (no run.json below it); give the folder that "
@@ -48,12 +57,15 @@ def report(
             raise typer.Exit(1)
         for folder in folders if pages else ():
             display.start_scan(folder.name)
-            failed += not _rebuild(folder, display)
+            if not _rebuild(folder, display):
+                failed.append(str(folder))
+        said.update(results=folders, failed=failed, files=[])
         try:
-            display.note(f"index -> {write_index(output)}", style="green")
+            said["files"] = write_over_all(output)
+            display.note(say_over_all(said["files"]), style="green")
         except AnatomalyError as error:
             display.fail(error)
-            failed += 1
+            failed.append(str(output))
     raise typer.Exit(1 if failed else 0)
 
 

@@ -34,6 +34,12 @@ class Failure:
     reason: str
     trace: str = ""
 
+    @property
+    def row(self) -> dict[str, str]:
+        """What a line of `failures.tsv` says, column to text."""
+        reason = " ".join(self.reason.split())
+        return {"scan": shown(self.scan), "error": self.kind, "reason": reason}
+
 
 def run_scans(
     scans: dict[str, Path], process: Callable[[str, Path], str], display: Display
@@ -113,7 +119,7 @@ def show_failures(failures: list[Failure], total: int) -> None:
 def write_failure_files(failures: list[Failure], scans: Collection[Path], output: Path) -> None:
     """Write, or remove, `failures.tsv` and `failures.log`; see `report_failures`."""
     earlier = _earlier_failures(output / FAILURES_FILE, scans)
-    rows = ["\t".join((shown(f.scan), f.kind, " ".join(f.reason.split()))) for f in failures]
+    rows = ["\t".join(failure.row.values()) for failure in failures]
     traces = [f"{shown(failure.scan)}\n{failure.trace}" for failure in failures if failure.trace]
     is_cohort = len(scans) > 1 or earlier is not None
     rows = [*(earlier or ()), *rows] if is_cohort else []

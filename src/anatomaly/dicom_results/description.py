@@ -11,6 +11,8 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom import Dataset
 from pydicom.sr.coding import Code
 
+from anatomaly.config import edits_of
+
 NAME = "anatomaly"
 RESEARCH_ONLY = "Research only: not for diagnosis or treatment"
 """At most 64 characters: it is the meaning of a code in the report."""
@@ -18,7 +20,7 @@ RESEARCH_ONLY = "Research only: not for diagnosis or treatment"
 SCHEME = "99ANATOMALY"
 """Our own codes, for what the standard has no word for; 99 marks a private scheme."""
 
-SERIES_NUMBERS = {"SEG": 1, "PM": 2, "SR": 3}
+SERIES_NUMBERS = {"SEG": 1, "PM": 2, "SR": 3, "SC": 4, "PDF": 5}
 """Added to a thousand times the number of the scan's series, so that they sort together."""
 
 
@@ -46,7 +48,14 @@ class Description:
         }
         if weights.get("scorer_sha256"):
             parameters["scorer_sha256"] = str(weights["scorer_sha256"])
+        if edits := edits_of(run):
+            parameters["corrected_by_hand"] = str(edits[-1]["at"])
         return cls(str(run["versions"].get(NAME, "unknown")), parameters)
+
+    @property
+    def is_by_hand(self) -> bool:
+        """True where a person corrected the mask."""
+        return "corrected_by_hand" in self.parameters
 
     def common(self, image: Dataset, kind: str, title: str) -> dict[str, Any]:
         """Return the arguments that highdicom takes for every object: new UIDs, series, maker.

@@ -71,7 +71,9 @@ def _segment(number: int, tracking_uid: str, description: Description) -> Segmen
         segment_label=tracking_id(number),
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Lesion,
-        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_type=SegmentAlgorithmTypeValues.SEMIAUTOMATIC
+        if description.is_by_hand
+        else SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=AlgorithmIdentificationSequence(
             name=NAME,
             family=codes.DCM.ArtificialIntelligence,

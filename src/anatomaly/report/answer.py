@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML
+from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, edits_of
 from anatomaly.healthy_volume import FalseMl, HealthyVolume
 
 Row = Mapping[str, str]
@@ -107,7 +107,7 @@ def answer(run: Mapping[str, Any], lesions: Sequence[Row] | None) -> Answer:
     if lesions is None:
         headline = f"{places} above the threshold"
     return Answer(
-        headline=headline if count else "Nothing passes the threshold",
+        headline=headline if count else _nothing(run),
         comparison=_comparison(run, volume) if lesions is not None else "",
         limit=say_limit(run.get("controls", {})),
         volume_ml=volume,
@@ -119,6 +119,8 @@ def answer(run: Mapping[str, Any], lesions: Sequence[Row] | None) -> Answer:
 
 def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
     """Say what healthy brains show at this threshold, or what the threshold aims at."""
+    if edits_of(run):
+        return "What healthy brains show by mistake holds for masks of the program alone."
     if run.get("fused"):
         return "Joined from several sequences: the false alarms of each add up."
     if false_ml := false_ml_of(run):
@@ -131,6 +133,27 @@ def _comparison(run: Mapping[str, Any], volume_ml: float) -> str:
         f"{verdict} The threshold aims at less than {USUAL_HEALTHY_ML:.0f} mL in half of "
         f"healthy scans and less than {MOST_HEALTHY_ML:.0f} mL in nearly all."
     )
+
+
+def _nothing(run: Mapping[str, Any]) -> str:
+    """Say that there is no lesion, and whose word that is."""
+    return "Nothing left in the mask" if edits_of(run) else "Nothing passes the threshold"
+
+
+def say_edits(run: Mapping[str, Any]) -> str:
+    """Say that a person corrected the mask, and by how much; empty where nobody did.
+
+    >>> edit = {"at": "2026-11-02T10:00:00+00:00", "added_ml": 0.25, "removed_ml": 1.5}
+    >>> say_edits({"corrected_by_hand": [{**edit, "sha256_before": "a", "sha256_after": "b"}]})
+    'Mask corrected by hand on 2026-11-02: 0.2 mL added, 1.5 mL removed'
+    """
+    edits = edits_of(run)
+    if not edits:
+        return ""
+    last = edits[-1]
+    said = f"{say_ml(last['added_ml'])} added, {say_ml(last['removed_ml'])} removed"
+    before = f" (and {len(edits) - 1} times before)" if len(edits) > 1 else ""
+    return f"Mask corrected by hand on {last['at'][:10]}: {said}{before}"
 
 
 def _verdict(volume_ml: float, false_ml: FalseMl) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -35,7 +36,7 @@ MARGIN_MM = 5.0
 COARSE_OUTSIDE, COARSE_STRUCTURE = 0xF8, 0xFC
 """Bits kept of the scan outside the brain and of the structural term: noise does not compress."""
 
-LABELS = frozenset({"tissue_map", "edges", "brain_mask", "template"})
+LABELS = frozenset({"tissue_map", "edges", "brain_mask", "template", "hand_mask"})
 """Layers whose values are names: never averaged."""
 
 
@@ -52,6 +53,7 @@ class PageVolumes:
         structure: structural term of the score, 1 − SSIM, in [0, 1].
         anomaly_map: in [0, 1], 0 outside the scored brain.
         template: the template's tissues where the registration puts them, coded as `tissue_map`.
+        hand_mask: above zero where a person who corrected the mask left it.
     """
 
     brain_mask: Volume
@@ -62,6 +64,7 @@ class PageVolumes:
     structure: Volume | None = None
     anomaly_map: Volume | None = None
     template: Volume | None = None
+    hand_mask: Volume | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,21 @@ def read_layers(page: str) -> dict[str, tuple[UInt8, Affine]]:
     return {match[1]: decode_layer(match[2]) for match in found}
 
 
+def layer_on(array: NDArray[Any], affine: Affine, grid: Volume) -> Volume:
+    """Bring an array of one grid onto another, the nearest voxel for each; 0 outside.
+
+    Args:
+        array: (I, J, K).
+        affine: its own, voxel indices to mm.
+        grid: that it is brought to.
+    """
+    matrix = np.linalg.inv(affine) @ grid.affine
+    data = ndimage.affine_transform(
+        array, matrix[:3, :3], matrix[:3, 3], grid.shape, order=0, mode="constant"
+    )
+    return grid.with_data(data)
+
+
 def _quantise(
     cut: Mapping[str, Float32], threshold: float, grow_share: float
 ) -> tuple[dict[str, UInt8], float]:
@@ -193,7 +211,7 @@ def _quantise(
         if name == "anomaly_map":
             arrays[name], map_step = quantise_map(data, threshold, grow_share)
         elif name in LABELS:
-            arrays[name] = data.astype(np.uint8)
+            arrays[name] = (data > 0 if name == "hand_mask" else data).astype(np.uint8)
         elif name == "structure":
             steps = np.rint(data.clip(0, 1) * 255 * brain).astype(np.uint8)
             arrays[name] = steps & COARSE_STRUCTURE

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from nibabel.orientations import apply_orientation, io_orientation
@@ -20,7 +20,12 @@ from numpy.typing import NDArray
 from anatomaly.components import number_lesions
 from anatomaly.errors import GeometryError
 from anatomaly.names import shown, writable
-from anatomaly.report.drawing import grey_window, new_figure, plain_drawing
+from anatomaly.report.drawing import (
+    grey_window,
+    import_matplotlib,
+    new_figure,
+    plain_drawing,
+)
 from anatomaly.types import BoolArray, FloatArray
 from anatomaly.volume import Volume
 
@@ -86,6 +91,7 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
     title: str,
     threshold: float,
     warnings: Sequence[str] = (),
+    by_hand: bool = False,
 ) -> None:
     """Draw scan, pseudo-healthy image and anomaly map in slices that hold the largest lesions.
 
@@ -99,6 +105,7 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
         title: first line, for example name and sequence.
         threshold: score that the mask was cut at, marked on the colour bar; in [0, 1].
         warnings: printed below, the first three.
+        by_hand: whether a person corrected the mask.
 
     Raises:
         GeometryError: the volumes do not share one grid.
@@ -127,12 +134,11 @@ def write_overview(  # noqa: PLR0913, PLR0917 (five volumes of one grid, and wha
         top=1 - 0.72 / height,
         bottom=0.5 / height,
     )
-    peak = float(np.quantile(panels.score, 0.9995))
-    top = min(1.0, max(1.5 * threshold, peak, 1e-6))
-    scale = _Scale(_score_colours(threshold, top), threshold, top)
+    top = score_top(panels.score, threshold)
+    scale = _Scale(score_colours(threshold, top), threshold, top)
     _draw_panels(figure, grid, panels, cuts, scale)
     _draw_colour_bar(figure, height, scale)
-    _write_words(figure, title, _summary(anomaly_mask, threshold), warnings)
+    _write_words(figure, title, _summary(anomaly_mask, threshold, by_hand), warnings)
     figure.savefig(path, format="png", facecolor=BACKGROUND, pil_kwargs={"compress_level": 9})
 
 
@@ -193,8 +199,19 @@ def _choose_cuts(panels: _Panels) -> list[_Cut]:
     return [*axial, _Cut(1, at[1]), _Cut(0, at[0])]
 
 
-def _score_colours(threshold: float, top: float) -> Colormap:
-    """Return a colour map that is clear below 0.4 thresholds and opaque from the threshold on."""
+def score_top(score: NDArray[np.floating[Any]], threshold: float) -> float:
+    """Return the score at the top of the colours: no lower than one and a half thresholds."""
+    return min(1.0, max(1.5 * threshold, float(np.quantile(score, 0.9995)), 1e-6))
+
+
+def score_colours(threshold: float, top: float) -> Colormap:
+    """Return a colour map that is clear below 0.4 thresholds and opaque from the threshold on.
+
+    Args:
+        threshold: score that the mask was cut at.
+        top: score at the top of the colours; the map takes shares of it, 0 to 1.
+    """
+    import_matplotlib()
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
@@ -260,14 +277,16 @@ def _draw_colour_bar(figure: Figure, height_inches: float, scale: _Scale) -> Non
         spine.set_color(FAINT)
 
 
-def _summary(anomaly_mask: Volume, threshold: float) -> str:
+def _summary(anomaly_mask: Volume, threshold: float, by_hand: bool) -> str:
     """Say how many lesions there are and how large they are together."""
     count = int(number_lesions(anomaly_mask.data).max())
     if not count:
-        return f"no lesion above the threshold {threshold:.2f}"
+        said = "no lesion above the threshold"
+        return "no lesion, mask corrected by hand" if by_hand else f"{said} {threshold:.2f}"
     volume_ml = np.count_nonzero(anomaly_mask.data) * anomaly_mask.voxel_volume_mm3 / 1000
     lesions = "1 lesion" if count == 1 else f"{count} lesions"
-    return f"{lesions}, {volume_ml:.1f} mL, at the threshold {threshold:.2f} (outlined)"
+    said = "mask corrected by hand" if by_hand else f"at the threshold {threshold:.2f}"
+    return f"{lesions}, {volume_ml:.1f} mL, {said} (outlined)"
 
 
 def _write_words(figure: Figure, title: str, summary: str, warnings: Sequence[str]) -> None:

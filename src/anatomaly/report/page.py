@@ -22,6 +22,7 @@ from anatomaly.report.answer import (
     answer,
     false_ml_of,
     healthy_volume_of,
+    say_edits,
     say_false_findings,
     say_ml,
     say_origin,
@@ -107,6 +108,7 @@ def render_page(content: PageContent) -> str:
         name=content.name,
         run=run,
         answer=said,
+        edits=say_edits(run),
         rows=rows,
         has_table=content.lesions is not None,
         shown=SHOWN_FINDINGS,
@@ -164,7 +166,8 @@ def _draw_findings(content: PageContent) -> list[bytes]:
     layers = content.layers
     if layers is None or not {"scan", "anomaly_map"} <= set(layers.arrays):
         return []
-    mask = cut_mask(layers, **_cut_of(content.run))
+    by_hand = layers.arrays.get("hand_mask")
+    mask = cut_mask(layers, **_cut_of(content.run)) if by_hand is None else by_hand > 0
     spots: list[Point | None] = [spot.mm for spot in content.spots[:SHOWN_FINDINGS]]
     spots = spots or [None]
     return [draw_finding(layers, mask, spot, stacked=len(spots) > 1) for spot in spots]

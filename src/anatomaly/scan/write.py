@@ -28,11 +28,17 @@ RESULT_MARKER = "run.json"
 """A folder that holds this file is one of our results and may be replaced."""
 RESULT_FILES = frozenset({
     "anomaly_map.nii.gz", "anomaly_mask.nii.gz",
-    "pseudo_healthy.nii.gz", "tissue_map.nii.gz", "brain_mask.nii.gz", "lesions.tsv",
-    "overview.png", "report.html", "lesions_seg.dcm", "anomaly_map_pm.dcm", "report_sr.dcm",
+    "pseudo_healthy.nii.gz", "tissue_map.nii.gz", "brain_mask.nii.gz", "lesions.nii.gz",
+    "lesions.tsv", "overview.png", "report.html",
+    "lesions_seg.dcm", "anomaly_map_pm.dcm", "report_sr.dcm", "report_pdf.dcm",
     RESULT_MARKER,
 })  # fmt: skip
 """What a result consists of; other files in an older result are the user's and are kept."""
+RESULT_FOLDERS = {
+    "labels": ("_itksnap.txt", "_fsleyes.lut", "_freesurfer.txt", "_slicer.ctbl"),
+    "overlay_sc": (".dcm",),
+}
+"""Folders of a result, and the endings of those files in them that are part of it."""
 
 _PARTIAL, _OLD = ".partial", ".old"
 _GRID_FIELDS = (
@@ -100,6 +106,17 @@ def result_header(volume: Volume, scan: Scan, dtype: np.dtype[Any]) -> nib.Nifti
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["vox_offset"] = header.single_vox_offset
     return header
+
+
+def result_files(folder: Path) -> list[Path]:
+    """Return those files of a folder that are part of a result; the user's own are left out."""
+    inside = [
+        path
+        for name, endings in RESULT_FOLDERS.items()
+        for path in sorted((folder / name).glob("*"))
+        if path.name.endswith(endings)
+    ]
+    return [path for name in sorted(RESULT_FILES) if (path := folder / name).is_file()] + inside
 
 
 def take_grid(header: nib.Nifti1Header, scan_header: nib.Nifti1Header) -> None:
@@ -213,9 +230,13 @@ def _publish(temporary: Path, path: Path) -> None:
 
 def _retire(old: Path, path: Path) -> None:
     """Carry the user's own files from the older result to the new one, then remove the older."""
-    for entry in sorted(old.iterdir()):
-        if entry.name not in RESULT_FILES and not (path / entry.name).exists():
-            entry.rename(path / entry.name)
+    ours = set(result_files(old))
+    inside = [entry for name in RESULT_FOLDERS for entry in (old / name).glob("*")]
+    for entry in sorted([*(e for e in old.iterdir() if e.name not in RESULT_FOLDERS), *inside]):
+        place = path / entry.relative_to(old)
+        if entry not in ours and not place.exists():
+            place.parent.mkdir(exist_ok=True)
+            entry.rename(place)
     shutil.rmtree(old, ignore_errors=True)
 
 

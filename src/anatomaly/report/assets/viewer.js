@@ -22,7 +22,7 @@
   };
   const below = Math.floor(page.threshold / page.map_step + 1e-6);
   const volumes = {}, shown = {};
-  let viewers = [], spotShown = -1;
+  let viewers = [], spotShown = -1, byHand = false;
 
   async function load() {
     ramp("page-signed", [40, 90, 12, 255, 255], [140, 60, 14, 120, 230], [255, 160, 18, 30, 120], [255, 255, 255, 255, 255]);
@@ -79,20 +79,35 @@
     return image;
   }
 
+  /** The mask that a person corrected, until somebody moves the threshold. */
+  function showHandMask() {
+    const mask = volumes.hand_mask.img;
+    shown.mask = outlineOf(mask, dims(), 1);
+    shown.colour = mask.map((inside, i) => inside ? Math.max(1, volumes.anomaly_map.img[i]) : 0);
+    at("threshold-value").textContent = "by hand";
+    tellVolume(page.volume_ml, page.spots.length);
+    at("reset").hidden = true;
+  }
+
+  function tellVolume(ml, count) {
+    at("live-volume").textContent = sayMl(ml);
+    at("live-volume").dataset.ml = ml;
+    at("live-count").textContent = `in ${count} place${count === 1 ? "" : "s"}`;
+  }
+
   function cut() {
+    if (byHand) return showHandMask();
     const above = Number(at("threshold").value), from = Math.floor(page.grow_share * above + 1e-6);
     const found = cutMap(volumes.anomaly_map.img, dims(), above, from, page.min_mm3 / page.voxel_mm3 - 1e-6);
-    const isOwn = above === below;
+    const isOwn = above === below && !volumes.hand_mask;
     const ml = isOwn && !page.is_exact ? page.volume_ml : found.voxels * page.voxel_mm3 / 1000;
     shown.mask = outlineOf(found.mask, dims(), 1);
     shown.colour = found.mask.map((inside, i) => inside ? volumes.anomaly_map.img[i] : 0);
     const threshold = isOwn ? page.threshold : above * page.map_step;
     at("threshold-value").textContent = threshold.toPrecision(3);
     if (at("healthy")) at("healthy").textContent = sayFalseFindings(page.healthy, threshold);
-    at("live-volume").textContent = sayMl(ml);
-    at("live-volume").dataset.ml = ml;
-    at("live-count").textContent = `in ${found.count} place${found.count === 1 ? "" : "s"}`;
-    at("reset").hidden = isOwn;
+    tellVolume(ml, found.count);
+    at("reset").hidden = isOwn && !volumes.hand_mask;
   }
 
   // The axial slice large, the two others beside it: most lesions are judged in the axial slice.
@@ -165,6 +180,7 @@
     await load();
     if (volumes.anomaly_map) {
       at("threshold").value = below;
+      byHand = Boolean(volumes.hand_mask);
       cut();
     }
     draw();
@@ -176,9 +192,13 @@
       if (at(id)) at(id).onchange = () => later(draw);
     at("view").onchange = setView;
     if (volumes.anomaly_map) {
-      at("threshold").oninput = () => later(cut, draw);
+      at("threshold").oninput = () => { byHand = false; later(cut, draw); };
       at("opacity").oninput = () => later(draw);
-      at("reset").onclick = () => { at("threshold").value = below; later(cut, draw); };
+      at("reset").onclick = () => {
+        at("threshold").value = below;
+        byHand = Boolean(volumes.hand_mask);
+        later(cut, draw);
+      };
     }
     for (const button of document.querySelectorAll(".finding"))
       button.onclick = () => goTo(Number(button.dataset.finding), true);
