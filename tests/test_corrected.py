@@ -73,15 +73,16 @@ def fixture_made(tmp_path_factory):
     }  # fmt: skip
     mask = grid.with_data((BRIGHT | DARK).astype(np.uint8))
     pseudo = grid.with_data(healthy)
+    tissue = grid.with_data(np.uint8(2) * brain)
     found = Detection(
         scan=scan,
         sequence="FLAIR",
         anomaly_map=grid.with_data(score),
         anomaly_mask=mask,
         pseudo_healthy=pseudo,
-        tissue_map=grid.with_data(np.uint8(2) * brain),
+        tissue_map=tissue,
         brain_mask=grid.with_data(brain.astype(np.uint8)),
-        lesions=corrected.count_lesions(grid.with_data(score), mask, grid, pseudo, run),
+        lesions=corrected.count_lesions(grid.with_data(score), mask, grid, pseudo, run, tissue),
         threshold=THRESHOLD,
         seconds={"read": 1.0},
         warnings=("doubt",),

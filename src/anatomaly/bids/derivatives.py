@@ -240,7 +240,7 @@ def standard_tissues(tissue_map: Volume, anomaly_mask: Volume) -> Volume:
 def own_tissues(standard: Volume) -> Volume:
     """Return the tissue map of what `standard_tissues` wrote; what lay below lesions is lost: 0."""
     lookup = np.zeros(256, dtype=np.uint8)
-    for ours, (_, label) in TISSUES.items():
+    for ours, label in STANDARD_TISSUES.items():
         lookup[label] = ours
     return standard.with_data(lookup[standard.data.astype(np.uint8)])
 
