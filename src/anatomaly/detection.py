@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -142,21 +143,27 @@ class Detection:
             DicomError: as `save`.
             OutputError: as `save`.
         """
-        for name in wanted.intersection(VOLUMES):
-            volume: Volume = getattr(self, name)
-            write_volume(folder / f"{name}.nii.gz", volume, self.scan, volume.data.dtype)
-        if "lesions" in wanted:
-            write_lesions_tsv(folder / "lesions.tsv", self.lesions)
-        if "labels" in wanted:
-            self._write_labels(folder)
-        if wanted & {"overview", "dicom"}:
-            self._write_overview(folder / "overview.png", title)
+        with ThreadPoolExecutor(1) as pool:  # packs the volumes while the rest is drawn
+            packed = [pool.submit(self._pack, folder, n) for n in wanted.intersection(VOLUMES)]
+            if "lesions" in wanted:
+                write_lesions_tsv(folder / "lesions.tsv", self.lesions)
+            if "labels" in wanted:
+                self._write_labels(folder)
+            if wanted & {"overview", "dicom"}:
+                self._write_overview(folder / "overview.png", title)
+            for each in packed:
+                each.result()
         if "dicom" in wanted:
             write_dicom_results(
                 folder, self.scan, self.anomaly_map, self.anomaly_mask, self.lesions, self.run
             )
         if "overview" not in wanted:  # it was drawn for the sheet of PDF
             (folder / "overview.png").unlink(missing_ok=True)
+
+    def _pack(self, folder: Path, name: str) -> None:
+        """Write one of `VOLUMES`."""
+        volume: Volume = getattr(self, name)
+        write_volume(folder / f"{name}.nii.gz", volume, self.scan, volume.data.dtype)
 
     def _write_labels(self, folder: Path) -> None:
         """Write the numbered lesions, and what the values of each label volume are called."""
