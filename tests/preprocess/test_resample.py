@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from nilearn.image import resample_img
 
-from anatomaly.geometry import TEMPLATE_SHAPE, apply_affine
+from anatomaly.geometry import TEMPLATE_AFFINE, TEMPLATE_SHAPE, apply_affine
+from anatomaly.preprocess import resample as module
 from anatomaly.preprocess.resample import (
     empty_grid,
     resample,
+    resample_each,
     resample_to_template,
     template_grid,
     undo_resample,
@@ -112,3 +114,34 @@ def test_nothing_in_view_gives_zeros_not_an_error(oblique):
     far[0, 3] = 5000
     out = resample(Volume(np.ones((5, 5, 5), dtype=np.float32), far), _scan_grid(oblique))
     assert not out.data.any()
+
+
+@pytest.mark.parametrize("spacing", [(1.3, 0.8, 2.9), (3.0, 3.0, 5.5)])
+@pytest.mark.parametrize("touches_the_edge", [True, False])
+def test_what_is_empty_is_left_out_and_changes_nothing(
+    oblique, spacing, touches_the_edge, monkeypatch
+):
+    data = np.zeros(TEMPLATE_SHAPE, np.float32)
+    low = (0, 60, 130) if touches_the_edge else (40, 60, 90)
+    blob = tuple(slice(start, start + 30) for start in low)
+    data[blob] = np.random.default_rng(3).uniform(0.5, 1, (30, 30, 30))
+    volume = Volume(data, TEMPLATE_AFFINE.copy())
+    grid = empty_grid((110, 120, 70), oblique @ np.diag([*spacing, 1.0]))
+    quick = [undo_resample(volume, grid, WORLD), undo_resample(volume, grid, WORLD, order=0)]
+    whole = tuple(slice(0, size) for size in grid.shape)
+    monkeypatch.setattr(module, "_box_of_output", lambda source, to_input, shape: whole)
+    slow = [undo_resample(volume, grid, WORLD), undo_resample(volume, grid, WORLD, order=0)]
+    assert quick[0].data.max() > 0.2
+    np.testing.assert_allclose(quick[0].data, slow[0].data, atol=1e-6)
+    assert (quick[1].data != slow[1].data).mean() < 1e-5  # where two voxels are equally near
+
+
+def test_several_affines_at_once_give_what_each_gives_alone(oblique):
+    rng = np.random.default_rng(0)
+    volume = Volume(rng.uniform(size=(40, 50, 30)).astype(np.float32), oblique)
+    grid = empty_grid((12, 14, 9), oblique @ np.diag([3.0, 3.5, 3.2, 1.0]))
+    turned = np.diag([-1.0, -1.0, 1.0, 1.0])
+    turned[:3, 3] = 2 * oblique[:3, :3] @ (20, 25, 0) + 2 * oblique[:3, 3] * (1, 1, 0)
+    worlds = [None, WORLD, turned, WORLD]
+    for world, together in zip(worlds, resample_each(volume, grid, worlds), strict=True):
+        np.testing.assert_allclose(together.data, resample(volume, grid, world).data, atol=1e-6)
