@@ -263,9 +263,15 @@ def test_without_the_scan_the_page_tells_darker_from_brighter(folder, tmp_path):
     ],
 )
 def test_what_is_missing_is_named(folder, name, said):
+    edit(folder, EDITED)
     (folder / name).unlink()
     with pytest.raises(ScanError, match=f"{name}.*{said}"):
         correct_result(folder)
+
+
+def test_an_unedited_mask_needs_no_map(folder):
+    (folder / "anomaly_map.nii.gz").unlink()
+    assert correct_result(folder) is None
 
 
 def test_outputs_that_were_not_there_do_not_appear_and_own_files_stay(folder):

@@ -10,7 +10,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -88,12 +88,12 @@ def correct_result(folder: Path) -> Edit | None:
         OutputError: the folder cannot be written.
     """
     run = read_run(folder)
-    score = needed_volume(folder / "anomaly_map.nii.gz")
-    brain = read_volume(folder / "brain_mask.nii.gz") or score
-    before = read_volume(folder / "lesions.nii.gz") or _mask_of_the_program(score, brain, run)
+    before = read_volume(folder / "lesions.nii.gz") or _mask_of_the_program(folder, run)
     mask = find_edit(folder / "anomaly_mask", before)
     if mask is None:
         return None
+    score = needed_volume(folder / "anomaly_map.nii.gz")
+    brain = read_volume(folder / "brain_mask.nii.gz") or score
     there = result_files(folder)
     scan, pseudo_healthy = _scan_and_expectation(folder, run, brain)
     wanted = REDONE | ({"overview"} if folder / "overview.png" in there else set())
@@ -110,7 +110,7 @@ def correct_result(folder: Path) -> Edit | None:
         anomaly_map=score,
         anomaly_mask=mask,
         pseudo_healthy=pseudo_healthy,
-        tissue_map=brain,
+        tissue_map=tissue_map or brain,
         brain_mask=brain,
         lesions=lesions,
         threshold=float(run["threshold"]),
@@ -191,8 +191,10 @@ def _sha256(inside: np.ndarray[Any, Any]) -> str:
     return hashlib.sha256(inside.astype(np.uint8).tobytes(order="F")).hexdigest()
 
 
-def _mask_of_the_program(score: Volume, brain: Volume, run: Mapping[str, Any]) -> Volume:
-    """Return the mask that the program cut, of a result older than `lesions.nii.gz`."""
+def _mask_of_the_program(folder: Path, run: Mapping[str, Any]) -> Volume:
+    """Return the mask that the program cut, of a result without `lesions.nii.gz`."""
+    score = needed_volume(folder / "anomaly_map.nii.gz")
+    brain = read_volume(folder / "brain_mask.nii.gz") or score
     least_mm3 = float(run["config"]["anomaly"].get("min_lesion_mm3", 0.0))
     return threshold_map(score, brain, float(run["threshold"]), least_mm3, grow_share_of(run))
 
@@ -220,8 +222,10 @@ def _scan_and_expectation(
     expected = brain.with_data(np.where(brain.data > 0, expected.data, greys.data))
     if scan is None:
         image: Any = nib.load(folder / "anomaly_map.nii.gz")
-        scan = Scan(greys, str(run["scan"]["name"]), header=image.header)
-    return replace(scan, volume=greys), expected
+        return Scan(greys, str(run["scan"]["name"]), header=image.header), expected
+    inside = brain.data > 0
+    slope, offset = np.polyfit(greys.data[inside].astype(float), scan.volume.data[inside], 1)
+    return scan, expected.with_data((expected.data * slope + offset).astype(np.float32))
 
 
 def _keep(there: list[Path], folder: Path, new: Path) -> None:

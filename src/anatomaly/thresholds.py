@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -32,14 +33,19 @@ def healthy_threshold(
     )
 
 
-def join_thresholds(at_half: Sequence[float], at_most: Sequence[float]) -> float:
+def join_thresholds(
+    at_half: Sequence[float], at_most: Sequence[float], *, strict: bool = False
+) -> float:
     """Return the threshold of healthy brains from what each of them asks for.
 
     Args:
         at_half: of each brain, the score above which lies the volume allowed in half of them.
         at_most: the same for the volume allowed in 95 %.
+        strict: keep so many of these very brains, not so many in between two of them.
     """
-    return float(max(np.quantile(at_half, HALF), np.quantile(at_most, MOST)))
+    how: Literal["inverted_cdf", "linear"] = "inverted_cdf" if strict else "linear"
+    half, most = np.quantile(at_half, HALF, method=how), np.quantile(at_most, MOST, method=how)
+    return float(max(half, most))
 
 
 def value_at_volume(anomaly_map: FloatArray, voxels: float) -> float:

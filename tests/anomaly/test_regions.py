@@ -83,6 +83,22 @@ def test_what_a_lesion_touches(toy, lesion, tissue_at, expected):
     assert (place.periventricular, place.juxtacortical) == expected
 
 
+def test_what_the_tissue_map_shows_inside_a_lesion_does_not_count(toy):
+    numbered = mask_at((12, 16))
+    tissue_map = np.where(numbered > 0, 1, 3).astype(np.uint8)
+    volume = Volume(tissue_map, np.eye(4))
+    (place,) = place_lesions(numbered, np.eye(4), np.eye(4), volume)
+    assert place.periventricular is False
+
+
+def test_scattered_grey_matter_is_no_cortex(toy):
+    tissue_map = np.full(SHAPE, 3, np.uint8)
+    tissue_map[5, 6, 6] = 2
+    volume = Volume(tissue_map, np.eye(4))
+    (place,) = place_lesions(mask_at((2, 5)), np.eye(4), np.eye(4), volume)
+    assert place.juxtacortical is False
+
+
 def test_thick_slices_touch_the_next_one_but_not_beyond(toy):
     thick = np.diag([5.0, 1, 1, 1])
     numbered = np.zeros((6, 20, 20), np.int32)

@@ -29,6 +29,23 @@ def test_a_bids_data_set_stands_for_its_scans(tmp_path):
     alone.write_bytes(b"x")
     named = list_controls([tmp_path, alone])
     assert list(named) == ["sub-1_T1w", "sub-1_FLAIR", "sub-2_T1w", "sub-2_FLAIR", "other_T1w"]
+    assert list(list_controls([tmp_path], "FLAIR")) == ["sub-1_FLAIR", "sub-2_FLAIR"]
+
+
+def test_nobody_of_a_data_set_counts_twice(tmp_path):
+    for session in ("ses-1", "ses-2"):
+        anat = tmp_path / "sub-1" / session / "anat"
+        anat.mkdir(parents=True)
+        for run_label in ("run-1", "run-2"):
+            (anat / f"sub-1_{session}_{run_label}_T1w.nii.gz").write_bytes(b"x")
+    (named,) = list_controls([tmp_path])
+    assert named == "sub-1_ses-1_run-1_T1w"
+
+
+def test_a_folder_of_files_stands_for_them(tmp_path):
+    for name in ("sub-2_T1w.nii.gz", "sub-1_T1w.nii"):
+        (tmp_path / name).write_bytes(b"x")
+    assert list(list_controls([tmp_path])) == ["sub-1_T1w", "sub-2_T1w"]
 
 
 def test_options_are_passed_on(run, passed, tmp_path):

@@ -125,13 +125,14 @@ def test_the_script_says_what_the_program_says(curve):
 
 def test_controls_of_ones_own_are_named():
     assert say_origin({}) == ORIGIN
-    assert "12 healthy controls of your own" in say_origin({"controls": {"controls": 12}})
+    assert "all 12 of them" in say_origin({"controls": {"controls": 12}})
+    assert say_origin({"controls": {"controls": 25}}).endswith("of your own scanner.")
 
 
 def test_the_smallest_size_that_is_found_often_enough_is_said():
     contrasts = {"faint": [[0, 10], [2, 10], [7, 10]], "clear": [[9, 10], [7, 10], [10, 10]]}
     limit = {"sizes_ml": [0.1, 1.0, 3.0], "contrasts": contrasts | {"strong": [[0, 0]] * 3}}
     said = say_limit({"controls": 10, "limit": limit})
-    assert "of faint lesions 7 of 10 of 3 mL were found" in said  # none often enough: the largest
-    assert "of clear lesions 10 of 10 of 3 mL" in said  # 1 mL is found less often
+    assert "faint lesions are missed often, of 3 mL too (7 of 10 found)" in said
+    assert "clear ones are found from 3 mL (10 of 10)" in said  # 1 mL is found less often
     assert "strong" not in said

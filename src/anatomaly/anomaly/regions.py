@@ -31,7 +31,11 @@ LEAST_SHARE = 0.05
 """Regions with less of a lesion are not named."""
 
 REACH_MM = 2.0
-"""A lesion touches what lies so close to it, or in the next voxel."""
+"""The rim of a lesion: what lies so close to it, and the next voxel."""
+
+LEAST_RIM = {"lateral ventricle": 0.02, "lobe": 0.05}
+"""Share of the rim that must be ventricle (cortex) for a lesion to touch it: scattered voxels of
+grey matter are read everywhere."""
 
 LEAST_VENTRICLE, LEAST_CORTEX = 0.2, 0.5
 """Shares of people with a lateral ventricle (a lobe) there, above which the patient's CSF (grey
@@ -92,7 +96,7 @@ class Place(NamedTuple):
         shares: name and share in [0, 1] of the regions that hold `LEAST_SHARE` of it or more,
             largest first; empty outside the brain of the template.
         periventricular: it touches a lateral ventricle; None where no tissue map was given.
-        juxtacortical: it touches the cortex, or lies in it; None without a tissue map.
+        juxtacortical: it touches the cortex; None without a tissue map.
         infratentorial: half of it or more lies in brainstem, cerebellum or fourth ventricle.
     """
 
@@ -182,15 +186,20 @@ def _place(
     below = bool(mean[atlas.of_kind("infratentorial")].sum() >= 0.5)
     if tissue is None:
         return Place(shares, infratentorial=below)
-    near = ndimage.distance_transform_edt(~own, sampling=spacing) <= REACH_MM
-    near |= ndimage.binary_dilation(own)
-    of_what = tissue[near]
-    there = atlas.shares_at(apply_affine(to_template, (np.argwhere(near) + start).astype(float)))
+    rim = ndimage.distance_transform_edt(~own, sampling=spacing) <= REACH_MM
+    rim = (rim | ndimage.binary_dilation(own)) & ~own
+    of_what = tissue[rim]
+    there = atlas.shares_at(apply_affine(to_template, (np.argwhere(rim) + start).astype(float)))
     ventricle = there[:, atlas.of_kind("lateral ventricle")].sum(axis=1) >= LEAST_VENTRICLE
     lobe = there[:, atlas.of_kind("lobe")].sum(axis=1) >= LEAST_CORTEX
     return Place(
         shares,
-        periventricular=bool((ventricle & (of_what == _CSF)).any()),
-        juxtacortical=bool((lobe & (of_what == _GREY)).any()),
+        periventricular=_share(ventricle & (of_what == _CSF)) >= LEAST_RIM["lateral ventricle"],
+        juxtacortical=_share(lobe & (of_what == _GREY)) >= LEAST_RIM["lobe"],
         infratentorial=below,
     )
+
+
+def _share(mask: BoolArray) -> float:
+    """Return the share of True, 0 of nothing."""
+    return float(mask.mean()) if mask.size else 0.0

@@ -202,6 +202,7 @@ def _run(fused: Fused) -> Mapping[str, Any]:
         "lesions": len(fused.lesions),
         "warnings": fused.warnings,
         "healthy_ml": {},  # of one sequence alone
+        "controls": {},
         "corrected_by_hand": list(fused.edits),
         "fused": {
             "thresholds": {own.bids.sequence: own.threshold for own in fused.used},

@@ -17,6 +17,7 @@ from anatomaly.errors import BidsError, ConfigError, DicomError
 from anatomaly.names import shown, writable
 from anatomaly.scan.bids import find_sessions
 from anatomaly.scan.instances import one_file_a_series
+from anatomaly.types import SequenceOption
 
 
 @options.expand_config("sequence", "brain_extraction", "force", "weights", "device", "threads")
@@ -46,14 +47,15 @@ def calibrate(
 ) -> None:
     """Make weights whose thresholds keep your own healthy controls within the budget.
 
-    At most 1 mL of false findings in half of them, 5 mL in 95 %. Every control is tried at the
-    threshold of all others. Sequences without controls keep the threshold they had.
+    At most 1 mL of false findings in half of them, 5 mL in 95 % (in all, where they are fewer than
+    20). Every control is tried at the threshold of all others. Sequences without controls keep the
+    threshold they had.
 
     - `anatomaly calibrate controls_bids -o our-scanner`
     - `anatomaly calibrate controls/*_T1w.nii.gz -o our-scanner --no-plant`
     """
     try:
-        named = list_controls(controls)
+        named = list_controls(controls, config.sequence)
     except (BidsError, ConfigError, DicomError) as error:
         raise typer.BadParameter(writable(str(error))) from error
     with Display(len(named), quiet=quiet) as display:
@@ -66,18 +68,37 @@ def calibrate(
         display.note(f"{shown(output)}: use it with --weights {shown(output)}", style="green")
 
 
-def list_controls(paths: list[Path]) -> dict[str, Path]:
-    """Return scans by name; a BIDS data set stands for all of its scans.
+def list_controls(paths: list[Path], sequence: SequenceOption = "auto") -> dict[str, Path]:
+    """Return scans by name.
+
+    A BIDS data set stands for one scan of each participant and sequence (the first session and
+    run: a person who counts twice would make the controls look more than they are), a folder of
+    NIfTI files for those.
+
+    Args:
+        paths: BIDS data sets, folders and files.
+        sequence: of the scans of data sets; `auto` takes all.
 
     Raises:
         BidsError, ConfigError, DicomError: nothing is there, or not what its name says.
     """
     scans: list[Path] = []
     for path in paths:
-        if path.is_dir() and any(path.glob("sub-*")):
-            sessions = find_sessions(path)
-            scans += [scan.path for session in sessions for scan in session.scans]
+        if any(person.is_dir() for person in path.glob("sub-*")):
+            scans += _one_a_person(path, sequence)
+        elif files := sorted(path.glob("*.nii*")) if path.is_dir() else []:
+            scans += files
         else:
             scans.append(path)
     series = one_file_a_series(scans)
     return dict(zip(result_names(series), series, strict=True))
+
+
+def _one_a_person(folder: Path, sequence: SequenceOption) -> list[Path]:
+    """Return the first scan of every participant and sequence of a BIDS data set."""
+    first: dict[tuple[str, str], Path] = {}
+    for session in find_sessions(folder):
+        for scan in session.scans:
+            if sequence in ("auto", scan.sequence):
+                first.setdefault((session.name.split("_")[0], scan.sequence), scan.path)
+    return list(first.values())

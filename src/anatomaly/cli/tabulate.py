@@ -49,15 +49,19 @@ def tabulate(
                 raise typer.Exit(1) from error
             edited, failed = _do(work, display)
             unchanged = [name for name in work if name not in edited and name not in failed]
-            said.update(edited=edited, failed=failed, unchanged=unchanged)
+            said.update(edited=edited, failed=failed, unchanged=unchanged, files=[])
             display.note(
                 f"{len(edited)} of {len(work)} masks were edited and tabulated"
                 + (f"; {len(failed)} failed" if failed else "")
             )
             is_cohort = any((root / name).is_file() for name in ("index.html", "group_volumes.tsv"))
             if edited and is_cohort:
-                said["files"] = write_over_all(root)
-                display.note(say_over_all(said["files"]))
+                try:
+                    said["files"] = write_over_all(root)
+                    display.note(say_over_all(said["files"]))
+                except AnatomalyError as error:
+                    display.fail(error)
+                    failed[str(root)] = f"{type(error).__name__}: {error}"
         if failed or not work:
             raise typer.Exit(1)
 

@@ -41,7 +41,7 @@ def make_encapsulated_pdf(source: SourceFrames, pdf: bytes, description: Descrip
     )
     made.ConversionType = "WSD"
     made.AcquisitionDateTime = None
-    made.BurnedInAnnotation = "NO"  # nothing in it says who the patient is
+    made.BurnedInAnnotation = "YES"  # the sheet prints the scan's name, which may be a person's
     made.DocumentTitle = TITLE
     kind = own_code("SUMMARY", "Summary of anomaly detection, research only")
     made.ConceptNameCodeSequence = [CodedConcept.from_code(kind)]

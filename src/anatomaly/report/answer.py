@@ -173,33 +173,41 @@ def _verdict(volume_ml: float, false_ml: FalseMl) -> str:
 def say_origin(run: Mapping[str, Any]) -> str:
     """Say whom the figures about healthy brains were measured on."""
     own = run.get("controls", {}).get("controls")
-    return f"Measured on {own} healthy controls of your own scanner." if own else ORIGIN
+    if not own:
+        return ORIGIN
+    few = f" With so few, 19 of 20 means all {own} of them." if own < 20 else ""
+    return f"Measured on {own} healthy controls of your own scanner.{few}"
 
 
 def say_limit(controls: Mapping[str, Any]) -> str:
     """Say which planted lesions were found in the controls of the user's scanner.
 
-    Of each contrast the smallest size of which 8 in 10 were found, and every larger one.
+    Of each contrast the smallest size of which 8 in 10 were found, and of every larger one too;
+    where there is none, how many of the largest.
 
     >>> contrasts = {"faint": [[1, 10], [6, 10]], "strong": [[5, 10], [9, 10]]}
-    >>> say_limit({"controls": 10, "limit": {"sizes_ml": [0.1, 1.0], "contrasts": contrasts}})
-    'On your scanner (10 healthy controls): of faint lesions 6 of 10 of 1 mL were found; of strong \
-lesions 9 of 10 of 1 mL. Smaller ones are missed more often.'
+    >>> said = say_limit({"controls": 9, "limit": {"sizes_ml": [0.1, 1.0], "contrasts": contrasts}})
+    >>> said.split(": ")[1].split("; ")
+    ['faint lesions are missed often, of 1 mL too (6 of 10 found)', 'strong ones are found from \
+1 mL (9 of 10).']
     """
     limit = controls.get("limit") or {}
-    said = []
+    said: list[str] = []
     for word, counts in limit.get("contrasts", {}).items():
         known = [(s, *c) for s, c in zip(limit["sizes_ml"], counts, strict=True) if c[1]]
+        if not known:
+            continue
         enough = [n for n in range(len(known)) if all(f >= 0.8 * p for _, f, p in known[n:])]
-        if known:
-            size, found, planted = known[enough[0] if enough else -1]
-            said.append(f"of {word} lesions {found} of {planted} of {size:g} mL")
+        size, found, planted = known[enough[0] if enough else -1]
+        what = f"{word} ones" if said else f"{word} lesions"
+        if enough:
+            said.append(f"{what} are found from {size:g} mL ({found} of {planted})")
+        else:
+            said.append(f"{what} are missed often, of {size:g} mL too ({found} of {planted} found)")
     if not said:
         return ""
-    said[0] += " were found"
     return (
-        f"On your scanner ({controls['controls']} healthy controls): {'; '.join(said)}. "
-        "Smaller ones are missed more often."
+        f"Planted into {controls['controls']} healthy controls of your scanner: {'; '.join(said)}."
     )
 
 

@@ -27,7 +27,7 @@ from anatomaly.whole_file import whole_file
 RESULT_MARKER = "run.json"
 """A folder that holds this file is one of our results and may be replaced."""
 RESULT_FILES = frozenset({
-    "anomaly_map.nii.gz", "anomaly_mask.nii.gz",
+    "anomaly_map.nii.gz", "anomaly_mask.nii.gz", "anomaly_mask.nii",
     "pseudo_healthy.nii.gz", "tissue_map.nii.gz", "brain_mask.nii.gz", "lesions.nii.gz",
     "lesions.tsv", "overview.png", "report.html",
     "lesions_seg.dcm", "anomaly_map_pm.dcm", "report_sr.dcm", "report_pdf.dcm",

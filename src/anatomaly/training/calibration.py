@@ -93,7 +93,7 @@ def calibrate(config: CalibrationConfig, say: Callable[[str], None] = lambda _: 
         say(_line(sequence, thresholds[sequence], healthy_volume))
     digest = write_tensors(folder / HEALTHY_FILE, maps)
     entries = {"thresholds": thresholds, "healthy_ml": healthy_ml, "healthy_sha256": digest}
-    update_card(folder, entries | {"probability": networks.card.probability})
+    update_card(folder, entries | {"probability": networks.card.probability, "controls": {}})
 
 
 def _fit_probability(

@@ -97,7 +97,7 @@ def choose_methods(config: ChoiceConfig, say: Callable[[str], None] = lambda _: 
         chosen[sequence] = candidates[best]
         say(f"{sequence}: {best}, mean AP {np.mean(precision[best]):.3f}")
     entries: dict[str, Any] = {"methods": {s: m.to_json() for s, m in chosen.items()}}
-    for name in ("thresholds", "healthy_ml", "probability"):  # they belong to a method
+    for name in ("thresholds", "healthy_ml", "probability", "controls"):  # they belong to a method
         before = getattr(card, name)
         unchanged = [s for s in before if s in chosen and card.method_for(s) == chosen[s]]
         entries[name] = {sequence: before[sequence] for sequence in unchanged}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from anatomaly.config import DetectConfig
-from anatomaly.errors import AnatomalyError, ConfigError, EvaluationError
+from anatomaly.errors import ConfigError, EvaluationError
 from anatomaly.evaluation.controls.control import Control, measure_control
 from anatomaly.evaluation.controls.detection_limit import (
     COLUMNS,
@@ -126,7 +126,7 @@ def _measure(detector: Detector, config: ControlsConfig, say: Say, start: Say) -
             prepared = prepare(scan, config.detect.preprocess, config.detect.sequence)
             detection = detector.detect_prepared(scan, prepared)
             control = measure_control(name, detection, detector.methods[detection.sequence])
-        except AnatomalyError as error:
+        except (Exception, MemoryError) as error:  # a bad one must not cost the others
             measured.failures[name] = f"{type(error).__name__}: {error}"
             say(f"{name}: left out: {measured.failures[name]}")
             continue
@@ -135,8 +135,9 @@ def _measure(detector: Detector, config: ControlsConfig, say: Say, start: Say) -
         if config.plant and len(own) <= MOST_PLANTED:
             image = prepared.image
             measured.prepared[name] = replace(image, image=image.image.astype(np.float16))
-        doubts = f"; {len(control.warnings)} warnings" if control.warnings else ""
-        say(f"{name}: {control.sequence}, within the budget from {control.at_half:.3f}{doubts}")
+        say(f"{name}: {control.sequence}, within 1 mL from a threshold of {control.at_half:.3f}")
+        for warning in control.warnings:
+            say(f"{name}: warning: {warning}")
     return measured
 
 
@@ -155,7 +156,11 @@ def _plant(
         image = measured.prepared[name]
         image = replace(image, image=image.image.astype(np.float32))
         who = name, number
-        new = list(try_control(detector.networks, image, method, threshold, who, config.seed))
+        try:
+            new = list(try_control(detector.networks, image, method, threshold, who, config.seed))
+        except (Exception, MemoryError) as error:
+            say(f"{name}: no lesions planted: {type(error).__name__}: {error}")
+            continue
         trials += new
         say(f"{name}: {sum(trial.found for trial in new)} of {len(new)} planted lesions found")
     return trials
@@ -193,7 +198,10 @@ def _write(
         "controls": card.controls | own,
     }
     with output_folder(config.output) as folder:
-        shutil.copytree(find_weights(config.detect.weights), folder, dirs_exist_ok=True)
+        others = shutil.ignore_patterns("controls.tsv", "detection_limit.*")  # of other controls
+        shutil.copytree(
+            find_weights(config.detect.weights), folder, dirs_exist_ok=True, ignore=others
+        )
         update_card(folder, entries)
         _write_table(folder / "controls.tsv", CONTROL_COLUMNS, _control_rows(controls, found))
         if limits:
@@ -220,10 +228,15 @@ def _control_rows(
 ) -> list[tuple[object, ...]]:
     """Return a line for each control."""
     return [
-        (c.name, s, f"{c.at_half:.4f}", f"{c.at_most:.4f}", f"{ml:.3f}", len(c.warnings))
+        (c.name, s, f"{c.at_half:.4f}", f"{c.at_most:.4f}", f"{ml:.3f}", _line(c.warnings))
         for s, own in found.items()
         for c, ml in zip(controls[s], own.left_out_ml, strict=True)
     ]
+
+
+def _line(warnings: Sequence[str]) -> str:
+    """Return warnings as one cell."""
+    return "; ".join(" ".join(warning.split()) for warning in warnings)
 
 
 def _write_table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

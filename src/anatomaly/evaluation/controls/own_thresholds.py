@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.controls.control import Control
 from anatomaly.healthy_volume import HALF, MOST, THRESHOLDS, HealthyVolume
 from anatomaly.thresholds import join_thresholds
+from anatomaly.types import FloatArray
 
 LEAST_CONTROLS = 5
 GOOD_CONTROLS = 20
@@ -76,20 +78,26 @@ def join_controls(controls: Sequence[Control], seed: int = 0) -> OwnThreshold:
         )
     at = np.array([(control.at_half, control.at_most) for control in controls])
     rng = np.random.default_rng(seed)
-    drawn = [join_thresholds(*at[rng.integers(number, size=number)].T) for _ in range(DRAWS)]
+    drawn = [_join(at[rng.integers(number, size=number)]) for _ in range(DRAWS)]
     low, high = np.quantile(drawn, INTERVAL)
     left_out = [
-        control.found_ml(join_thresholds(*np.delete(at, index, axis=0).T))
+        control.found_ml(_join(np.delete(at, index, axis=0)))
         for index, control in enumerate(controls)
     ]
-    half, most = np.quantile([c.curve for c in controls], (HALF, MOST), axis=0).round(3).tolist()
+    curves = [control.curve for control in controls]
+    half, most = np.quantile(curves, (HALF, MOST), axis=0, method="inverted_cdf").tolist()
     return OwnThreshold(
-        round(join_thresholds(*at.T), 4),
+        math.ceil(_join(at) * 1e4) / 1e4,
         float(low),
         float(high),
         tuple(left_out),
         HealthyVolume(THRESHOLDS, tuple(half), tuple(most)),
     )
+
+
+def _join(at: FloatArray) -> float:
+    """Return the threshold of controls (N, 2): what each asks for by both budgets."""
+    return join_thresholds(*at.T, strict=True)
 
 
 def doubts_about_number(number: int) -> list[str]:
@@ -100,8 +108,8 @@ def doubts_about_number(number: int) -> list[str]:
     """
     if number >= GOOD_CONTROLS:
         return []
-    share = 100 / (number + 1)
     return [
-        f"{number} controls: one in {number + 1} further healthy scans ({share:.0f} %) is expected "
-        f"to show more than the worst of them; {GOOD_CONTROLS} or more make the promise of 95 %"
+        f"{number} controls: the threshold leaves the worst of them within "
+        f"{MOST_HEALTHY_ML:.0f} mL, and one in {number + 1} further healthy scans is expected to "
+        f"show more than that one; {GOOD_CONTROLS} or more make the promise of 95 %"
     ]

@@ -85,6 +85,7 @@
     shown.mask = outlineOf(mask, dims(), 1);
     shown.colour = mask.map((inside, i) => inside ? Math.max(1, volumes.anomaly_map.img[i]) : 0);
     at("threshold-value").textContent = "by hand";
+    if (at("healthy")) at("healthy").textContent = sayFalseFindings(page.healthy, page.threshold);
     tellVolume(page.volume_ml, page.spots.length);
     at("reset").hidden = true;
   }
