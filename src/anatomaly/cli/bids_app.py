@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, get_args
 
 from anatomaly import __version__
+from anatomaly.cli.bids_engine import add_engine_options, engine_options
+from anatomaly.cli.engines import open_engine
 from anatomaly.cli.options import config_of
 from anatomaly.cli.progress import Display
-from anatomaly.cli.readiness import check_writable, use_temporary
+from anatomaly.cli.readiness import check_writable, make_ready, use_temporary
 from anatomaly.cli.run_scans import Failure, show_failures
 from anatomaly.cli.surroundings import surroundings
 from anatomaly.config import AnomalyConfig, DetectConfig, DeviceOption
@@ -75,6 +77,7 @@ def run(arguments: Many[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     options = make_parser().parse_args(["--version"] if list(words) == ["-v"] else words)
+    options.jobs = options.jobs or ("1" if options.mem is None else "auto")
     levels = {"participant": _participant_level, "group": _group_level}
     if options.analysis_level not in levels:
         _say(f"unknown analysis level {options.analysis_level}; choose participant or group")
@@ -82,7 +85,7 @@ def run(arguments: Many[str] | None = None) -> int:
     if not options.bids_dir.is_dir():
         _say(f"{options.bids_dir}: no such folder; check the path")
         return NO_INPUT
-    if options.n_cpus:  # before torch and niimath look at it
+    if options.n_cpus and options.jobs == "1":  # before torch and niimath look at it
         os.environ["OMP_NUM_THREADS"] = str(options.n_cpus)
     from anatomaly.bids.dataset import Derivatives
 
@@ -129,10 +132,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="taken as every BIDS App does; the validator is never run, names alone are read",
     )  # fmt: skip
     add("--redo", action="store_true", help="compute again what is finished")
-    add(
-        "--n-cpus", "--n_cpus", "--nprocs", type=_count, default=0, metavar="N",
-        help="threads of the one process; scans are done one after the other (default: all)",
-    )  # fmt: skip
+    add_engine_options(how)
     add(
         "--device", choices=get_args(DeviceOption), default="auto",
         help="where the networks run (default: a GPU if there is one)",
@@ -152,13 +152,6 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    """Return a number of CPUs."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1, got {text}")
-    return int(text)
-
-
 def _say(text: str) -> None:
     print(f"anatomaly-bids: {writable(text)}", file=sys.stderr)
 
@@ -166,6 +159,7 @@ def _say(text: str) -> None:
 def _participant_level(out: Derivatives, options: argparse.Namespace) -> int:
     """Do every scan that is not finished, then every session; a bad one never stops the others."""
     try:
+        engine_options(options)
         config = config_of(
             device=options.device,
             threads=options.n_cpus,
@@ -205,7 +199,8 @@ def _work_through(
     options: argparse.Namespace,
 ) -> list[Failure] | None:
     """Tell what is left out, then do each session; None where nothing could be started."""
-    from anatomaly.cli.bids_sessions import SessionWorker
+    from anatomaly.cli.bids_sessions import SessionWork
+    from anatomaly.cli.session_task import SessionTask
 
     total = sum(len(session.scans) + 1 for session in sessions)
     refused = [left for left in left_out if left.refused]
@@ -215,13 +210,21 @@ def _work_through(
             display.note(line, style="yellow")
         for failure in failures:
             display.line(f"{shown(failure.scan)}: FAILED: {failure.reason}", style="red")
-        worker = SessionWorker(out, config, options.sequence, options.redo, display)
-        if any(worker.scans_to_do(session) for session in sessions) and not worker.load():
+        work = SessionWork(out, options.sequence, options.redo, display)
+        detects = any(work.scans_to_do(session) for session in sessions)
+        task = SessionTask(config, out.root, out.source, detects)
+        try:
+            if detects:
+                make_ready(out.root, display)
+            where = engine_options(options)
+            with open_engine(task, where, total, display, options.mem) as engine:
+                failures += work.do(sessions, engine)
+        except AnatomalyError as error:
+            display.fail(error)
             return None
-        failures += [failure for session in sessions for failure in worker.do(session)]
         show_failures(failures, total + len(refused))
-        if worker.doubtful:
-            display.note(f"with warnings, see the top of their pages: {len(worker.doubtful)} maps")
+        if work.doubtful:
+            display.note(f"with warnings, see the top of their pages: {len(work.doubtful)} maps")
     return failures
 
 
