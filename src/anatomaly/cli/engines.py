@@ -112,6 +112,7 @@ def open_engine(
 def _dask(task: Task, options: EngineOptions, display: Display) -> Engine:
     """Return the engine that needs Dask, or say what to install."""
     try:
+        import dask_jobqueue  # noqa: F401
         import distributed  # noqa: F401
     except ImportError as error:
         raise ConfigError(
