@@ -32,7 +32,9 @@ else:
     import fake_pipeline
 
     module = fake_pipeline.fake_module()
-sys.modules["anatomaly.pipeline"] = module
+networks = ModuleType("anatomaly.networks")  # in every process torch takes seconds
+networks.keep_freed_memory = lambda: None
+sys.modules |= {"anatomaly.pipeline": module, "anatomaly.networks": networks}
 
 if __name__ == "__main__":
     from anatomaly.cli import bids_app, main

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from anatomaly.cli.bids_app import make_parser, run
-from anatomaly.cli.bids_engine import engine_options, memory_gb
+from anatomaly.cli.bids_engine import engine_options, memory_gb, memory_of
 from anatomaly.cli.engine_options import EngineOptions
 
 HERE = ("raw", "out", "participant")
@@ -24,7 +24,8 @@ HERE = ("raw", "out", "participant")
 )
 def test_names_of_other_bids_apps(words, n_cpus, mem):
     told = make_parser().parse_args([*HERE, *words])
-    assert (told.n_cpus, told.mem, told.jobs) == (n_cpus, mem, None)
+    assert (told.n_cpus, memory_of(told), told.jobs) == (n_cpus, mem, None)
+    assert engine_options(told).jobs == ("1" if mem is None else "auto")
 
 
 @pytest.mark.parametrize(
@@ -57,5 +58,4 @@ def test_wrong_usage_is_64(tmp_path, words):
 def test_options_of_dask():
     words = ["--engine", "dask", "--cluster", "slurm.yaml", "--mem", "8G"]
     told = make_parser().parse_args([*HERE, *words])
-    told.jobs = "auto"  # as --mem has it
     assert engine_options(told) == EngineOptions("1", "dask", None, Path("slurm.yaml"))

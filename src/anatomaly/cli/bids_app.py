@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, get_args
 
 from anatomaly import __version__
-from anatomaly.cli.bids_engine import add_engine_options, engine_options
+from anatomaly.cli.bids_engine import add_engine_options, engine_options, memory_of
 from anatomaly.cli.engines import open_engine
 from anatomaly.cli.options import config_of
 from anatomaly.cli.progress import Display
@@ -77,7 +77,6 @@ def run(arguments: Many[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else arguments
     options = make_parser().parse_args(["--version"] if list(words) == ["-v"] else words)
-    options.jobs = options.jobs or ("1" if options.mem is None else "auto")
     levels = {"participant": _participant_level, "group": _group_level}
     if options.analysis_level not in levels:
         _say(f"unknown analysis level {options.analysis_level}; choose participant or group")
@@ -85,7 +84,9 @@ def run(arguments: Many[str] | None = None) -> int:
     if not options.bids_dir.is_dir():
         _say(f"{options.bids_dir}: no such folder; check the path")
         return NO_INPUT
-    if options.n_cpus and options.jobs == "1":  # before torch and niimath look at it
+    if (
+        options.n_cpus and options.jobs in (None, "1") and memory_of(options) is None
+    ):  # before torch and niimath look at it
         os.environ["OMP_NUM_THREADS"] = str(options.n_cpus)
     from anatomaly.bids.dataset import Derivatives
 
@@ -217,7 +218,7 @@ def _work_through(
             if detects:
                 make_ready(out.root, display)
             where = engine_options(options)
-            with open_engine(task, where, total, display, options.mem) as engine:
+            with open_engine(task, where, total, display, memory_of(options)) as engine:
                 failures += work.do(sessions, engine)
         except AnatomalyError as error:
             display.fail(error)

@@ -28,7 +28,7 @@ def add_engine_options(group: argparse._ArgumentGroup) -> None:
         help="memory that all processes may take, for example 32G; a bare number is MB",
     )  # fmt: skip
     add(
-        "--mem-gb", "--mem_gb", dest="mem", type=lambda text: memory_gb(f"{text}G"), metavar="GB",
+        "--mem-gb", "--mem_gb", type=lambda text: memory_gb(f"{text}G"), metavar="GB",
         help="the same in GB",
     )  # fmt: skip
     add(
@@ -43,13 +43,20 @@ def add_engine_options(group: argparse._ArgumentGroup) -> None:
 
 
 def engine_options(options: argparse.Namespace) -> EngineOptions:
-    """Return where scans are done.
+    """Return where scans are done: in one process, unless `--jobs` or the memory is given.
 
     Raises:
         ConfigError: the options do not fit together.
     """
-    jobs = "1" if options.engine == "dask" and options.mem is not None else options.jobs
+    usual = "1" if options.engine == "dask" or memory_of(options) is None else "auto"
+    jobs = options.jobs or usual
     return EngineOptions(jobs, options.engine, options.scheduler, options.cluster).settle()
+
+
+def memory_of(options: argparse.Namespace) -> float | None:
+    """Return the memory that all processes may take, in GB; None where nobody said."""
+    given = [each for each in (options.mem, options.mem_gb) if each is not None]
+    return min(given, default=None)
 
 
 def count(text: str) -> int:
