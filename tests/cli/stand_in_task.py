@@ -1,6 +1,6 @@
 """A task that takes no time and can be pickled: a scan's name says what happens to it.
 
-`broken`, `bug`, `doubtful`, `slow`, and for the process: `kills`, `kills_once`, `crashes`.
+`broken`, `bug`, `doubtful`, `slow`, `pause`, and for the process: `kills`, `kills_once`, `crashes`.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class StandIn(Task):
             (between / "brain.nii").touch()
             if "slow" in job.name:
                 time.sleep(60)
+            if "pause" in job.name:
+                time.sleep(4)
             threads = os.environ.get("OMP_NUM_THREADS"), self.config.threads
             run = {"pid": os.getpid(), "threads": threads, "host": socket.gethostname()}
             (folder / "run.json").write_text(json.dumps(run), "utf-8")

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -104,6 +105,25 @@ def wait_for(true, seconds=60.0):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_worker_that_leaves_hands_its_scan_to_another(stand_in, starts, run_all, cluster, capsys):
+    """As with `--lifetime`: it is no death, and the scan is done once more whatever came before."""
+    with Display(4) as display:
+        engine = DaskWorkers(stand_in(), cluster, display)
+
+        def leave():
+            wait_for(lambda: starts("pause_1") and starts("pause_2"))
+            engine._client.retire_workers([next(iter(engine._client.nthreads()))])
+
+        thread = threading.Thread(target=leave)
+        thread.start()
+        ended = run_all(engine, "pause_1", "pause_2", "a", "b")
+        thread.join()
+    assert [outcome.kind for outcome in ended.values()] == [""] * 4
+    assert starts("pause_1") + starts("pause_2") == 3
+    assert "died" not in capsys.readouterr().err
 
 
 @pytest.mark.slow
