@@ -31,6 +31,8 @@ class StandIn(Task):
             raise WeightsError("no weights called missing")
         if self.config.weights == "deadly":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.config.weights == "once" and list(self.log.glob("load.*")):
+            raise WeightsError("they are gone")
         self.note("load")
         return self.do
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("distributed")
+import dask
+
 from anatomaly.cli.dask_workers import DaskWorkers, probed
 from anatomaly.cli.engine_options import EngineOptions
 from anatomaly.cli.progress import Display
@@ -52,6 +54,41 @@ def test_what_no_worker_can_do_stops_before_the_first_scan(stand_in, cluster, tm
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
+def test_a_scheduler_that_runs_already_serves_and_workers_forget(
+    stand_in, starts, run_all, tmp_path
+):
+    """It would try a deadly scan four times; jobs that are bound to a worker are counted by us."""
+    from distributed import Client, LocalCluster
+
+    usual = {"threads_per_worker": 2, "dashboard_address": None}
+    names = ["kills_ever", "a", "b", "c"]
+    with (
+        Display(4) as display,
+        dask.config.set({"distributed.scheduler.allowed-failures": 3}),
+        LocalCluster(n_workers=2, **usual) as cluster,
+    ):
+        options = EngineOptions(engine="dask", scheduler=cluster.scheduler_address)
+        ended = run_all(DaskWorkers(stand_in(), options, display), *names)
+        with Client(cluster) as client:
+            left = client.run(lambda dask_worker: list(dask_worker.plugins))
+    assert [n for n in names if ended[n].kind] == ["kills_ever"]
+    assert starts("kills_ever") == 2
+    assert len(left) == 2
+    assert not [name for names in left.values() for name in names if "anatomaly" in name]
+    run = json.loads((tmp_path / "out" / "a" / "run.json").read_text())
+    assert run["threads"] == ["2", 2]
+
+
+@pytest.mark.slow
+def test_a_worker_that_cannot_load_is_passed_over(stand_in, run_all, cluster, starts, capsys):
+    with Display(4) as display:
+        ended = run_all(DaskWorkers(stand_in(weights="once"), cluster, display), *"abcd")
+    assert [outcome.kind for outcome in ended.values()] == [""] * 4
+    assert starts("load") == 1
+    assert capsys.readouterr().err.count("done elsewhere, since tcp://") == 1
+
+
 def test_a_scheduler_that_is_not_there_is_told(stand_in, monkeypatch):
     monkeypatch.setattr("anatomaly.cli.dask_workers.CONNECT_SECONDS", 0.5)
     options = EngineOptions(engine="dask", scheduler="tcp://127.0.0.1:9")
@@ -81,7 +118,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_client_that_is_killed_leaves_whole_results_and_no_worker(cluster, tmp_path, number):
     (tmp_path / "log").mkdir()
     (tmp_path / "program.py").write_text(PROGRAM)

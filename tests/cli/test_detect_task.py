@@ -26,7 +26,7 @@ def detect(folder, *words):
     )
 
 
-@pytest.mark.parametrize("engine", ["processes", "dask"])
+@pytest.mark.parametrize("engine", ["processes", pytest.param("dask", marks=pytest.mark.slow)])
 def test_engines_say_and_leave_the_same(run, fake, tmp_path, monkeypatch, engine):
     words = ["--jobs", "2", "--threads", "2"]
     if engine == "dask":

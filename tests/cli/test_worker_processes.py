@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from anatomaly.cli.progress import Display
+from anatomaly.cli.run_scans import run_scans
+from anatomaly.cli.work import Job
 from anatomaly.cli.worker_processes import WorkerProcesses, why_it_failed
 from anatomaly.errors import WeightsError, WorkerError
 
@@ -79,6 +81,18 @@ def test_processes_that_cannot_start_are_told_of(stand_in):
         WorkerProcesses(stand_in(weights="deadly"), (1, 1)),
     ):
         pass
+
+
+def test_what_no_process_is_left_for_is_told_of_too(stand_in, tmp_path, capsys):
+    """After the first load the weights are gone, so no fresh process can take over."""
+    task = stand_in(weights="once")
+    jobs = (Job(name, Path(name)) for name in ("good", "kills_ever", "never"))
+    with Display(3) as display, WorkerProcesses(task, (1,)) as engine:
+        failures = run_scans(jobs, engine, display)
+    assert [failure.scan.name for failure in failures] == ["kills_ever", "never"]
+    assert {failure.kind for failure in failures} == {"WorkerError"}
+    assert "not done: no process for scans is left: they are gone" in failures[1].reason
+    assert (tmp_path / "out" / "good" / "run.json").is_file()
 
 
 def test_the_sentence_says_what_to_do():

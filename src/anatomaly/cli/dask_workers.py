@@ -11,9 +11,11 @@ import logging
 import os
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -31,10 +33,28 @@ from anatomaly.names import shown
 CONNECT_SECONDS = 30.0
 LOOK_SECONDS = 1.0
 """How often it is looked whether there are more workers."""
+GONE_SECONDS = 3.0
 TRIES = 2
 
 AnyFuture = Future[Any]
 Answer = tuple[Outcome, list[logging.LogRecord]]
+
+
+@dataclass
+class _Sent:
+    """A job, the worker that it went to, and since when that is missing."""
+
+    job: Job
+    worker: str
+    missing_since: float | None = None
+
+    def is_lost(self, there: set[str]) -> bool:
+        """Return whether the worker is gone for good; word of its death may be on its way."""
+        if self.worker in there:
+            self.missing_since = None
+            return False
+        self.missing_since = self.missing_since or time.monotonic()
+        return time.monotonic() - self.missing_since > GONE_SECONDS
 
 
 class DaskWorkers:
@@ -55,6 +75,9 @@ class DaskWorkers:
         self._told = read_cluster(options.cluster) if options.cluster else None
         self._name = f"anatomaly-{secrets.token_hex(8)}"
         self._stack = ExitStack()
+        self._tries: dict[str, int] = {}
+        self._useless: dict[str, str] = {}
+        """Workers that could not load the weights, and why."""
         self._news = threading.Event()
         """Something has ended."""
 
@@ -70,7 +93,10 @@ class DaskWorkers:
             if not self._client.nthreads():
                 self._display.note("waiting for the first worker of the cluster")
             trial: AnyFuture = self._client.submit(load_task, self._name, pure=False)
-            trial.result()
+            try:
+                trial.result()
+            except KilledWorker as error:
+                raise WorkerError("a worker died while it loaded the weights") from error
             undo.pop_all()
         return self
 
@@ -78,30 +104,47 @@ class DaskWorkers:
         self._stack.close()
 
     def run(self, queue: JobQueue, started: Callable[[Job], None]) -> Iterator[tuple[Job, Outcome]]:
-        """Do all jobs, one at a time on each worker that there is at the moment."""
-        running: dict[AnyFuture, tuple[Job, str]] = {}
-        tries: dict[str, int] = {}
+        """Do all jobs, one at a time on each worker that there is at the moment.
+
+        Raises:
+            WorkerError: the scheduler is gone, or no worker can do any scan.
+        """
+        running: dict[AnyFuture, _Sent] = {}
         try:
             while running or not queue.is_empty():
-                busy = {worker for _, worker in running.values()}
-                for worker in self._client.nthreads().keys() - busy:
+                there = set(self._client.nthreads())
+                for worker in self._usable(there) - {sent.worker for sent in running.values()}:
                     if (job := queue.take()) is not None:
-                        running[self._submit(job, worker)] = job, worker
+                        running[self._submit(job, worker)] = _Sent(job, worker)
                         started(job)
                 self._news.wait(LOOK_SECONDS)
                 self._news.clear()
-                for future in [future for future in running if future.done()]:
-                    job, _ = running.pop(future)
-                    outcome = self._outcome(future, job)
-                    future.release()
-                    if outcome is None and tries.setdefault(job.name, 1) < TRIES:
-                        tries[job.name] += 1
-                        queue.put_last(job)
+                for future, sent in list(running.items()):
+                    if future.done():
+                        outcome = self._outcome(future, sent)
+                    elif sent.is_lost(there):
+                        outcome = self._again(sent, "left", is_death=self._told is None)
                     else:
-                        yield job, outcome or Outcome(kind="WorkerError", reason=_DIED)
+                        continue
+                    del running[future]
+                    future.cancel()
+                    if outcome is None:
+                        queue.put_last(sent.job)
+                    else:
+                        yield sent.job, outcome
         finally:
             with suppress(Exception):  # the scheduler may be gone
                 self._client.cancel(list(running))
+
+    def _usable(self, there: set[str]) -> set[str]:
+        """Return workers that may be given scans.
+
+        Raises:
+            WorkerError: there are workers, and none of them can do any scan.
+        """
+        if there and there <= self._useless.keys():
+            raise WorkerError(f"no worker can do a scan: {self._useless[min(there)]}")
+        return there - self._useless.keys()
 
     def _connect(self) -> Client:
         """Return a client of the scheduler, or of a cluster that is started now.
@@ -126,28 +169,28 @@ class DaskWorkers:
         return client
 
     def _submit(self, job: Job, worker: str) -> AnyFuture:
-        """Send a job to a worker, or to another should that one be gone."""
+        """Send a job to a worker, and to no other: so a worker that dies had one job of ours."""
         there = Job(job.name, job.scan.absolute(), job.subject)
         future: AnyFuture = self._client.submit(
-            do_job, self._name, there, workers=[worker], allow_other_workers=True, pure=False
+            do_job, self._name, there, workers=[worker], pure=False
         )
         future.add_done_callback(lambda _: self._news.set())
         return future
 
-    def _outcome(self, future: AnyFuture, job: Job) -> Outcome | None:
-        """Return what came of a job; None where its worker died.
+    def _outcome(self, future: AnyFuture, sent: _Sent) -> Outcome | None:
+        """Return what came of a job; None where it is to be tried again.
 
         Raises:
-            AnatomalyError: no scan at all can be done there.
             WorkerError: the scheduler is gone.
         """
         try:
             outcome, records = future.result()
-        except KilledWorker as error:
-            self._tell(f"its worker {error.last_worker.address} died", job)
+        except KilledWorker:
+            return self._again(sent, "died", is_death=True)
+        except AnatomalyError as error:  # of the weights: what a job raises is an outcome
+            self._useless[sent.worker] = f"{type(error).__name__}: {error}"
+            self._tell(f"done elsewhere, since {sent.worker} cannot: {error}", sent.job)
             return None
-        except AnatomalyError:
-            raise
         except (CancelledError, OSError) as error:
             raise WorkerError(
                 "the connection to the scheduler is lost; finished results stay: run the same "
@@ -156,9 +199,16 @@ class DaskWorkers:
         except Exception as error:
             return Outcome(kind=type(error).__name__, reason=f"unexpected: {error}")
         for record in records:
-            show_record(record, job)
-        result: Outcome = outcome
-        return result
+            show_record(record, sent.job)
+        return cast(Outcome, outcome)
+
+    def _again(self, sent: _Sent, how: str, is_death: bool) -> Outcome | None:
+        """Return None where a job whose worker is gone is tried again, else how it ended."""
+        tries = self._tries[sent.job.name] = self._tries.get(sent.job.name, 0) + is_death
+        if tries >= TRIES:
+            return Outcome(kind="WorkerError", reason=_DIED)
+        self._tell(f"its worker {sent.worker} {how}; it is tried once more later", sent.job)
+        return None
 
     def _tell(self, text: str, job: Job) -> None:
         """Show a warning about a job."""

@@ -54,24 +54,42 @@ def run_scans(
     """
     queue = JobQueue(jobs)
     order: dict[str, int] = {}
+    open_jobs: dict[str, Job] = {}
     failures: dict[str, Failure] = {}
 
     def start(job: Job) -> None:
         order.setdefault(job.name, len(order))
+        open_jobs[job.name] = job
         display.start_scan(job.name, beside_others=True)
 
-    for job, outcome in engine.run(queue, start):
-        display.end_scan(job.name)
-        display.warn(job.name, outcome.warnings)
-        called = shown(job.name)
+    def end(job: Job, outcome: Outcome) -> None:
+        open_jobs.pop(job.name, None)
         if outcome.kind:
-            failure = Failure(job.scan, outcome.kind, outcome.reason, outcome.trace)
-            failures[job.name] = failure
-            display.line(f"{called}: FAILED: {failure.kind}: {failure.reason}", style="red")
-        else:
-            display.note(f"{called}: {outcome.said} ({outcome.seconds:.0f} s)", style="green")
+            failures[job.name] = Failure(job.scan, outcome.kind, outcome.reason, outcome.trace)
         queue.put_first(ended(job, outcome))
-    return [failures[name] for name in sorted(failures, key=lambda name: order.get(name, 0))]
+
+    try:
+        for job, outcome in engine.run(queue, start):
+            _show(job, outcome, display)
+            end(job, outcome)
+    except AnatomalyError as error:  # all workers are lost: what is left is told, too
+        display.fail(error)
+        lost = Outcome(kind=type(error).__name__, reason=f"not done: {error}")
+        for job in [*open_jobs.values(), *iter(queue.take, None)]:
+            order.setdefault(job.name, len(order))
+            end(job, lost)
+    return [failures[name] for name in sorted(failures, key=order.__getitem__)]
+
+
+def _show(job: Job, outcome: Outcome, display: Display) -> None:
+    """Say how a job ended."""
+    display.end_scan(job.name)
+    display.warn(job.name, outcome.warnings)
+    called = shown(job.name)
+    if outcome.kind:
+        display.line(f"{called}: FAILED: {outcome.kind}: {outcome.reason}", style="red")
+    else:
+        display.note(f"{called}: {outcome.said} ({outcome.seconds:.0f} s)", style="green")
 
 
 def report_failures(failures: list[Failure], scans: Collection[Path], output: Path) -> None:

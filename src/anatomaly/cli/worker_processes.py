@@ -38,6 +38,8 @@ class _Worker:
     threads: int
     is_ready: bool = False
     job: Job | None = None
+    why: str = ""
+    """What it said before it ended."""
 
 
 class WorkerProcesses:
@@ -54,6 +56,7 @@ class WorkerProcesses:
         self._vacant: list[int] = []
         """Threads of processes that died and are replaced when there is something to do."""
         self._tries: dict[str, int] = {}
+        self._were_ready = False
         self._why = ""
         """Of what the last process died."""
 
@@ -86,7 +89,11 @@ class WorkerProcesses:
         self._workers.clear()
 
     def run(self, queue: JobQueue, started: Callable[[Job], None]) -> Iterator[tuple[Job, Outcome]]:
-        """Do all jobs, as many at once as there are processes."""
+        """Do all jobs, as many at once as there are processes.
+
+        Raises:
+            WorkerError: no process is left.
+        """
         while True:
             while self._vacant and not queue.is_empty():
                 self._start(self._vacant.pop())
@@ -96,9 +103,9 @@ class WorkerProcesses:
                     started(job)
                     with suppress(OSError):  # it has just died, and is found so below
                         worker.connection.send(job)
-            if not self._workers and (job := queue.take()):
-                yield job, Outcome(kind="WorkerError", reason=f"no process is left: {self._why}")
-            elif any(worker.job for worker in self._workers) or not queue.is_empty():
+            if not self._workers and not queue.is_empty():
+                raise WorkerError(f"no process for scans is left: {self._why}")
+            if any(worker.job for worker in self._workers) or not queue.is_empty():
                 yield from self._listen(queue)
             else:
                 return
@@ -126,9 +133,11 @@ class WorkerProcesses:
                 continue
             job = worker.job
             if isinstance(message, AnatomalyError):
-                raise message
-            if message == READY:
-                worker.is_ready = True
+                if not self._were_ready:
+                    raise message
+                worker.why = str(message)
+            elif message == READY:
+                worker.is_ready = self._were_ready = True
             elif isinstance(message, logging.LogRecord):
                 show_record(message, job or Job("", self._task.output))
             elif job is not None:
@@ -143,7 +152,7 @@ class WorkerProcesses:
         self._workers.remove(worker)
         worker.connection.close()
         worker.process.join(PATIENCE_SECONDS)
-        self._why = why_it_died(worker.process.exitcode)
+        self._why = worker.why or why_it_died(worker.process.exitcode)
         if worker.is_ready:
             self._vacant.append(worker.threads)
         if (job := worker.job) is None:
