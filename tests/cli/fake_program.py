@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "bids")]
 
-if os.environ["FAKE"] == "bids":
+
+def fake_bids() -> ModuleType:
+    """Return a pipeline that finds a ball; maps in template space stay empty."""
     import fake_detector
     import numpy as np
 
@@ -28,13 +29,23 @@ if os.environ["FAKE"] == "bids":
     fake_detector.laid_in_template = lambda *_: nothing.data
     module = ModuleType("anatomaly.pipeline")
     module.Detector = Detector
-else:
+    return module
+
+
+def fake_detect() -> ModuleType:
     import fake_pipeline
 
-    module = fake_pipeline.fake_module()
-networks = ModuleType("anatomaly.networks")  # in every process torch takes seconds
-networks.keep_freed_memory = lambda: None
-sys.modules |= {"anatomaly.pipeline": module, "anatomaly.networks": networks}
+    return fake_pipeline.fake_module()
+
+
+if "FAKE" in os.environ:
+    sys.path[:0] = [str(HERE), str(HERE.parent / "bids")]
+    networks = ModuleType("anatomaly.networks")  # in every process torch takes seconds
+    networks.keep_freed_memory = lambda: None
+    sys.modules["anatomaly.networks"] = networks
+    sys.modules["anatomaly.pipeline"] = {"bids": fake_bids, "detect": fake_detect}[
+        os.environ["FAKE"]
+    ]()
 
 if __name__ == "__main__":
     from anatomaly.cli import bids_app, main

@@ -7,8 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
 
 def resident_mb(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
@@ -16,6 +14,7 @@ def resident_mb(pid: int) -> float:
 
 
 def main() -> None:
+    sys.path.insert(0, str(Path(__file__).parent))
     from stand_in_task import StandIn
 
     from anatomaly.cli.dask_workers import DaskWorkers
