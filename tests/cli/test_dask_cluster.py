@@ -1,9 +1,18 @@
 """What a YAML file says of a cluster, and what Dask makes of it."""
 
+import subprocess
+import sys
+
 import pytest
 
-pytest.importorskip("dask_jobqueue")
-from anatomaly.cli.dask_cluster import QUEUES, ClusterFile, ask_for_workers, make_cluster
+pytest.importorskip("distributed")
+from anatomaly.cli.dask_cluster import (
+    QUEUES,
+    ClusterFile,
+    ask_for_workers,
+    import_jobqueue,
+    make_cluster,
+)
 from anatomaly.cli.dask_cluster import read_cluster as read
 from anatomaly.errors import ConfigError
 
@@ -55,9 +64,21 @@ def test_queues_get_a_script(kind):
 
 
 def test_every_queue_is_one_of_dask_jobqueue():
-    import dask_jobqueue
+    assert all(hasattr(import_jobqueue(), kind) for kind in QUEUES)
 
-    assert all(hasattr(dask_jobqueue, kind) for kind in QUEUES)
+
+def test_signals_are_handled_as_before_the_import():
+    """In a process of its own: a module is imported once."""
+    code = """
+import signal
+from anatomaly.cli.surroundings import surroundings
+from anatomaly.cli.dask_cluster import import_jobqueue
+with surroundings():
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    assert import_jobqueue().SLURMCluster
+    assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_arguments_that_the_class_does_not_take_are_refused():

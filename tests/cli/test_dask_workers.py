@@ -1,6 +1,7 @@
 """Workers of a Dask cluster, here two processes: what dies costs its own scan alone."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import dask
 from anatomaly.cli.dask_workers import DaskWorkers, probed
 from anatomaly.cli.engine_options import EngineOptions
 from anatomaly.cli.progress import Display
+from anatomaly.cli.run_scans import run_scans
+from anatomaly.cli.work import Job
 from anatomaly.errors import ConfigError, OutputError, WeightsError
 
 
@@ -119,7 +122,12 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+    "number",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
 )
 def test_a_client_that_is_killed_leaves_whole_results_and_no_worker(cluster, tmp_path, number):
     (tmp_path / "log").mkdir()
@@ -128,11 +136,17 @@ def test_a_client_that_is_killed_leaves_whole_results_and_no_worker(cluster, tmp
         [sys.executable, tmp_path / "program.py", Path(__file__).parent, tmp_path],
         stderr=subprocess.PIPE,
         encoding="utf-8",
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_for(lambda: len(list((tmp_path / "log").glob("slow_*"))) == 2)
-    process.send_signal(number)
+    if number == signal.SIGINT:  # Ctrl-C reaches every process of the terminal
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == (-9 if number == signal.SIGKILL else 143), said
+    assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number), said
+    assert "Traceback" not in said
     results = [path for path in (tmp_path / "out").iterdir() if not path.name.startswith(".")]
     assert [path.name for path in results] == ["good"]
     workers = {int(path.name.split(".")[1]) for path in (tmp_path / "log").glob("load.*")}
@@ -144,6 +158,28 @@ def wait_for(true, seconds=60.0):
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_goes_leaves_results_and_a_table(stand_in, starts, tmp_path, capsys):
+    from distributed import LocalCluster
+
+    cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+    options = EngineOptions(engine="dask", scheduler=cluster.scheduler_address)
+    jobs = (Job(name, Path(name)) for name in ("good", "slow_1", "next"))
+
+    def leave():
+        wait_for(lambda: starts("slow_1"))
+        cluster.close()
+
+    thread = threading.Thread(target=leave)
+    with Display(3) as display, DaskWorkers(stand_in(), options, display) as engine:
+        thread.start()
+        failures = run_scans(jobs, engine, display)
+    thread.join()
+    assert [failure.scan.name for failure in failures] == ["slow_1", "next"]
+    assert all("not done: the connection to the scheduler is lost" in f.reason for f in failures)
+    assert (tmp_path / "out" / "good" / "run.json").is_file()
 
 
 @pytest.mark.slow

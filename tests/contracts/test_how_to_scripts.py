@@ -110,7 +110,7 @@ def test_arrays_are_as_long_as_what_they_work_through(blocks, run_script, tmp_pa
 
 
 def test_the_cluster_of_the_example_asks_slurm_for_what_it_says(blocks, tmp_path):
-    pytest.importorskip("dask_jobqueue")
+    pytest.importorskip("distributed")
     from anatomaly.cli.dask_cluster import make_cluster, read_cluster
 
     (example,) = blocks("cluster.md", "yaml")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from anatomaly.errors import ConfigError
@@ -64,24 +66,43 @@ def read_cluster(path: Path) -> ClusterFile:
     return ClusterFile(kind, workers, arguments)
 
 
-def make_cluster(told: ClusterFile) -> Any:
+def import_jobqueue() -> ModuleType:
+    """Import dask-jobqueue, and undo what that does to signals (0.9 lets Ctrl-C end with status 0).
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        import dask_jobqueue
+    finally:
+        for number, handler in before.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+    return dask_jobqueue
+
+
+def make_cluster(told: ClusterFile, log_level: int = logging.CRITICAL) -> Any:
     """Return a cluster whose scheduler runs in this process; a queue is not asked for jobs yet.
+
+    Args:
+        told: what to start.
+        log_level: of what Dask says of itself.
 
     Raises:
         ConfigError: the class does not take these arguments, or the machine has no such queue.
     """
     import dask
-    import dask_jobqueue
     import distributed
 
     dask.config.set(_SETTINGS)
     try:
         if told.kind == LOCAL:
-            usual = {"threads_per_worker": 1, "dashboard_address": None}
-            usual |= {"silence_logs": logging.ERROR}
+            usual = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": log_level}
             return distributed.LocalCluster(n_workers=told.workers, **usual | told.arguments)
         arguments = {"scheduler_options": {"dashboard_address": None}} | told.arguments
-        return getattr(dask_jobqueue, told.kind)(**arguments)
+        return getattr(import_jobqueue(), told.kind)(**arguments)
     except (TypeError, ValueError, OSError, RuntimeError) as error:
         raise ConfigError(f"--cluster: {told.kind} cannot be started ({error})") from error
 

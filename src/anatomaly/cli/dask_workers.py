@@ -112,7 +112,7 @@ class DaskWorkers:
         running: dict[AnyFuture, _Sent] = {}
         try:
             while running or not queue.is_empty():
-                there = set(self._client.nthreads())
+                there = self._there()
                 for worker in self._usable(there) - {sent.worker for sent in running.values()}:
                     if (job := queue.take()) is not None:
                         running[self._submit(job, worker)] = _Sent(job, worker)
@@ -136,6 +136,17 @@ class DaskWorkers:
             with suppress(Exception):  # the scheduler may be gone
                 self._client.cancel(list(running))
 
+    def _there(self) -> set[str]:
+        """Return the addresses of all workers.
+
+        Raises:
+            WorkerError: the scheduler is gone.
+        """
+        try:
+            return set(self._client.nthreads())
+        except (OSError, CancelledError, RuntimeError) as error:
+            raise WorkerError(_LOST) from error
+
     def _usable(self, there: set[str]) -> set[str]:
         """Return workers that may be given scans.
 
@@ -152,12 +163,11 @@ class DaskWorkers:
         Raises:
             ConfigError: nobody answers, or the cluster cannot be started.
         """
-        logging.getLogger("distributed").setLevel(
-            logging.WARNING if self._display.verbose else logging.ERROR
-        )
+        level = logging.WARNING if self._display.verbose else logging.CRITICAL
+        logging.getLogger("distributed").setLevel(level)  # what matters is said by us
         address: Any = self._scheduler
         if self._told:
-            address = self._stack.enter_context(make_cluster(self._told))
+            address = self._stack.enter_context(make_cluster(self._told, level))
             ask_for_workers(address, self._told)
         try:
             client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
@@ -192,10 +202,7 @@ class DaskWorkers:
             self._tell(f"done elsewhere, since {sent.worker} cannot: {error}", sent.job)
             return None
         except (CancelledError, OSError) as error:
-            raise WorkerError(
-                "the connection to the scheduler is lost; finished results stay: run the same "
-                "command again with --skip-finished"
-            ) from error
+            raise WorkerError(_LOST) from error
         except Exception as error:
             return Outcome(kind=type(error).__name__, reason=f"unexpected: {error}")
         for record in records:
@@ -223,6 +230,11 @@ class DaskWorkers:
 _DIED = (
     f"the workers that did it died, {TRIES} times; most likely for want of memory or of time: give "
     "them more, or try this scan alone"
+)
+
+_LOST = (
+    "the connection to the scheduler is lost; finished results stay: run the same command again "
+    "with --skip-finished"
 )
 
 

@@ -111,9 +111,12 @@ def open_engine(
 
 def _dask(task: Task, options: EngineOptions, display: Display) -> Engine:
     """Return the engine that needs Dask, or say what to install."""
+    from anatomaly.cli.dask_cluster import import_jobqueue
+
     try:
-        import dask_jobqueue  # noqa: F401
         import distributed  # noqa: F401
+
+        import_jobqueue()
     except ImportError as error:
         raise ConfigError(
             "--engine dask needs Dask: pip install 'anatomaly[cluster]', here and on the workers"
