@@ -116,9 +116,6 @@ def share_out(
         scans: how many there are.
         memory_gb: that all together may take, at most what is free; None is what is free. Where
             neither is known, `auto` is one process.
-
-    >>> share_out(EngineOptions(jobs="3"), threads=8, scans=100).why.split(";")[0]
-    '3 processes, 2 to 3 threads each (of 8)'
     """
     total = threads or usable_processors()
     by_user = os.environ.get("OMP_NUM_THREADS", "")
