@@ -130,3 +130,29 @@ def test_no_other_module_asks_which_system_it_is():
     assert found.pop("systems.py") & POSIX_ONLY
     asked = {name: words & (POSIX_ONLY | {"sys.platform"}) for name, words in found.items()}
     assert {name: words for name, words in asked.items() if words} == {}
+
+
+def test_free_memory_is_what_the_tightest_group_leaves(tmp_path):
+    assert math.isnan(systems.free_memory_gb(tmp_path))
+    group = tmp_path / "sys/fs/cgroup/job/step"
+    for folder in (tmp_path / "proc/self", group, tmp_path / "sys/fs/cgroup/memory/job"):
+        folder.mkdir(parents=True)
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   20000000 kB\n")
+    assert systems.free_memory_gb(tmp_path) == pytest.approx(20.48)
+    (tmp_path / "proc/self/cgroup").write_text("0::/job/step\n4:cpu,memory:/job\n3:pids:/job\n")
+    assert systems.free_memory_gb(tmp_path) == pytest.approx(20.48)
+    for folder, most, taken in ((group, "max", 1), (group.parent, "9000000000", 4_000_000_000)):
+        (folder / "memory.max").write_text(f"{most}\n")
+        (folder / "memory.current").write_text(f"{taken}\n")
+        (folder / "memory.stat").write_text("anon 5\ninactive_file 1000000000\n")
+    assert systems.free_memory_gb(tmp_path) == pytest.approx(6.0)
+    old = tmp_path / "sys/fs/cgroup/memory/job"
+    (old / "memory.limit_in_bytes").write_text("3000000000\n")
+    (old / "memory.usage_in_bytes").write_text("2500000000\n")
+    (old / "memory.stat").write_text("inactive_file 7\ntotal_inactive_file 1000000000\n")
+    assert systems.free_memory_gb(tmp_path) == pytest.approx(1.5)
+
+
+def test_free_memory_of_this_machine():
+    if sys.platform == "linux":
+        assert 0 < systems.free_memory_gb() < 1e5

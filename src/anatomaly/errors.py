@@ -53,3 +53,7 @@ class EvaluationError(AnatomalyError):
 
 class SealedError(EvaluationError):
     """A label was asked for before the threshold of the method was fixed."""
+
+
+class WorkerError(AnatomalyError):
+    """A process that did a scan beside others ended, or none could be started."""

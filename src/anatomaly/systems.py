@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 
 try:
@@ -76,3 +77,46 @@ def peak_memory_gb() -> float:
         return float("nan")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (1e9 if sys.platform == "darwin" else 1e6)  # bytes on macOS, else kB
+
+
+def free_memory_gb(root: Path = Path("/")) -> float:
+    """Return the memory that may still be taken, in GB; nan where nobody tells (not Linux).
+
+    The least of what the machine has and of what the control groups leave that this process is in
+    (containers, jobs of a scheduler). Memory that only caches files counts as free.
+
+    Args:
+        root: of the file system that says so.
+    """
+    try:
+        lines = (root / "proc/meminfo").read_text("utf-8").splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvail"))
+    except (OSError, StopIteration):
+        return float("nan")
+    return min([free, *_left_by_groups(root)]) / 1e9
+
+
+def _left_by_groups(root: Path) -> list[int]:
+    """Return what each control group of this process leaves of its memory, in bytes."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return []
+    left = []
+    for group in groups:
+        _, kinds, inner = group.split(":", 2)
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / ("memory" if kinds else "")
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        limit, used, cache = names if kinds else ("memory.max", "memory.current", "inactive_file")
+        folder = top / inner.lstrip("/")
+        for place in (folder, *folder.parents):
+            if place.is_relative_to(top):
+                with suppress(OSError, ValueError):  # no limit is a word, or no file
+                    most = int((place / limit).read_text("utf-8"))
+                    taken = int((place / used).read_text("utf-8"))
+                    stat = (place / "memory.stat").read_text("utf-8").splitlines()
+                    cached = [int(line.split()[1]) for line in stat if line.startswith(f"{cache} ")]
+                    left.append(max(0, most - taken + sum(cached)))
+    return left

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from anatomaly.bids import session_files
-from anatomaly.cli import bids_sessions
+from anatomaly.cli import session_task
 from anatomaly.cli.bids_app import run
 from anatomaly.preprocess.resample import template_grid
 
@@ -33,7 +33,7 @@ def fixture_detector(fakes, monkeypatch):
     monkeypatch.setattr(session_files, "resample_to_template", lambda *_: nothing)
     monkeypatch.setattr(fakes, "laid_in_template", lambda *_: nothing.data)
     detector = fakes.FakeDetector()
-    monkeypatch.setattr(bids_sessions, "load_detector", lambda *_: detector)
+    monkeypatch.setattr(session_task, "load_weights", lambda *_: detector)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     return detector
 

@@ -109,6 +109,27 @@ def test_arrays_are_as_long_as_what_they_work_through(blocks, run_script, tmp_pa
     assert arrays == ["--array=0-2%50", "--array=0-2%50"]
 
 
+def test_the_cluster_of_the_example_asks_slurm_for_what_it_says(blocks, tmp_path):
+    pytest.importorskip("distributed")
+    from anatomaly.cli.dask_cluster import make_cluster, read_cluster
+
+    (example,) = blocks("cluster.md", "yaml")
+    (tmp_path / "slurm.yaml").write_text(example)
+    told = read_cluster(tmp_path / "slurm.yaml")
+    assert (told.kind, told.workers) == ("SLURMCluster", 50)
+    with make_cluster(told) as cluster:
+        script = cluster.job_script()
+    directives = {
+        line.removeprefix("#SBATCH ") for line in script.splitlines() if "#SBATCH" in line
+    }
+    assert directives >= {
+        "-p normal", "--cpus-per-task=2", "--mem=6G", "-t 04:00:00", "--output=logs/%x-%j.txt",
+    }  # fmt: skip
+    (command,) = [line for line in script.splitlines() if "distributed" in line]
+    assert "--nthreads 2" in command and "--lifetime 230m" in command
+    assert "--nworkers" not in command or "--nworkers 1" in command  # one scan at a time
+
+
 def test_scripts_are_clean(blocks):
     scripts = blocks("cluster.md", "bash")
     assert len(scripts) == 6

@@ -17,7 +17,7 @@ class Missing(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 sys.meta_path.insert(0, Missing())
 """
-EXTRAS = ("train", "dicom", "bench")
+EXTRAS = ("train", "dicom", "bench", "cluster")
 OTHERS = ("skimage", "SimpleITK", "pandas", "playwright", "hypothesis", "pytest", "mkdocs")
 """Of the developers alone (pandas comes with nilearn, which may drop it)."""
 
@@ -29,7 +29,8 @@ def fixture_blocked(checkout) -> list[str]:
     words = [word for extra in EXTRAS for word in project["optional-dependencies"][extra]]
     names = {re.match(r"[\w-]+", word)[0] for word in words}
     assert names.isdisjoint({re.match(r"[\w-]+", word)[0] for word in project["dependencies"]})
-    return sorted(names | {"lightning_fabric", "pytorch_lightning"})
+    imported = {name.replace("-", "_") for name in names}
+    return sorted(imported | {"lightning_fabric", "pytorch_lightning", "dask"})
 
 
 @pytest.fixture(name="run")
@@ -106,6 +107,12 @@ def test_dicom_results_say_what_to_install(run, tmp_path):
     (tmp_path / "study").mkdir()
     done = run(program("detect", "study", "-o", "out", "--outputs", "all,dicom"))
     assert_sentence(done, "dicom")
+
+
+def test_a_cluster_says_what_to_install(run, tmp_path):
+    words = ["a.nii.gz", "-o", "out", "--engine", "dask", "--scheduler", "tcp://head:8786"]
+    assert_sentence(run(program("detect", *words)), "cluster")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_baseline_says_what_to_install(run):

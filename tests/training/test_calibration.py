@@ -162,7 +162,7 @@ def test_a_word_that_the_card_cannot_mean_is_refused(tmp_path):
         thresholds,
         methods={"T1w": {"score": "normalized"}},
     )
-    with pytest.raises(WeightsError, match="score must be .* got normalized"):
+    with pytest.raises(WeightsError, match=r"score must be .* got normalized"):
         load_weights(str(tmp_path / "mine"))
 
 

@@ -52,7 +52,7 @@ def is_fused(scans: list[BidsScan], session: BidsSession, out: Derivatives) -> b
 def withdraw_session(session: BidsSession, out: Derivatives) -> None:
     """Say that the map of a session is not whole, before a scan of it is computed again."""
     for marker in _markers(session, out):
-        marker.unlink()
+        marker.unlink(missing_ok=True)  # another process may do another scan of the session
 
 
 def write_session(

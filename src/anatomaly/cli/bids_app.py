@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, get_args
 
 from anatomaly import __version__
+from anatomaly.cli.bids_engine import add_engine_options, engine_options, memory_of
+from anatomaly.cli.engines import open_engine
 from anatomaly.cli.options import config_of
 from anatomaly.cli.progress import Display
-from anatomaly.cli.readiness import check_writable, use_temporary
+from anatomaly.cli.readiness import check_writable, make_ready, use_temporary
 from anatomaly.cli.run_scans import Failure, show_failures
 from anatomaly.cli.surroundings import surroundings
 from anatomaly.config import AnomalyConfig, DetectConfig, DeviceOption
@@ -82,7 +84,9 @@ def run(arguments: Many[str] | None = None) -> int:
     if not options.bids_dir.is_dir():
         _say(f"{options.bids_dir}: no such folder; check the path")
         return NO_INPUT
-    if options.n_cpus:  # before torch and niimath look at it
+    if (
+        options.n_cpus and options.jobs in (None, "1") and memory_of(options) is None
+    ):  # before torch and niimath look at it
         os.environ["OMP_NUM_THREADS"] = str(options.n_cpus)
     from anatomaly.bids.dataset import Derivatives
 
@@ -129,10 +133,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="taken as every BIDS App does; the validator is never run, names alone are read",
     )  # fmt: skip
     add("--redo", action="store_true", help="compute again what is finished")
-    add(
-        "--n-cpus", "--n_cpus", "--nprocs", type=_count, default=0, metavar="N",
-        help="threads of the one process; scans are done one after the other (default: all)",
-    )  # fmt: skip
+    add_engine_options(how)
     add(
         "--device", choices=get_args(DeviceOption), default="auto",
         help="where the networks run (default: a GPU if there is one)",
@@ -152,13 +153,6 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(text: str) -> int:
-    """Return a number of CPUs."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 1, got {text}")
-    return int(text)
-
-
 def _say(text: str) -> None:
     print(f"anatomaly-bids: {writable(text)}", file=sys.stderr)
 
@@ -166,6 +160,7 @@ def _say(text: str) -> None:
 def _participant_level(out: Derivatives, options: argparse.Namespace) -> int:
     """Do every scan that is not finished, then every session; a bad one never stops the others."""
     try:
+        engine_options(options)
         config = config_of(
             device=options.device,
             threads=options.n_cpus,
@@ -205,7 +200,8 @@ def _work_through(
     options: argparse.Namespace,
 ) -> list[Failure] | None:
     """Tell what is left out, then do each session; None where nothing could be started."""
-    from anatomaly.cli.bids_sessions import SessionWorker
+    from anatomaly.cli.bids_sessions import SessionWork
+    from anatomaly.cli.session_task import SessionTask
 
     total = sum(len(session.scans) + 1 for session in sessions)
     refused = [left for left in left_out if left.refused]
@@ -215,13 +211,21 @@ def _work_through(
             display.note(line, style="yellow")
         for failure in failures:
             display.line(f"{shown(failure.scan)}: FAILED: {failure.reason}", style="red")
-        worker = SessionWorker(out, config, options.sequence, options.redo, display)
-        if any(worker.scans_to_do(session) for session in sessions) and not worker.load():
+        work = SessionWork(out, options.sequence, options.redo, display)
+        detects = any(work.scans_to_do(session) for session in sessions)
+        task = SessionTask(config, out.root, out.source, detects)
+        try:
+            if detects:
+                make_ready(out.root, display)
+            where = engine_options(options)
+            with open_engine(task, where, total, display, memory_of(options)) as engine:
+                failures += work.do(sessions, engine)
+        except AnatomalyError as error:
+            display.fail(error)
             return None
-        failures += [failure for session in sessions for failure in worker.do(session)]
         show_failures(failures, total + len(refused))
-        if worker.doubtful:
-            display.note(f"with warnings, see the top of their pages: {len(worker.doubtful)} maps")
+        if work.doubtful:
+            display.note(f"with warnings, see the top of their pages: {len(work.doubtful)} maps")
     return failures
 
 

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from anatomaly.cli.as_json import Json, json_document
+from anatomaly.cli.engines import Here
 from anatomaly.cli.progress import STAGE_LOGGER, Display
 from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
+from anatomaly.cli.work import Done, Job
 from anatomaly.config import DetectConfig
 from anatomaly.types import SEQUENCES
 
@@ -49,11 +51,13 @@ def demo(
             if detector is None:
                 raise typer.Exit(1)
 
-            def process(name: str, scan: Path) -> str:
-                recoveries[name] = _try_phantom(detector, scan, seed)
-                return f"see {output / name / 'report.html'}"
+            def process(job: Job) -> Done:
+                recoveries[job.name] = _try_phantom(detector, job.scan, seed)
+                return Done(f"see {output / job.name / 'report.html'}")
 
-            failures = run_scans(scans, process, display)
+            with Here(lambda: process) as engine:
+                jobs = (Job(name, scan) for name, scan in scans.items())
+                failures = run_scans(jobs, engine, display)
         report_failures(failures, scans.values(), output)
         said["phantoms"] = [_row(name, output, *found) for name, found in recoveries.items()]
         said["failures"] = [failure.row for failure in failures]

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
 from anatomaly.cli import options
 from anatomaly.cli.as_json import Json, json_document
 from anatomaly.cli.cohort import say_over_all, write_over_all
+from anatomaly.cli.detect_task import DetectTask, scan_of_result, what_is_replaced
+from anatomaly.cli.engine_options import EngineOptions
+from anatomaly.cli.engines import open_engine
 from anatomaly.cli.naming import result_names
+from anatomaly.cli.option_groups import expand_groups
 from anatomaly.cli.progress import Display
-from anatomaly.cli.run_scans import load_detector, report_failures, run_scans
-from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, DetectConfig, edits_of
-from anatomaly.errors import ConfigError, DicomError
+from anatomaly.cli.readiness import make_ready
+from anatomaly.cli.run_scans import report_failures, run_scans
+from anatomaly.cli.work import Job, Outcome
+from anatomaly.config import ASKED_OUTPUTS, OUTPUTS, DetectConfig
+from anatomaly.errors import AnatomalyError, ConfigError, DicomError
 from anatomaly.names import shown, writable
 
-if TYPE_CHECKING:
-    from anatomaly.detection import Detection
 
-
+@expand_groups
 @options.expand_config(*options.CONFIG_OPTIONS)
 def detect(
     scans: options.Scans,
     output: options.Output,
     config: DetectConfig,
+    where: EngineOptions,
     outputs: options.OutputList = "all",
     skip_finished: options.SkipFinished = False,
     verbose: options.Verbose = False,
@@ -41,12 +45,13 @@ def detect(
     - `anatomaly detect sub-01_T1w.nii.gz -o results`
     - `anatomaly detect dicom_folder -o results --sequence FLAIR`
     - `anatomaly detect dicom_folder -o results --outputs all,dicom`
-    - `anatomaly detect cohort/*/anat/*_T1w.nii.gz -o results --skip-finished`
+    - `anatomaly detect cohort/*/anat/*_T1w.nii.gz -o results --skip-finished --jobs auto`
     - `anatomaly detect sub-01_T1w.nii.gz -o results --json`
     """
     from anatomaly.scan.instances import one_file_a_series
 
     try:
+        where = where.settle()
         wanted = parse_outputs(outputs)
         if wanted and "dicom" in wanted:
             refuse_without_dicom(scans)
@@ -69,7 +74,8 @@ def detect(
             unfinished = _unfinished(named, output, display)
             said["skipped"] = [shown(name) for name in named if name not in unfinished]
             named = unfinished
-        succeeded = not named or _detect_all(named, output, config, wanted, display, said)
+        task = DetectTask(config, output, None if wanted is None else frozenset(wanted))
+        succeeded = not named or _detect_all(named, task, where, display, said)
     raise typer.Exit(0 if succeeded else 1)
 
 
@@ -134,35 +140,34 @@ def _unfinished(scans: dict[str, Path], output: Path, display: Display) -> dict[
 
 def _detect_all(
     scans: dict[str, Path],
-    output: Path,
-    config: DetectConfig,
-    outputs: set[str] | None,
+    task: DetectTask,
+    where: EngineOptions,
     display: Display,
     said: dict[str, Any],
 ) -> bool:
     """Detect in every scan and report; return whether all succeeded. `said` is for `--json`."""
-    detector = load_detector(config, output, display)
-    if detector is None:
-        said.clear()
-        return False
-
     doubtful: list[str] = []
 
-    def process(name: str, scan: Path) -> str:
-        if other := scan_of_result(output / name, scan):
-            display.warn(name, [f"replaces the result of {other}"])
-        elif edits_of(_run_of(output / name)):
-            display.warn(name, ["replaces a result whose mask was corrected by hand"])
-        detection = detector.detect(scan)
-        display.warn(name, detection.warnings)
-        folder = detection.save(output / name, outputs)
-        if detection.warnings:
-            doubtful.append(name)
-        said["scans"].append(_row(name, scan, folder, detection))
-        page = folder / "report.html"
-        return f"{describe(detection)} -> {shown(page if page.is_file() else folder)}"
+    def ended(job: Job, outcome: Outcome) -> tuple[Job, ...]:
+        if outcome.warnings:
+            doubtful.append(job.name)
+        if outcome.row:
+            said["scans"].append(outcome.row)
+        return ()
 
-    failures = run_scans(scans, process, display)
+    output, outputs = task.output, task.outputs
+    try:
+        make_ready(output, display)
+        with open_engine(task, where, len(scans), display) as engine:
+            for name, scan in scans.items():
+                if replaced := what_is_replaced(output / name, scan):
+                    display.warn(name, [replaced])
+            jobs = (Job(name, scan) for name, scan in scans.items())
+            failures = run_scans(jobs, engine, display, ended)
+    except AnatomalyError as error:
+        display.fail(error)
+        said.clear()
+        return False
     report_failures(failures, scans.values(), output)
     said["failures"] = [failure.row for failure in failures]
     if len(scans) > 1:
@@ -173,39 +178,6 @@ def _detect_all(
         page, tables = "report" in wanted, "lesions" in wanted
         said["files"] = write_cohort(output, display, page, tables)
     return not failures
-
-
-def scan_of_result(folder: Path, scan: Path) -> str:
-    """Return which other scan a result folder is of; empty if it is this one's, or none."""
-    try:
-        source = _run_of(folder)["scan"]["source"]
-    except (KeyError, TypeError):
-        return ""
-    same = not source or str(Path(source).absolute()) == shown(scan.absolute())
-    return "" if same else str(source)
-
-
-def _run_of(folder: Path) -> dict[str, Any]:
-    """Return what an older `run.json` holds, nothing where it cannot be read."""
-    try:
-        run = json.loads((folder / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return run if isinstance(run, dict) else {}
-
-
-def _row(name: str, scan: Path, folder: Path, detection: Detection) -> dict[str, Any]:
-    """Return what `--json` says of one scan."""
-    return {
-        "name": name,
-        "scan": scan,
-        "folder": folder,
-        "sequence": detection.sequence,
-        "threshold": detection.threshold,
-        "lesions": len(detection.lesions),
-        "volume_ml": sum(lesion.volume_mm3 for lesion in detection.lesions) / 1000,
-        "warnings": detection.warnings,
-    }
 
 
 def write_cohort(output: Path, display: Display, page: bool, tables: bool) -> list[Path]:
@@ -229,13 +201,3 @@ def summary(total: int, failed: int, doubtful: int) -> str:
     if doubtful:
         said += f", {doubtful} of them with warnings"
     return said + (f"; {failed} failed" if failed else "")
-
-
-def describe(detection: Detection) -> str:
-    """Say in a few words what was found."""
-    lesions = detection.lesions
-    if not lesions:
-        return f"{detection.sequence}, nothing above the threshold {detection.threshold:.2f}"
-    volume_ml = sum(lesion.volume_mm3 for lesion in lesions) / 1000
-    count = "1 lesion" if len(lesions) == 1 else f"{len(lesions)} lesions"
-    return f"{detection.sequence}, {count}, {volume_ml:.1f} mL"

@@ -97,7 +97,11 @@ CONFIG_OPTIONS: dict[str, Any] = {
     ),
     "weights": _option(WHAT, "Bundled weights, or a folder of your own.", metavar="NAME"),
     "device": _option(RUN, "Where the networks run; `auto`: a GPU if any."),
-    "threads": _option(RUN, "CPU threads of the networks; 0: torch's choice.", min=0),
+    "threads": _option(
+        RUN,
+        "CPU threads of the networks, with --jobs of all processes together; 0: all there are.",
+        min=0,
+    ),
 }
 """By the names of fields of the configuration, in the order of the help."""
 

@@ -36,7 +36,10 @@ class Display(logging.Handler):
         super().__init__(logging.DEBUG if verbose else logging.INFO)
         self.console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
         self.total, self.quiet, self.verbose = total, quiet, verbose
-        self._scan, self._number = "", 0
+        self._scan = ""
+        self._numbers: dict[str, int] = {}
+        self._stages: dict[str, int] = {}
+        self._ended = 0
         self._progress: Progress | None = None
         if sys.stderr.isatty() and not quiet:
             self._progress = Progress(
@@ -64,28 +67,50 @@ class Display(logging.Handler):
         self._logger.removeHandler(self)
         self._logger.setLevel(self._level)
 
-    def start_scan(self, name: str) -> None:
-        """Say which scan is next."""
-        self._number += 1
-        self._scan = shown(name)
-        if self._progress:
-            self._progress.update(
-                self._task,
-                completed=(self._number - 1) * STAGES,
-                description=f"[{self._number}/{self.total}] {self._scan}",
-            )
+    def start_scan(self, name: str, beside_others: bool = False) -> None:
+        """Say which scan is next.
+
+        Args:
+            name: of its result.
+            beside_others: whether scans that started before may still run.
+        """
+        if not beside_others:
+            for earlier in list(self._stages):
+                self.end_scan(earlier)
+        self._scan = name
+        self._numbers.setdefault(name, len(self._numbers) + 1)
+        self._stages[name] = 0
+        self._show_bar(self._where(name))
+
+    def end_scan(self, name: str) -> None:
+        """Count a scan as done, however many stages it announced."""
+        self._ended += self._stages.pop(name, None) is not None
+        self._show_bar()
 
     def emit(self, record: logging.LogRecord) -> None:
         """Show a stage as progress and everything else as a line."""
         text = record.getMessage()
+        name = getattr(record, "scan", self._scan)  # a worker's record names its scan
         if record.name == STAGE_LOGGER:
-            where = f"[{self._number}/{self.total}] {self._scan}: {text}"
+            where = f"{self._where(name)}: {text}"
+            if name in self._stages:
+                self._stages[name] = min(self._stages[name] + 1, STAGES)
             if self._progress:
-                self._progress.update(self._task, advance=1, description=where)
+                self._show_bar(where)
             else:
                 self.note(f"{time.strftime('%H:%M:%S')} {where}")
         elif record.levelno >= logging.WARNING or self.verbose:
-            self.line(f"{self._scan}: {text}", style="yellow" if record.levelno > 20 else None)
+            self.line(f"{shown(name)}: {text}", style="yellow" if record.levelno > 20 else None)
+
+    def _where(self, name: str) -> str:
+        """Return a scan's number and name."""
+        return f"[{self._numbers.get(name, 0)}/{self.total}] {shown(name)}"
+
+    def _show_bar(self, where: str | None = None) -> None:
+        """Draw the bar, if there is one."""
+        if self._progress:
+            stages = self._ended * STAGES + sum(self._stages.values())
+            self._progress.update(self._task, completed=stages, description=where)
 
     def note(self, text: str, style: str | None = None) -> None:
         """Write one line unless the user wants quiet."""

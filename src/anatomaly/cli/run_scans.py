@@ -1,10 +1,8 @@
-"""Runs many scans one after the other: a bad one never stops the others."""
+"""Runs many scans: a bad one never stops the others, wherever they are done."""
 
 from __future__ import annotations
 
-import time
-import traceback
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +10,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from anatomaly.cli.engines import Engine
 from anatomaly.cli.progress import Display
 from anatomaly.cli.readiness import make_ready
+from anatomaly.cli.work import Job, JobQueue, Outcome, load_weights
 from anatomaly.config import DetectConfig
 from anatomaly.errors import AnatomalyError
 from anatomaly.names import shown, writable
@@ -42,41 +42,60 @@ class Failure:
 
 
 def run_scans(
-    scans: dict[str, Path], process: Callable[[str, Path], str], display: Display
+    jobs: Iterable[Job],
+    engine: Engine,
+    display: Display,
+    ended: Callable[[Job, Outcome], Iterable[Job]] = lambda *_: (),
 ) -> list[Failure]:
     """Process every scan and collect what failed.
 
     Args:
-        scans: result name to scan.
-        process: takes a name and a scan, writes the result and returns one line about it.
+        jobs: in the order in which they start; read one at a time.
+        engine: does them; already entered.
         display: shows progress; already entered.
+        ended: is told how each job ended; jobs that it returns are next.
 
     Returns:
-        Failures in the order of the scans.
+        Failures in the order in which their scans started.
     """
-    failures = []
-    for name, scan in scans.items():
-        display.start_scan(name)
-        called = shown(name)
-        started = time.monotonic()
-        try:
-            said = process(name, scan)
-        except AnatomalyError as error:
-            failures.append(Failure(scan, type(error).__name__, str(error)))
-        except MemoryError:
-            reason = "not enough memory; close other programs or use a machine with more"
-            failures.append(Failure(scan, "MemoryError", reason, traceback.format_exc()))
-        except Exception as error:  # a defect of ours must not cost the rest of a cohort
-            reason = f"unexpected: {error}" if str(error) else "unexpected"
-            failures.append(
-                Failure(scan, type(error).__name__, reason, trace=traceback.format_exc())
-            )
-        else:
-            display.note(f"{called}: {said} ({time.monotonic() - started:.0f} s)", style="green")
-            continue
-        failure = failures[-1]
-        display.line(f"{called}: FAILED: {failure.kind}: {failure.reason}", style="red")
-    return failures
+    queue = JobQueue(jobs)
+    order: dict[str, int] = {}
+    open_jobs: dict[str, Job] = {}
+    failures: dict[str, Failure] = {}
+
+    def start(job: Job) -> None:
+        order.setdefault(job.name, len(order))
+        open_jobs[job.name] = job
+        display.start_scan(job.name, beside_others=True)
+
+    def end(job: Job, outcome: Outcome) -> None:
+        open_jobs.pop(job.name, None)
+        if outcome.kind:
+            failures[job.name] = Failure(job.scan, outcome.kind, outcome.reason, outcome.trace)
+        queue.put_first(ended(job, outcome))
+
+    try:
+        for job, outcome in engine.run(queue, start):
+            _show(job, outcome, display)
+            end(job, outcome)
+    except AnatomalyError as error:  # all workers are lost: what is left is told, too
+        display.fail(error)
+        lost = Outcome(kind=type(error).__name__, reason=f"not done: {error}")
+        for job in [*open_jobs.values(), *iter(queue.take, None)]:
+            order.setdefault(job.name, len(order))
+            end(job, lost)
+    return [failures[name] for name in sorted(failures, key=order.__getitem__)]
+
+
+def _show(job: Job, outcome: Outcome, display: Display) -> None:
+    """Say how a job ended."""
+    display.end_scan(job.name)
+    display.warn(job.name, outcome.warnings)
+    called = shown(job.name)
+    if outcome.kind:
+        display.line(f"{called}: FAILED: {outcome.kind}: {outcome.reason}", style="red")
+    else:
+        display.note(f"{called}: {outcome.said} ({outcome.seconds:.0f} s)", style="green")
 
 
 def report_failures(failures: list[Failure], scans: Collection[Path], output: Path) -> None:
@@ -146,18 +165,12 @@ def _earlier_failures(table: Path, scans: Collection[Path]) -> list[str] | None:
 def load_detector(config: DetectConfig, output: Path, display: Display) -> Detector | None:
     """Check what the work needs, then load the weights once for all scans.
 
-    Here, and not at the top of the program, because torch takes seconds to import.
-
     Returns:
         None after an error, which has been shown.
     """
     try:
         make_ready(output, display)
-        from anatomaly.networks import keep_freed_memory
-        from anatomaly.pipeline import Detector
-
-        keep_freed_memory()
-        return Detector(config)
+        return load_weights(config)
     except AnatomalyError as error:
         display.fail(error)
         return None

@@ -53,7 +53,7 @@ def surroundings() -> Iterator[None]:
         with suppress(AttributeError, OSError, ValueError):  # not a stream of the usual kind
             getattr(sys, name).reconfigure(errors="backslashreplace")
     try:
-        with _orderly_end():
+        with orderly_end():
             yield
     except Interruption as end:
         with suppress(OSError, ValueError):
@@ -65,7 +65,7 @@ def surroundings() -> Iterator[None]:
 
 
 @contextmanager
-def _orderly_end() -> Iterator[None]:
+def orderly_end() -> Iterator[None]:
     """Turn signals into an `Interruption` while the block runs."""
     last = -_DEAF_SECONDS
 
