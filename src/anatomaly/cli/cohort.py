@@ -33,7 +33,8 @@ def write_over_all(output: Path, page: bool = True, tables: bool = True) -> list
     written = []
     if tables and not (output / "run.json").is_file():  # a single result needs none
         maps = read_scored_maps(output)
-        written = write_cohort_tables(output, maps, RESULT_WHOSE, LESION_COLUMNS)
+        if maps or (output / "group_volumes.tsv").is_file():  # older lines must not stay
+            written = write_cohort_tables(output, maps, RESULT_WHOSE, LESION_COLUMNS)
     return [*written, write_index(output)] if page else written
 
 
