@@ -26,14 +26,15 @@ def write_over_all(output: Path, page: bool = True, tables: bool = True) -> list
     from anatomaly.bids.dataset import derivatives_at
     from anatomaly.bids.group import write_group
     from anatomaly.report.cohort_tables import RESULT_WHOSE, read_scored_maps, write_cohort_tables
-    from anatomaly.report.index import write_index
+    from anatomaly.report.index import result_folders, write_index
 
     if derivatives := derivatives_at(output):
         return write_group(derivatives)
     written = []
     if tables and not (output / "run.json").is_file():  # a single result needs none
-        maps = read_scored_maps(output)
-        if maps or (output / "group_volumes.tsv").is_file():  # older lines must not stay
+        older = (output / "group_volumes.tsv").is_file()  # whose lines must not stay
+        if older or result_folders(output):
+            maps = read_scored_maps(output)
             written = write_cohort_tables(output, maps, RESULT_WHOSE, LESION_COLUMNS)
     return [*written, write_index(output)] if page else written
 
