@@ -26,7 +26,13 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from anatomaly.config import DetectConfig
-from anatomaly.evaluation.controls.plant import CONTRASTS, PLACES, Planned, plant_at_places
+from anatomaly.evaluation.controls.plant import (
+    CONTRASTS,
+    PLACES,
+    Planned,
+    find_places,
+    plant_at_places,
+)
 from anatomaly.evaluation.result_page import markdown_table
 from anatomaly.fill import fill_lesions
 from anatomaly.native import pseudo_healthy_to_native, to_native
@@ -70,7 +76,8 @@ def make_head(path: Path, number: int, detector: Detector) -> Head:
     ]
     rebuilt = score_prepared(detector.networks, prepared.image, detector.methods["T1w"]).rebuilt
     rng = np.random.default_rng((SEED, number))
-    planted, lesions = plant_at_places(prepared.image, rebuilt.tissue_map, plans, rng)
+    places = find_places(rebuilt.tissue_map, prepared.image.brain_mask)
+    planted, lesions = plant_at_places(prepared.image, rebuilt.tissue_map, places, plans, rng)
     numbered = np.zeros(planted.image.shape, np.uint8)
     for n, lesion in enumerate(lesions, 1):
         numbered.flat[lesion.core] = n

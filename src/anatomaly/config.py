@@ -188,6 +188,9 @@ USUAL_HEALTHY_ML, MOST_HEALTHY_ML = 1.0, 5.0
 """False positives that thresholds are set for: half of healthy scans have at most the first, 95 %
 at most the second."""
 
+GOOD_CONTROLS = 20
+"""Healthy controls of a scanner from which on 95 % of them are fewer than all."""
+
 OUTPUTS: tuple[str, ...] = (
     "anomaly_map",
     "anomaly_mask",

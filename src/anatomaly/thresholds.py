@@ -11,6 +11,9 @@ from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML
 from anatomaly.healthy_volume import HALF, MOST
 from anatomaly.types import FloatArray
 
+STEP = 5e-4
+"""How exactly a threshold is searched for."""
+
 
 def healthy_threshold(
     anomaly_maps: Sequence[FloatArray],
@@ -64,13 +67,23 @@ def choose_threshold(
         anomaly_maps: of healthy brains, in [0, 1].
         volume_at: mL of the mask that a map has at a threshold; falls with it.
     """
-    low, high = 0.0, 1.0
-    while high - low > 5e-4:
-        middle = (low + high) / 2
-        volumes = [volume_at(anomaly_map, middle) for anomaly_map in anomaly_maps]
+
+    def is_within(threshold: float) -> bool:
+        volumes = [volume_at(anomaly_map, threshold) for anomaly_map in anomaly_maps]
         half, most = np.quantile(volumes, (HALF, MOST))
-        if half <= USUAL_HEALTHY_ML and most <= MOST_HEALTHY_ML:
-            high = middle
-        else:
-            low = middle
-    return round(high, 4)
+        return bool(half <= USUAL_HEALTHY_ML and most <= MOST_HEALTHY_ML)
+
+    return round(lowest_passing(is_within), 4)
+
+
+def lowest_passing(passes: Callable[[float], bool]) -> float:
+    """Return the lowest threshold in [0, 1] that passes, to `STEP`; 1 where none does.
+
+    Args:
+        passes: of a threshold; where one passes, all higher ones do.
+    """
+    low, high = 0.0, 1.0
+    while high - low > STEP:
+        middle = (low + high) / 2
+        low, high = (low, middle) if passes(middle) else (middle, high)
+    return high

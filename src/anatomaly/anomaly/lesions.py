@@ -93,16 +93,7 @@ def tabulate_lesions(
     Raises:
         GeometryError: the volumes do not share one grid.
     """
-    others = {"anomaly_mask": anomaly_mask, "residual": residual, "tissue_map": tissue_map}
-    for name, volume in others.items():
-        if volume is None:
-            continue
-        same = volume.shape == anomaly_map.shape
-        if not same or not np.allclose(volume.affine, anomaly_map.affine, atol=1e-3):
-            raise GeometryError(
-                f"{name} (shape {volume.shape}) must lie on the grid of the anomaly map "
-                f"(shape {anomaly_map.shape}); resample it first"
-            )
+    _check_grids(anomaly_map, anomaly_mask=anomaly_mask, residual=residual, tissue_map=tissue_map)
     to_template = check_affine(scanner_to_template, "scanner_to_template")
     numbered = number_lesions(anomaly_mask.data)
     where = np.nonzero(numbered)
@@ -134,6 +125,19 @@ def tabulate_lesions(
         )
         for index in range(count)
     )
+
+
+def _check_grids(anomaly_map: Volume, **others: Volume | None) -> None:
+    """Raise a `GeometryError` where another volume does not lie on the grid of the map."""
+    for name, volume in others.items():
+        if volume is None:
+            continue
+        same = volume.shape == anomaly_map.shape
+        if not same or not np.allclose(volume.affine, anomaly_map.affine, atol=1e-3):
+            raise GeometryError(
+                f"{name} (shape {volume.shape}) must lie on the grid of the anomaly map "
+                f"(shape {anomaly_map.shape}); resample it first"
+            )
 
 
 def lesion_rows(lesions: tuple[Lesion, ...]) -> list[dict[str, str]]:

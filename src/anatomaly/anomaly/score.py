@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from torch import Tensor
 
 from anatomaly.anomaly.healthy_residual import normalise_residual
@@ -99,3 +100,14 @@ def anomaly_mask(
         uint8 mask on the same grid.
     """
     return threshold_map(anomaly_map, brain_mask, threshold, min_lesion_mm3, method.grow_share)
+
+
+def found_ml(
+    anomaly_map: Volume,
+    method: Method,
+    threshold: float,
+    min_lesion_mm3: float = AnomalyConfig.min_lesion_mm3,
+) -> float:
+    """Return the mL of the mask that `detect` makes of a map that is 0 outside the brain."""
+    mask = anomaly_mask(anomaly_map, anomaly_map, threshold, method, min_lesion_mm3)
+    return float(np.count_nonzero(mask.data)) * anomaly_map.voxel_volume_mm3 / 1000

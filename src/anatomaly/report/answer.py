@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, edits_of
+from anatomaly.config import GOOD_CONTROLS, MOST_HEALTHY_ML, USUAL_HEALTHY_ML, edits_of
 from anatomaly.healthy_volume import FalseMl, HealthyVolume
 
 Row = Mapping[str, str]
@@ -175,7 +175,7 @@ def say_origin(run: Mapping[str, Any]) -> str:
     own = run.get("controls", {}).get("controls")
     if not own:
         return ORIGIN
-    few = f" With so few, 19 of 20 means all {own} of them." if own < 20 else ""
+    few = f" With so few, 19 of 20 means all {own} of them." if own < GOOD_CONTROLS else ""
     return f"Measured on {own} healthy controls of your own scanner.{few}"
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from anatomaly.anomaly.healthy_residual import measure_healthy_residual, pool_cells
-from anatomaly.anomaly.score import anomaly_mask
+from anatomaly.anomaly.score import found_ml as mask_ml
 from anatomaly.errors import TrainingError
 from anatomaly.geometry import TEMPLATE_AFFINE
 from anatomaly.healthy_volume import HealthyVolume, measure_healthy_volume
@@ -34,7 +34,6 @@ from anatomaly.weights import HEALTHY_FILE, SIGNS, healthy_key, write_tensors
 from anatomaly.weights_card import read_card, update_card
 
 CALIBRATION_SEED = 980_001
-VOXEL_ML = 0.001
 
 
 @dataclass(frozen=True)
@@ -161,10 +160,7 @@ def _draw_healthy(
 
 def found_ml(anomaly_map: FloatArray, threshold: float, method: Method) -> float:
     """ML of the mask that `detect` makes of a map (I, J, K) of the working grid."""
-    volume = Volume(anomaly_map, TEMPLATE_AFFINE)
-    brain = volume.with_data(anomaly_map > 0)
-    mask = anomaly_mask(volume, brain, threshold, method)
-    return float(mask.data.sum()) * VOXEL_ML
+    return mask_ml(Volume(anomaly_map, TEMPLATE_AFFINE), method, threshold)
 
 
 def _line(sequence: MrSequence, threshold: float, healthy_volume: HealthyVolume) -> str:

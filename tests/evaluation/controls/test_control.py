@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from anatomaly.evaluation.controls.control import (
-    STEP,
     SparseMap,
     found_ml,
     lowest_threshold,
@@ -14,6 +13,7 @@ from anatomaly.evaluation.controls.control import (
 )
 from anatomaly.healthy_volume import THRESHOLDS
 from anatomaly.method import PAPER
+from anatomaly.thresholds import STEP
 from anatomaly.volume import Volume
 
 AFFINE = np.diag([2.0, 2.0, 2.5, 1.0])  # a voxel is 10 mm³

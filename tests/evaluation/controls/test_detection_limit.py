@@ -70,11 +70,12 @@ def test_found_is_what_was_not_there_before(monkeypatch):
         rebuilt = SimpleNamespace(tissue_map=None)
         return SimpleNamespace(rebuilt=rebuilt, anomaly_map=image.image)
 
-    def plant(image, tissue, plans, rng):
+    def plant(image, tissue, places, plans, rng):
         return planted, [PlantedLesion(p, c) for p, c in zip(plans, cores, strict=False)]
 
     monkeypatch.setattr(detection_limit, "score_prepared", score)
     monkeypatch.setattr(detection_limit, "plant_at_places", plant)
+    monkeypatch.setattr(detection_limit, "find_places", lambda tissue, brain: {})
     trials = list(try_control(None, prepared, PAPER, 0.5, ("sub-1", 0)))
     assert [trial.found for trial in trials] == [True, False] * len(CONTRASTS)
     assert {trial.contrast for trial in trials} == set(CONTRASTS)

@@ -27,6 +27,11 @@ def fixture_healthy():
     return PreparedImage(GREY_LEVEL[tissue], brain, "T1w"), tissue
 
 
+def places_of(healthy):
+    prepared, tissue = healthy
+    return find_places(tissue, prepared.brain_mask)
+
+
 def test_every_place_is_there_and_they_do_not_meet(healthy):
     prepared, tissue = healthy
     places = find_places(tissue, prepared.brain_mask)
@@ -45,7 +50,9 @@ def test_a_lesion_is_what_was_planned(healthy):
         Planned(1.0, 0.4, "periventricular"),
         Planned(0.3, 0.4, "infratentorial"),
     ]
-    image, lesions = plant_at_places(prepared, tissue, plans, np.random.default_rng(5))
+    image, lesions = plant_at_places(
+        prepared, tissue, places_of(healthy), plans, np.random.default_rng(5)
+    )
     assert [lesion.plan for lesion in lesions] == plans
     for lesion in lesions:
         assert len(lesion.core) / 1000 == pytest.approx(lesion.plan.size_ml, rel=0.05)
@@ -63,9 +70,9 @@ def test_a_lesion_is_what_was_planned(healthy):
 def test_brighter_where_lesions_are_brighter_and_the_same_for_a_seed(healthy):
     prepared, tissue = healthy
     flair = PreparedImage(prepared.image, prepared.brain_mask, "FLAIR")
-    plan = [Planned(1.0, 0.2, "deep white matter")]
+    plan, places = [Planned(1.0, 0.2, "deep white matter")], places_of(healthy)
     (one, [lesion]), (two, _) = (
-        plant_at_places(flair, tissue, plan, np.random.default_rng(1)) for _ in range(2)
+        plant_at_places(flair, tissue, places, plan, np.random.default_rng(1)) for _ in range(2)
     )
     np.testing.assert_array_equal(one.image, two.image)
     change = (one.image - flair.image).flat[lesion.core]
@@ -75,5 +82,7 @@ def test_brighter_where_lesions_are_brighter_and_the_same_for_a_seed(healthy):
 def test_what_finds_no_room_is_left_out(healthy):
     prepared, tissue = healthy
     plans = [Planned(400.0, 0.4, "deep white matter"), Planned(0.3, 0.4, "deep grey")]
-    _, lesions = plant_at_places(prepared, tissue, plans, np.random.default_rng(2))
+    _, lesions = plant_at_places(
+        prepared, tissue, places_of(healthy), plans, np.random.default_rng(2)
+    )
     assert [lesion.plan.size_ml for lesion in lesions] == [0.3]

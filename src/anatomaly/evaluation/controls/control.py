@@ -9,19 +9,17 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from anatomaly.anomaly.score import anomaly_mask
-from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML, AnomalyConfig
+from anatomaly.anomaly.score import found_ml
+from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML
 from anatomaly.detection import Detection
 from anatomaly.healthy_volume import THRESHOLDS
 from anatomaly.method import Method
+from anatomaly.thresholds import lowest_passing
 from anatomaly.types import MrSequence
 from anatomaly.volume import Volume
 
 LEAST_SCORE = 0.004
 """Lower scores are not kept: no threshold and no growth comes near them."""
-
-STEP = 5e-4
-"""How exactly a threshold is searched for."""
 
 
 @dataclass(frozen=True)
@@ -106,25 +104,10 @@ def measure_control(name: str, detection: Detection, method: Method) -> Control:
     )
 
 
-def found_ml(
-    anomaly_map: Volume,
-    method: Method,
-    threshold: float,
-    min_lesion_mm3: float = AnomalyConfig.min_lesion_mm3,
-) -> float:
-    """Return the mL of the mask of a map that is 0 outside the brain."""
-    mask = anomaly_mask(anomaly_map, anomaly_map, threshold, method, min_lesion_mm3)
-    return float(np.count_nonzero(mask.data)) * anomaly_map.voxel_volume_mm3 / 1000
-
-
 def lowest_threshold(volume_at: Callable[[float], float], budget_ml: float) -> float:
     """Return the lowest threshold at which a volume that falls with it is within a budget.
 
     >>> round(lowest_threshold(lambda threshold: 4 * (1 - threshold), 1.0), 3)
     0.75
     """
-    low, high = 0.0, 1.0
-    while high - low > STEP:
-        middle = (low + high) / 2
-        low, high = (low, middle) if volume_at(middle) <= budget_ml else (middle, high)
-    return high
+    return lowest_passing(lambda threshold: volume_at(threshold) <= budget_ml)

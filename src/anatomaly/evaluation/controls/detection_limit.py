@@ -14,6 +14,7 @@ from anatomaly.evaluation.controls.plant import (
     PLACES,
     SIZES_ML,
     Planned,
+    find_places,
     plant_at_places,
 )
 from anatomaly.geometry import TEMPLATE_AFFINE
@@ -76,10 +77,12 @@ def try_control(
     name, number = who
     healthy = score_prepared(networks, prepared, method)
     before = _cut(healthy.anomaly_map, prepared.brain_mask, threshold, method)
+    tissue_map = healthy.rebuilt.tissue_map
+    places = find_places(tissue_map, prepared.brain_mask)
     for contrast in CONTRASTS:
         rng = np.random.default_rng((seed, number, list(CONTRASTS).index(contrast)))
         plans = plan_lesions(number, contrast)
-        image, lesions = plant_at_places(prepared, healthy.rebuilt.tissue_map, plans, rng)
+        image, lesions = plant_at_places(prepared, tissue_map, places, plans, rng)
         score = score_prepared(networks, image, method).anomaly_map
         after = _cut(score, prepared.brain_mask, threshold, method)
         for lesion in lesions:

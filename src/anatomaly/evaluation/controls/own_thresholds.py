@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from anatomaly.config import MOST_HEALTHY_ML, USUAL_HEALTHY_ML
+from anatomaly.config import GOOD_CONTROLS, MOST_HEALTHY_ML, USUAL_HEALTHY_ML
 from anatomaly.errors import EvaluationError
 from anatomaly.evaluation.controls.control import Control
 from anatomaly.healthy_volume import HALF, MOST, THRESHOLDS, HealthyVolume
@@ -16,9 +16,8 @@ from anatomaly.thresholds import join_thresholds
 from anatomaly.types import FloatArray
 
 LEAST_CONTROLS = 5
-GOOD_CONTROLS = 20
-"""With fewer than the first no threshold is given; with fewer than the second it is said how little
-they know of the worst of twenty healthy scans."""
+"""With fewer no threshold is given; below `GOOD_CONTROLS` it is said how little they know of the
+worst of twenty healthy scans."""
 
 DRAWS = 2000
 INTERVAL = (0.05, 0.95)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +79,7 @@ def find_places(tissue_map: NDArray[np.uint8], brain_mask: BoolArray) -> dict[st
 def plant_at_places(
     prepared: PreparedImage,
     tissue_map: NDArray[np.uint8],
+    places: Mapping[str, BoolArray],
     plans: Sequence[Planned],
     rng: np.random.Generator,
 ) -> tuple[PreparedImage, list[PlantedLesion]]:
@@ -87,6 +88,7 @@ def plant_at_places(
     Args:
         prepared: of a healthy person.
         tissue_map: (160, 192, 160), of the extractor.
+        places: of `find_places`.
         plans: largest first.
         rng: draws centres and shapes.
 
@@ -94,7 +96,6 @@ def plant_at_places(
         The image with the lesions, and those that found room.
     """
     brain = prepared.brain_mask
-    places = find_places(tissue_map, brain)
     tissue = Volume(brain & (tissue_map > _CSF), TEMPLATE_AFFINE)
     white_matter = float(np.median(prepared.image[brain & (tissue_map == _WHITE)]))
     sign = 1.0 if LESION_SIGN[prepared.sequence] == "brighter" else -1.0
